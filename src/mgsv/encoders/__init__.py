@@ -1,0 +1,1 @@
+"""Arrays in, features out: one file per encoder."""

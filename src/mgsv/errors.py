@@ -1,0 +1,45 @@
+"""Errors a user sees: one line that says what is wrong, with which file or flag, and the remedy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class MgsvError(Exception):
+    """A problem the user can act on. Its text is one line, which the command line prints."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+
+
+class MediaError(MgsvError):
+    """A video or music file that cannot be read, or a result that cannot be written."""
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
+        self.path = Path(path)
+        super().__init__(f"{shown(path)}: {problem}", remedy)
+
+
+class LibraryError(MgsvError):
+    """A music library that cannot be opened, read or written."""
+
+
+class EncoderMismatch(MgsvError):
+    """Features of one encoder offered to a part that was made for another; the text names both."""
+
+
+class ConfigError(MgsvError):
+    """An option or configuration value that makes no sense; the text names the field or flag."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """`path` as one printable line.
+
+    File names may hold newlines, control characters or bytes that are not UTF-8 (lone surrogates
+    in Python); those are written as escapes so that a message stays one line on any terminal.
+    """
+    text = os.fspath(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,1 @@
+"""The music library: tracks, their features, and exact search."""

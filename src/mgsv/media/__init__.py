@@ -1,0 +1,1 @@
+"""Files in, arrays out; arrays in, files out. PyAV stops here."""

@@ -1,0 +1,1 @@
+"""Ways to score tracks and detect moments, behind one protocol."""
