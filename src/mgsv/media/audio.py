@@ -164,7 +164,7 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
         except av.FFmpegError:
             yield None
             continue
-        yield from frames  # type: ignore[misc]  # an audio stream gives audio frames
+        yield from frames
 
 
 class _Waveform:
@@ -172,7 +172,7 @@ class _Waveform:
 
     def __init__(self, rate: int, channel: Channel) -> None:
         self._rate = rate
-        self._layout = "mono" if channel == "mix" else None
+        self._channel = channel
         self._resampler: AudioResampler | None = None
         self._format: tuple[int, str, str] | None = None
         self._chunks: list[NDArray[np.float32]] = []
@@ -192,7 +192,7 @@ class _Waveform:
             # The format can change within a stream (radio recordings); a resampler takes only one.
             self._drain()
             self._append(np.zeros(round(gap * self._rate), np.float32))
-            self._resampler = AudioResampler("fltp", self._layout, self._rate)
+            self._resampler = AudioResampler("fltp", None, self._rate)
             self._format = form
         self._heard += gap + frame.samples / frame.sample_rate
         frame.pts = None  # places are kept here; a resampler would stretch over jumps
@@ -223,8 +223,10 @@ class _Waveform:
     def _resample(self, frame: AudioFrame | None) -> None:
         assert self._resampler is not None
         for resampled in self._resampler.resample(frame):
-            # Every channel is resampled by itself, so row 0 of all is the first one resampled.
-            self._append(resampled.to_ndarray()[0].astype(np.float32, copy=True))
+            # [channels, N]. Mixed here, since FFmpeg's own mix of float sound is 3 dB louder.
+            channels = resampled.to_ndarray()
+            one = channels[0].copy() if self._channel == "first" else channels.mean(axis=0)
+            self._append(one.astype(np.float32, copy=False))
 
     def _append(self, samples: NDArray[np.float32]) -> None:
         if len(samples):
