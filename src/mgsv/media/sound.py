@@ -74,10 +74,12 @@ def filtered(frames: Iterable[AudioFrame], *filters: Filter) -> Iterator[AudioFr
     graph = Graph()
     source = source_of(graph, first)
     sink = row(graph, source, filters)
-    for frame in itertools.chain([first], frames):
-        source.push(frame)
+    for frame in itertools.chain([first], frames, [None]):
+        try:
+            source.push(frame)
+        except av.EOFError:  # a filter that cuts has all it wants
+            break
         yield from ready(sink)
-    source.push(None)
     yield from ready(sink)
 
 
