@@ -37,8 +37,10 @@ ENERGY_RANGE_DB = 60.0
 MIN_TEMPO, MAX_TEMPO = 40.0, 240.0
 PREFERRED_TEMPO, TEMPO_OCTAVES = 120.0, 1.0
 # A multiple of the tempo that repeats nearly as well is the better beat: a metronome at 180 repeats
-# just as well at 90, while the half beats of music do not.
+# just as well at 90, while the half beats of most music do not. Not above 182 bpm, where people tap
+# to every other beat.
 AS_WELL = 0.9
+FASTEST_MULTIPLE = 182.0
 # Weight of steady tempo against strong onsets in the dynamic programme, for an onset curve of
 # standard deviation 1 (librosa's and Ellis' value).
 TIGHTNESS = 100.0
@@ -136,7 +138,7 @@ def find_tempo(onset: Curve) -> float:
     best = int(lags[scores.argmax()])
     for parts in (2, 3):
         near = round(best / parts)
-        candidates = [g for g in (near - 1, near, near + 1) if g >= shortest]
+        candidates = [g for g in (near - 1, near, near + 1) if 60 * ONSET_RATE / g <= FASTEST_MULTIPLE]
         faster = max(candidates, key=lambda g: float(likeness[g]), default=best)
         if likeness[faster] >= AS_WELL * likeness[best]:
             best = faster

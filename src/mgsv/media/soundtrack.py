@@ -35,8 +35,9 @@ _MUSIC_BELOW = 4.0  # dB the music stays below, where it is not ducked at all
 _MAX_BOOST = 20.0  # dB. More would only bring up the hiss of a clip in which nothing is said
 
 _MAX_LIMITING = 8.0  # dB taken off the peaks. More is heard as pumping; then it stays quieter
-_PEAK_MARGIN = 0.3  # dB left for what AAC adds to the peaks
-_TOLERANCE = 0.2  # LU. A second measurement after the limiter that is this close is good
+_PEAK_MARGIN = 0.5  # dB left for what AAC adds to the peaks
+_NEAR = 1.0  # LU. What the limiter takes from the loudness is made up for in one step this small
+_TOLERANCE = 0.4  # LU. Less than this below the loudness asked for is not worth a note
 _MAX_ROUNDS = 4
 
 
@@ -83,7 +84,7 @@ def make_soundtrack(
         notes.append("the clip is too short to have a loudness; the music's level was kept")
     elif math.isinf(level.loudness):
         notes.append("the sound is silent")
-    elif level.loudness < loudness - 2 * _TOLERANCE:
+    elif level.loudness < loudness - _TOLERANCE:
         notes.append(
             f"the {true_peak:g} dBTP ceiling keeps the loudness at {level.loudness:.1f} LUFS"
             f" instead of {loudness:g}"
@@ -172,11 +173,10 @@ def _mastered(
             break  # the limiter has nothing to do, and a plain gain does what it says
         limited = measure(filtered(sound.frames(), *_limited(gain, ceiling)))
         short = _gain(limited, loudness)
-        over = limited.true_peak - (true_peak - _PEAK_MARGIN)
-        if over <= _PEAK_MARGIN / 2 and (abs(short) <= _TOLERANCE or gain >= most):
-            break
         gain = min(gain + short, most)
-        ceiling -= max(0.0, over)
+        ceiling -= max(0.0, limited.true_peak + _PEAK_MARGIN - true_peak)
+        if abs(short) <= _NEAR or gain >= most:
+            break
     for _ in range(_MAX_ROUNDS):
         aac = AacSpool(filtered(sound.frames(), *_limited(gain, ceiling)), scratch())
         if (over := aac.level.true_peak - true_peak) <= 0:

@@ -170,7 +170,7 @@ class VideoScan:
             "rgb24",
             interpolation=Interpolation.BICUBIC,
         )
-        return _orientation(frame).upright(np.asarray(picture.to_ndarray(), np.uint8))
+        return orientation(frame).upright(np.asarray(picture.to_ndarray(), np.uint8))
 
 
 def read_curves(path: str | os.PathLike[str]) -> VideoCurves:
@@ -196,7 +196,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     return info if info.duration > 0 else replace(info, duration=_packets_end(path))
 
 
-class _Orientation(NamedTuple):
+class Orientation(NamedTuple):
     """How the stored picture becomes upright: mirrored left to right first, then turned."""
 
     mirrored: bool
@@ -208,19 +208,19 @@ class _Orientation(NamedTuple):
         return np.ascontiguousarray(np.rot90(image, -self.quarter_turns))
 
 
-def _orientation(frame: VideoFrame) -> _Orientation:
+def orientation(frame: VideoFrame) -> Orientation:
     """The display matrix of `frame`, rounded to quarter turns.
 
     The matrix takes (x, y), y down, to (a x + c y, b x + d y); it is stored as a, b, u, c, d, v, …
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return _Orientation(False, 0)
+        return Orientation(False, 0)
     a, b, _, c, d = (float(v) for v in np.frombuffer(bytes(matrix), np.int32)[:5])
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b
-    return _Orientation(mirrored, round(np.arctan2(b, a) / (np.pi / 2)) % 4)
+    return Orientation(mirrored, round(np.arctan2(b, a) / (np.pi / 2)) % 4)
 
 
 def _pixel_aspect(stream: VideoStream) -> Fraction:
@@ -234,7 +234,7 @@ def _pixel_aspect(stream: VideoStream) -> Fraction:
 def _info(
     path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame
 ) -> VideoInfo:
-    turns = _orientation(frame).quarter_turns
+    turns = orientation(frame).quarter_turns
     width, height = round(frame.width * _pixel_aspect(stream)), frame.height
     if turns % 2:
         width, height = height, width
