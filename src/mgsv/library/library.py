@@ -227,14 +227,21 @@ class Library:
             self._forget(places.values())
         return len(places)
 
-    def check(self, *, repair: bool = False, sources: bool = False) -> CheckReport:
+    def check(
+        self,
+        *,
+        under: Sequence[PathLike] | None = None,
+        repair: bool = False,
+        sources: bool = False,
+    ) -> CheckReport:
         """Read everything stored and compare it with what was noted when it was written.
 
+        under: only tracks at and under these paths.
         repair: take damaged tracks out, so that adding their folder indexes them again.
         sources: read the music files too, and compare their content.
         Raises `LibraryError` if the catalogue itself is damaged.
         """
-        tracks = {track.id: track for track in self.tracks(missing=True)}
+        tracks = {track.id: track for track in self.tracks(under=under, missing=True)}
         problems: dict[str, str] = {}
         for id, problem in self._store.verify():
             if id in tracks and problem:
@@ -252,11 +259,20 @@ class Library:
         found = tuple((tracks[id].path, problem) for id, problem in problems.items())
         return CheckReport(len(tracks), found, dropped)
 
-    def tracks(self, *, missing: bool = False) -> list[Track]:
-        """The tracks in view, in order of path; those whose files are gone only with `missing`."""
+    def tracks(
+        self, *, under: Sequence[PathLike] | None = None, missing: bool = False
+    ) -> list[Track]:
+        """The tracks in view, in order of path; those whose files are gone only with `missing`.
+
+        under: only those at and under these paths, files or folders.
+        """
         records = self._store.records()
+        in_view = self._store.places(self._roots)
+        if under:
+            asked = self._store.places(_roots(under))
+            in_view = {path: place for path, place in in_view.items() if path in asked}
         places: dict[str, list[bytes]] = {}
-        for place in self._store.places(self._roots).values():
+        for place in in_view.values():
             if place.track is not None:
                 places.setdefault(place.track, []).append(place.path)
         tracks = [_track(records[id], paths) for id, paths in places.items()]
