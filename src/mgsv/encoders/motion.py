@@ -37,7 +37,9 @@ def motion_features(curves: VideoCurves, seconds: int) -> npt.NDArray[np.float32
     cuts = np.sort(np.asarray(curves.cuts, dtype=np.float64))
     starts = np.arange(seconds)
 
-    def cuts_between(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    def cuts_between(
+        low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.intp]:
         return np.searchsorted(cuts, high) - np.searchsorted(cuts, low)
 
     # Near the video's ends the pace is taken over the part of the window that exists.

@@ -289,7 +289,10 @@ def embed_track(
     end lie zeros. Memory beyond the waveform's own does not grow with the track.
     """
     network, track = shared_musicnn(), torch.from_numpy(samples)
-    features, tags = np.empty((segments, POOL_DIM), np.float32), np.empty((segments, 50), np.float32)
+    features, tags = (
+        np.empty((segments, POOL_DIM), np.float32),
+        np.empty((segments, 50), np.float32),
+    )
     for first in range(0, segments, BATCH):
         starts = [patch_start(k) for k in range(first, min(first + BATCH, segments))]
         mel = log_mel(track, starts[0], starts[-1] - starts[0] + PATCH_FRAMES)

@@ -109,7 +109,9 @@ class MusicEncoder(Protocol):
         ...
 
 
-def video_encoder(name: str = "default", *, folder: str | os.PathLike[str] | None = None) -> VideoEncoder:
+def video_encoder(
+    name: str = "default", *, folder: str | os.PathLike[str] | None = None
+) -> VideoEncoder:
     """The video encoder `name`: one of `encoder_names()`, or "default" or "paper".
 
     folder: where encoders that do not bring their weights along find them; the rest ignore it.
@@ -119,7 +121,9 @@ def video_encoder(name: str = "default", *, folder: str | os.PathLike[str] | Non
     return encoder
 
 
-def music_encoder(name: str = "default", *, folder: str | os.PathLike[str] | None = None) -> MusicEncoder:
+def music_encoder(
+    name: str = "default", *, folder: str | os.PathLike[str] | None = None
+) -> MusicEncoder:
     """The music encoder `name`; see `video_encoder`."""
     encoder: MusicEncoder = _make(_MUSIC, 1, name, folder)
     return encoder

@@ -138,7 +138,9 @@ def find_tempo(onset: Curve) -> float:
     best = int(lags[scores.argmax()])
     for parts in (2, 3):
         near = round(best / parts)
-        candidates = [g for g in (near - 1, near, near + 1) if 60 * ONSET_RATE / g <= FASTEST_MULTIPLE]
+        candidates = [
+            g for g in (near - 1, near, near + 1) if 60 * ONSET_RATE / g <= FASTEST_MULTIPLE
+        ]
         faster = max(candidates, key=lambda g: float(likeness[g]), default=best)
         if likeness[faster] >= AS_WELL * likeness[best]:
             best = faster
