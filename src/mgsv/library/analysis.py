@@ -91,7 +91,12 @@ class MusicAnalyser:
         rhythm = analyse_rhythm(audio.samples, audio.rate)
         encoded = self._encoder.encode(audio, rhythm)
         return Analysed(
-            TrackRecord(track, audio.duration, rhythm.tempo, encoded.tags),
+            TrackRecord(
+                track,
+                audio.duration,
+                float(rhythm.tempo),
+                {tag: float(probability) for tag, probability in encoded.tags.items()},
+            ),
             {
                 "segments": encoded.segments,
                 "segment_mask": np.ones(len(encoded.segments), bool),

@@ -81,7 +81,7 @@ def pack(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
         "encoder": encoder,
         "duration": repr(record.duration),
         "tempo": repr(record.tempo),
-        "tags": json.dumps(dict(record.tags)),
+        "tags": json.dumps(dict(record.tags), allow_nan=False),
     }
     return bytes(save(stored, metadata=header))
 

@@ -116,9 +116,8 @@ class FileStore:
             else:
                 rows = []
                 for root in under:
-                    inside = root.rstrip(
-                        b"/"
-                    )  # everything inside sorts between "inside/" and "inside0"
+                    # What lies inside "a" sorts between "a/" and "a0", "0" being the next byte.
+                    inside = root.rstrip(b"/")
                     rows += self._db.execute(
                         f"{_PLACES} WHERE path = ? OR (path > ? AND path < ?)",
                         (root, inside + b"/", inside + b"0"),
@@ -222,14 +221,13 @@ class FileStore:
             )
 
     def _create(self) -> None:
-        """Make the catalogue under a temporary name, so that no other process ever sees half of
-        one.
-        """
+        """Make the catalogue under a temporary name: no other process ever sees half of one."""
         with self._locked(_WAIT_FOR_CREATION, lambda _: None):
             if self._catalogue.exists():  # another process was first
                 return
             temporary = self.folder / ".catalogue.part"
-            temporary.unlink(missing_ok=True)
+            for suffix in ("", "-journal", "-wal", "-shm"):  # SQLite would replay a stale one
+                Path(f"{temporary}{suffix}").unlink(missing_ok=True)
             with self._guarded():
                 self._db = sqlite3.connect(temporary, isolation_level=None)
                 try:
@@ -281,8 +279,7 @@ class FileStore:
         else:  # On read-only media the log's files cannot be made, and nothing can change either.
             address += "?mode=ro&immutable=1"
         with self._guarded():
-            # SQLite serialises calls itself, so a server's threads may share the connection for
-            # reading.
+            # SQLite serialises calls itself: threads of a server may share the connection to read.
             db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
             try:
                 self._recognise(db)
@@ -315,8 +312,7 @@ class FileStore:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                # SQLite has already rolled back by itself after some errors, a full disk among
-                # them.
+                # After some errors, a full disk among them, SQLite has rolled back by itself.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -337,9 +333,7 @@ class FileStore:
 
     @contextlib.contextmanager
     def _locked(self, wait: float, tell: Callable[[str], None]) -> Iterator[None]:
-        """An advisory lock that the kernel drops when its holder dies, so that none is ever
-        stale.
-        """
+        """An advisory lock. The kernel drops it when its holder dies, so none is ever stale."""
         with (self.folder / "lock").open("a+b") as lock:
             end = time.monotonic() + wait
             told = False
