@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import real_media
 
+import real_media
 from mgsv import Library
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -22,7 +22,7 @@ Curve = npt.NDArray[np.float64]
 
 
 def onsets_and_energy(samples: npt.NDArray[np.float32], rate: int) -> tuple[Curve, Curve]:
-    """(onset strength, RMS energy), one value per 10 ms: rises of log power in eight octave bands."""
+    """(onset strength, RMS energy) per 10 ms: rises of log power in eight bands of an octave."""
     hop = round(HOP * rate)
     window = 4 * hop
     padded = np.pad(samples, (window // 2, window))
@@ -41,7 +41,7 @@ def onsets_and_energy(samples: npt.NDArray[np.float32], rate: int) -> tuple[Curv
 def strongest_onsets(
     flux: Curve, start: float, end: float, count: int, apart: float
 ) -> list[float]:
-    """Seconds of the `count` strongest onsets inside (start, end), at least `apart` from each other."""
+    """Seconds of the `count` strongest onsets inside (start, end), all at least `apart`."""
     order = np.argsort(-flux)
     chosen: list[float] = []
     for index in order:

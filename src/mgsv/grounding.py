@@ -241,7 +241,7 @@ def _remarks(
     query: Query, moments: tuple[RankedMoment, ...], chance: float | None
 ) -> Iterator[str]:
     if chance is None:
-        yield "the clip has no cuts and does not move: every moment fits it equally, so this is a guess"
+        yield "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
     elif moments[0].score <= chance:
         yield (
             f"nothing here fits better than chance (best score {moments[0].score:.2f}, "
@@ -249,9 +249,10 @@ def _remarks(
         )
     for found in moments:
         if found.track.duration < query.seconds:
+            name, seconds = shown(found.track.path.name), found.track.duration
             yield (
-                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than "
-                f"{shown(found.track.path.name)} ({found.track.duration:.1f} s), so the music ends first"
+                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "
+                f"({seconds:.1f} s), so the music ends first"
             )
 
 

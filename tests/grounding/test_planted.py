@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import real_media
-from planted_clips import write_planted_clip
 
 import mgsv
+import real_media
 from mgsv.media.audio import read_audio
+from planted_clips import write_planted_clip
 
 SECONDS = 12.0
 TOLERANCE = 0.1
@@ -29,13 +29,12 @@ def test_sync_finds_the_planted_track_and_moment(
     hits = sum(right and abs(error) <= TOLERANCE for _, right, error, _ in outcomes)
     with capsys.disabled():
         print(
-            f"\nplanted clips: right track and start within {TOLERANCE} s: {hits} of {len(outcomes)}"
+            f"\nplanted clips: right track, start within {TOLERANCE} s: {hits} of {len(outcomes)}"
         )
         for name, right, error, score in outcomes:
             if not right or abs(error) > TOLERANCE:
-                print(
-                    f"  missed: {name} track={'right' if right else 'wrong'} {error:+.2f} s {score:.2f}"
-                )
+                track = "right" if right else "wrong"
+                print(f"  missed: {name}: {track} track, {error:+.2f} s, score {score:.2f}")
     assert len(outcomes) == 28
     assert hits >= 24
 

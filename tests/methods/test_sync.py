@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import query, query_for, random_track, track
 
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.methods.base import Method, Placement
 from mgsv.methods.sync import Sync, TrackPattern, _fft_size, _pattern, agreement
+from synthetic import query, query_for, random_track, track
 
 
 def test_it_is_a_method() -> None:

@@ -11,42 +11,27 @@ import sys
 from collections.abc import Sequence
 
 import click
-import typer
 
 from mgsv import __version__
-from mgsv.cli import doctor, ground, library
+from mgsv.cli.doctor import doctor
+from mgsv.cli.ground import ground
+from mgsv.cli.library import library
 from mgsv.errors import MgsvError
 
 INTERRUPTED = 130
 """128 + SIGINT, what a shell reports for a program stopped by Ctrl-C."""
 
-app = typer.Typer(
-    name="mgsv",
-    help="Which song, and which seconds of it, fit this video?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(name="ground")(ground.command)
-app.add_typer(library.app, name="library")
-app.command(name="doctor")(doctor.command)
 
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"mgsv {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _global_options(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", is_eager=True, callback=_print_version
-    ),
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks (before the command)."),
-) -> None:
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="mgsv")
+@click.option("--debug", is_flag=True, help="Show tracebacks; may stand anywhere on the line.")
+def app(debug: bool) -> None:
     """Which song, and which seconds of it, fit this video?"""
+
+
+app.add_command(ground)
+app.add_command(library)
+app.add_command(doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
-    debug = "--debug" in options
-    if debug:
+    if debug := "--debug" in options:
         given.remove("--debug")
     try:
-        status = app(args=given, prog_name="mgsv", standalone_mode=False)
+        status = app.main(given, prog_name="mgsv", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except MgsvError as error:
         return _failed(str(error), 1, debug)
@@ -68,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return _failed("interrupted; nothing was left half-written", INTERRUPTED, debug)
+        return _failed("interrupted; nothing was left half-written", INTERRUPTED, debug=False)
     except BrokenPipeError:
         # The reader of our output has gone (`mgsv … | head`): nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str, status: int, debug: bool) -> int:
-    if debug and not isinstance(sys.exception(), KeyboardInterrupt):
+    if debug:
         raise
     encoding = sys.stderr.encoding or "utf-8"
     shown = f"mgsv: {text}".encode(encoding, "backslashreplace").decode(encoding)

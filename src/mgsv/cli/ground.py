@@ -2,76 +2,90 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from mgsv.cli import show
+from mgsv.cli import options, show
 from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
+    from mgsv.methods.base import Fit, StartOn
 
 
-class Fit(StrEnum):
-    video = "video"
-    free = "free"
-
-
-class StartOn(StrEnum):
-    beat = "beat"
-    any = "any"
-
-
-def command(
-    video: Annotated[Path, typer.Argument(help="The clip.", metavar="VIDEO")],
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[MORE MUSIC]", hidden=True)] = None,
-    music: Annotated[
-        list[Path] | None,
-        typer.Option("--music", "-m", help="A music folder or a track; several may follow."),
-    ] = None,
-    top: Annotated[int, typer.Option(help="How many moments to show.")] = 5,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The finished video [default: CLIP.mgsv.mp4]."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace result files.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
-    ] = False,
-    fit: Annotated[
-        Fit, typer.Option(help="Moment as long as the clip, or as the method likes.")
-    ] = Fit.video,
-    start_on: Annotated[StartOn, typer.Option(help="Where a moment may start.")] = StartOn.any,
-    method: Annotated[str, typer.Option(help="How to ground: sync.")] = "sync",
-    timeline: Annotated[
-        Path | None,
-        typer.Option(help="Also write an editor timeline: .otio (.edl, .xml with plug-ins)."),
-    ] = None,
-    render: Annotated[
-        bool, typer.Option("--render/--no-render", help="Write the finished video.")
-    ] = True,
-    keep_audio: Annotated[
-        bool,
-        typer.Option(
-            "--keep-audio/--replace-audio",
-            help="Keep the clip's own sound on top of the music, or drop it.",
-        ),
-    ] = False,
-    library: Annotated[
-        Path | None,
-        typer.Option(help="Where features are kept [default: the user's data folder]."),
-    ] = None,
-    progress: Annotated[
-        show.ProgressStyle, typer.Option(help="How indexing reports on stderr.")
-    ] = show.ProgressStyle.auto,
-) -> int:
+@click.command()
+@click.argument("video", type=options.FILE)
+@click.argument("more", type=options.FILE, nargs=-1, metavar="")
+@click.option(
+    "--music",
+    "-m",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR|TRACK...",
+    help="A music folder, or a track whose best part is wanted; several may follow.",
+)
+@click.option("--top", default=5, show_default=True, help="How many moments to show.")
+@click.option(
+    "--output",
+    "-o",
+    type=options.FILE,
+    metavar="FILE",
+    help="The finished video: .mp4, .mov or .mkv.  [default: CLIP.mgsv.mp4]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace result files of an earlier run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, no table.")
+@click.option(
+    "--fit",
+    type=click.Choice(["video", "free"]),
+    default="video",
+    show_default=True,
+    help="A moment as long as the clip, or as long as the method likes.",
+)
+@click.option(
+    "--start-on",
+    type=click.Choice(["beat", "any"]),
+    default="any",
+    show_default=True,
+    help="Where a moment may start.",
+)
+@click.option("--method", default="sync", show_default=True, help="How to ground.")
+@click.option(
+    "--timeline",
+    type=options.FILE,
+    metavar="FILE",
+    help="Also write an editor timeline: .otio, or .edl and .xml with their plug-ins.",
+)
+@click.option("--render/--no-render", default=True, help="Whether to write the finished video.")
+@click.option(
+    "--keep-audio/--replace-audio",
+    default=False,
+    help="Keep the clip's own sound on top of the music, or drop it (default).",
+)
+@options.library
+@options.progress
+def ground(
+    video: Path,
+    more: tuple[Path, ...],
+    music: tuple[Path, ...],
+    top: int,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    fit: Fit,
+    start_on: StartOn,
+    method: str,
+    timeline: Path | None,
+    render: bool,
+    keep_audio: bool,
+    folder: Path | None,
+    progress: str,
+) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
 
-    Give the music as a folder, or as one track whose best part is wanted. The folder is indexed
-    once; later runs look only at files that changed.
+    The music is a folder, or one track whose best part is wanted. It is indexed once; later runs
+    look only at files that changed.
     """
     from mgsv import grounding
     from mgsv.library import Library
@@ -79,24 +93,23 @@ def command(
     from mgsv.media import timeline as timelines
     from mgsv.media.output import check_output
 
-    places = [*(music or []), *(more or [])]
     if not music:
         raise ConfigError("--music is missing", "name a music folder or a track")
     # What would stop the run at its end is asked at its beginning, before any indexing.
-    inputs = [video, *places]
+    places = [*music, *more]
     if render:
         output = output or grounding.default_output(video)
-        check_output(output, renderer.CONTAINERS, overwrite=overwrite, inputs=inputs)
+        check_output(output, renderer.CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
-        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=inputs)
+        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
 
     with (
         show.progress(progress) as listen,
-        Library.open(places, folder=library, progress=listen) as opened,
+        Library.open(places, folder=folder, progress=listen) as library,
     ):
-        show.index_report(opened.report)
+        show.index_report(library.report)
         result = grounding.ground(
-            video, opened, method=method, top=top, fit=fit.value, start_on=start_on.value
+            video, library, method=method, top=top, fit=fit, start_on=start_on
         )
     if as_json:
         show.document(result.as_dict())
@@ -114,7 +127,6 @@ def command(
         for line in report.notes:
             show.note(f"note: {line}")
         show.note(f"video: {shown(report.path)}")
-    return 0
 
 
 def _print_table(result: Grounding) -> None:
@@ -127,15 +139,12 @@ def _print_table(result: Grounding) -> None:
     for name in ("rank", "track", "moment", "score", "music"):
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
     for found in result:
-        words = [
-            *found.track.tags,
-            *([f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []),
-        ]
+        tempo = [f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []
         table.add_row(
             str(found.rank),
             Text(shown(found.track.path.name), overflow="fold"),
             str(found.moment),
             f"{found.score:.2f}",
-            ", ".join(words),
+            ", ".join([*found.track.tags[:3], *tempo]),
         )
-    Console(soft_wrap=False).print(table)
+    Console().print(table)

@@ -6,17 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import Any
 
 from mgsv.errors import shown
 from mgsv.library import IndexReport, Progress
-
-
-class ProgressStyle(StrEnum):
-    auto = "auto"
-    none = "none"
-    machine = "machine"
 
 
 def note(text: str) -> None:
@@ -31,15 +24,15 @@ def document(content: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def progress(style: ProgressStyle) -> Iterator[Callable[[Progress], None] | None]:
+def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
     """A listener for indexing.
 
     `auto` draws a bar with the time left where stderr is a terminal, `machine` prints a JSON line
     per step on stderr, `none` stays silent.
     """
-    if style is ProgressStyle.machine:
+    if style == "machine":
         yield _machine_line
-    elif style is ProgressStyle.none or not sys.stderr.isatty():
+    elif style == "none" or not sys.stderr.isatty():
         yield None
     else:
         from rich import progress as bars
@@ -76,9 +69,14 @@ def _machine_line(event: Progress) -> None:
     print(json.dumps(line), file=sys.stderr, flush=True)
 
 
-def index_report(report: IndexReport) -> None:
-    """Each bad file with its reason, and what indexing did if it did anything, on stderr."""
+def left_out(report: IndexReport) -> None:
+    """Each bad file with its reason, on stderr."""
     for path, reason in report.failed:
         note(f"left out: {shown(path)}: {reason}")
+
+
+def index_report(report: IndexReport) -> None:
+    """What indexing did, if it did anything, on stderr."""
+    left_out(report)
     if report.added or report.moved:
         note(f"indexed: {report.added} tracks added, {report.moved} moved or copied")

@@ -1,16 +1,16 @@
 """`sync`: grounding without a learned model, by agreement of what is seen with what is heard.
 
-Editors cut on the beat and let the picture move with the music, so a moment fits a clip when cuts fall
-on onsets and the picture's motion rises and falls with the music's energy. Three terms, each a
+Editors cut on the beat and let the picture move with the music, so a moment fits a clip when cuts
+fall on onsets and the picture's motion rises and falls with the music's energy. Three terms, each a
 correlation in [-1, 1] and 0 on average for an unrelated moment:
 
 * cuts: how strong the onsets under the clip's cuts are, against the track's average moment;
 * motion: normalised cross-correlation of the clip's motion level with the music's energy;
 * bursts: the same for sudden rises of motion with the onset envelope.
 
-The *agreement* is their weighted mean. A clip without cuts, or one that does not move, has fewer terms.
-All starts of a track are scored at once on a 10 Hz grid through one FFT; the best few are then refined
-on the onset envelope's own 16 ms grid.
+The *agreement* is their weighted mean. A clip without cuts, or one that does not move, has fewer
+terms. All starts of a track are scored at once on a 10 Hz grid through one FFT; the best few are
+then refined on the onset envelope's own 16 ms grid.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class ClipPattern:
         )
 
     def spectra(self, n: int) -> npt.NDArray[np.complex64]:
-        """Conjugate spectra [3, n // 2 + 1] of the patterns, for circular correlation; kept per n."""
+        """Conjugate spectra [3, n // 2 + 1] of the patterns, to correlate with; kept per n."""
         if n not in self._spectra:
             rows = np.zeros((3, n), np.float32)
             if len(self.cuts):
@@ -152,7 +152,10 @@ class Sync:
 
     name = "sync"
     wants_features = False
-    score_meaning = "agreement of cuts and motion with onsets and energy, from -1 to 1; unrelated moments average 0"
+    score_meaning = (
+        "agreement of cuts and motion with onsets and energy, from -1 to 1; "
+        "unrelated moments average 0"
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -172,7 +175,7 @@ class Sync:
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
-        """The refined best moment on each track; its score may exceed the grid's by the refinement."""
+        """The refined best moment on each track; refining may raise its score."""
         clip = _pattern(query)
         widths = _free_widths(query) if placement.fit == "free" else [clip]
         found = []
@@ -245,7 +248,7 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
     # The grid's last cell may reach past the track's end by a part of a cell.
     latest = max(0.0, track.seconds - clip.seconds)
     candidates = [min(start, latest) for start in _candidates(total, beats, placement)]
-    cells = np.array([min(int(round(s * CURVE_RATE)), len(total) - 1) for s in candidates])
+    cells = np.array([min(round(s * CURVE_RATE), len(total) - 1) for s in candidates])
     score = total[cells].copy()
     cut_terms = np.zeros(len(candidates), np.float32)
     if "cuts" in terms:
