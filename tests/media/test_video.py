@@ -298,6 +298,7 @@ class TestRealClips:
         scan = VideoScan(real_media.city(), shorter_side=256)
         assert len(list(scan)) == 8
         assert scan.info.codec == "mpeg2video"
+        assert scan.curves.cuts == pytest.approx([4.64], abs=1e-3)
 
 
 class TestDamage:
