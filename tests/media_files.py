@@ -97,7 +97,8 @@ def write_video(
     with av.open(str(path), "w", format=container, options=options) as output:
         name = VIDEO_CODECS.get(codec, codec)
         video = output.add_stream(name, rate=Fraction(clip.rate).limit_denominator(1001))
-        video.width, video.height, video.pix_fmt = clip.width, clip.height, "yuv420p"
+        video.width, video.height = clip.width, clip.height
+        video.pix_fmt = "yuvj420p" if name == "mjpeg" else "yuv420p"
         video.options = FASTEST.get(name, {})
         video.codec_context.time_base = time_base
         if pixel_aspect is not None:

@@ -21,7 +21,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
-from mgsv.media.source import open_media
+from mgsv.media.source import claimed_duration, open_media
 
 Channel = Literal["mix", "first"]
 
@@ -78,7 +78,7 @@ def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
         stream = audio_stream(container, path)
         return AudioInfo(
             path=Path(path),
-            duration=_claimed_duration(container, stream),
+            duration=claimed_duration(container, stream),
             rate=stream.codec_context.sample_rate,
             channels=stream.codec_context.channels,
             codec=stream.codec_context.name,
@@ -97,7 +97,7 @@ def read_audio(
     """
     with open_media(path) as container:
         stream = audio_stream(container, path)
-        claimed = _claimed_duration(container, stream)
+        claimed = claimed_duration(container, stream)
         waveform = _Waveform(rate, channel)
         damaged = 0
         for frame in _frames(container, stream):
@@ -139,13 +139,6 @@ def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> Aud
             "the file is damaged; get or export it again",
         )
     return stream
-
-
-def _claimed_duration(container: InputContainer, stream: AudioStream) -> float:
-    """Seconds according to the header, 0 if it is silent about it."""
-    if stream.duration is not None and stream.time_base is not None:
-        return max(0.0, float(stream.duration * stream.time_base))
-    return max(0.0, (container.duration or 0) / av.time_base)
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
@@ -112,6 +112,19 @@ def video_stream(container: InputContainer, path: str | os.PathLike[str]) -> Vid
     context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change along the stream
     stream.thread_type = "AUTO"
     return stream
+
+
+def claimed_duration(container: InputContainer, stream: Stream) -> float:
+    """Seconds that `stream` lasts according to the header; 0 if it does not tell.
+
+    Headers can be wrong, so this serves as a hint and to notice files that are cut short.
+    """
+    if stream.duration is not None and stream.time_base is not None:
+        return max(0.0, float(stream.duration * stream.time_base))
+    ticks = container.duration or 0
+    if "matroska" in container.format.name:  # its duration is the time of the end
+        ticks -= container.start_time or 0
+    return max(0.0, ticks / av.time_base)
 
 
 def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:

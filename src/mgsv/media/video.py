@@ -30,7 +30,7 @@ from mgsv.media.shots import (
     Thumb,
     VideoCurves,
 )
-from mgsv.media.source import open_media, video_stream
+from mgsv.media.source import claimed_duration, open_media, video_stream
 
 __all__ = [
     "CURVE_RATE",
@@ -238,13 +238,9 @@ def _info(
     width, height = round(frame.width * _pixel_aspect(stream)), frame.height
     if turns % 2:
         width, height = height, width
-    if stream.duration is not None and stream.time_base is not None:
-        duration = float(stream.duration * stream.time_base)
-    else:
-        duration = (container.duration or 0) / av.time_base
     return VideoInfo(
         path=path,
-        duration=max(0.0, duration),
+        duration=claimed_duration(container, stream),
         width=width,
         height=height,
         rotation=90 * turns,
