@@ -136,8 +136,10 @@ def _print_table(result: Grounding) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    longest = max(len(shown(found.track.path.name)) for found in result)
     for name in ("rank", "track", "moment", "score", "music"):
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
+    table.columns[1].min_width = min(longest, 36)  # words about the music fold first
     for found in result:
         tempo = [f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []
         table.add_row(
