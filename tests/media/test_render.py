@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from media_files import Clip, clicks, sine, write_audio, write_video
 from mgsv.errors import ConfigError, MediaError
 from mgsv.media import render as render_module
+from mgsv.media import soundtrack as soundtrack_module
 from mgsv.media.aac import AacSpool
 from mgsv.media.render import render
 from mgsv.moment import Moment
@@ -289,6 +290,16 @@ def test_the_ceiling_binds_and_says_so(tmp_path: Path, shelf: Path) -> None:
     assert any("ceiling" in note for note in report.notes)
 
 
+def test_the_ceiling_holds_where_coding_moves_the_peaks(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room taken away instead of left, the first encoding must come out above the ceiling."""
+    monkeypatch.setattr(soundtrack_module, "_PEAK_MARGIN", -3.0)
+    track = write_audio(tmp_path / "t.wav", clicks(4, [0.5, 1.5, 2.5], RATE), RATE)
+    report = render(shelf / "clip.mp4", track, Moment(0.0, 2.0), tmp_path / "out.mp4")
+    assert true_peak(read_sound(report.path)) <= -0.95
+
+
 def test_silence_stays_silence(tmp_path: Path, shelf: Path) -> None:
     track = write_audio(tmp_path / "t.wav", np.zeros(RATE * 3, np.float32), RATE)
     report = render(shelf / "clip.mp4", track, Moment(0.0, 2.0), tmp_path / "out.mp4")
@@ -353,12 +364,18 @@ def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Pat
     own = sine(5.0, RATE, 1000.0)
     second = np.arange(len(own)) // RATE
     own[(second != 1) & (second != 3)] = 0
+    late = 0.25  # the picture starts this much later than the sound, whose beginning is cut off
     clip = write_video(
-        tmp_path / "clip.mkv", Clip(seconds=5.0), audio=own, audio_codec="flac", start=0.7
+        tmp_path / "clip.mkv",
+        times=(late + np.arange(118) / 25).tolist(),
+        audio=own,
+        audio_codec="flac",
+        start=0.7,
     )
     track = write_audio(tmp_path / "track.wav", sine(9.0, RATE, 300.0), RATE)
     report = render(clip, track, Moment(0.0, 5.0), tmp_path / "out.mp4", keep_audio=True)
-    sound = read_sound(report.path)
+    assert abs(report.duration - 118 / 25) <= 1 / 25
+    sound = np.pad(read_sound(report.path), ((0, 0), (round(late * RATE), 0)))
     spectra = [
         np.abs(np.fft.rfft(sound[0, s * RATE + 12_000 : s * RATE + 36_000])) for s in range(5)
     ]
@@ -367,7 +384,7 @@ def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Pat
     assert bed[3] < bed[4] / 3
     assert speech[1] > 2 * bed[1]
     assert speech[0] < speech[1] / 100
-    assert abs(loudness(sound) + 14) <= 1
+    assert abs(loudness(sound[:, round(late * RATE) :]) + 14) <= 1
     assert true_peak(sound) <= -0.95
     voice = np.fft.irfft(
         np.where(np.abs(np.fft.rfftfreq(sound.shape[1], 1 / RATE) - 1000) < 300,
