@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from av.audio.frame import AudioFrame
@@ -20,30 +20,26 @@ LOUDNESS_BLOCK = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Integrated loudness in LUFS and true peak in dBTP; −inf for silence."""
+    """Integrated loudness in LUFS and highest peak in dB re full scale; −inf for silence."""
 
     loudness: float
-    true_peak: float
-
-    def louder(self, gain: float) -> Level:
-        """The level after a plain gain in dB, which moves both figures alike."""
-        return Level(self.loudness + gain, self.true_peak + gain)
+    peak: float
 
 
 class Meter:
-    """FFmpeg's EBU R 128 meter beside a stream: `through` passes the sound on and listens."""
+    """FFmpeg's EBU R 128 meter that is fed block by block.
 
-    def __init__(self) -> None:
+    true_peaks: find what rises between the samples too, which takes three times as long; otherwise
+    the peak is that of the samples.
+    """
+
+    def __init__(self, *, true_peaks: bool = True) -> None:
+        self._kind = "true" if true_peaks else "sample"
         self._loudness = SILENCE_LUFS
         self._peak = 0.0
         self._graph = Graph()
         self._source: FilterContext | None = None
         self._sink: FilterContext | None = None
-
-    def through(self, frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-        for frame in frames:
-            self.hear(frame)
-            yield frame
 
     def hear(self, frame: AudioFrame) -> None:
         if self._source is None:
@@ -51,7 +47,7 @@ class Meter:
             # The meter reports whole tenths of a second: a tail of silence completes the last one.
             filters = (
                 ("apad", f"pad_len={RATE // 10}"),
-                ("ebur128", "metadata=1:peak=true:framelog=quiet"),
+                ("ebur128", f"metadata=1:peak={self._kind}:framelog=quiet"),
             )
             self._sink = row(self._graph, self._source, filters)
         self._source.push(frame)
@@ -74,12 +70,12 @@ class Meter:
         for frame in ready(self._sink):
             figures = frame.metadata
             self._loudness = float(figures.get("lavfi.r128.I", self._loudness))
-            self._peak = max(self._peak, float(figures.get("lavfi.r128.true_peak", 0.0)))
+            self._peak = max(self._peak, float(figures.get(f"lavfi.r128.{self._kind}_peak", 0.0)))
 
 
-def measure(frames: Iterable[AudioFrame]) -> Level:
-    """Loudness and true peak of `frames`."""
-    meter = Meter()
+def measure(frames: Iterable[AudioFrame], *, true_peaks: bool = True) -> Level:
+    """The level of `frames`; for `true_peaks` see `Meter`."""
+    meter = Meter(true_peaks=true_peaks)
     for frame in frames:
         meter.hear(frame)
     return meter.level()

@@ -20,6 +20,8 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.media.output import StrPath
+from mgsv.media.sound import Filter
+from mgsv.media.video import orientation
 
 Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
 """A packet and when it is due, in seconds."""
@@ -27,7 +29,14 @@ Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
 X264 = {"preset": "veryfast", "crf": "20"}
 """Three times as fast as the default preset; at this quality the loss is not seen."""
 
-_TURNS = {90: ("transpose", "cclock"), 180: ("rotate", "PI"), 270: ("transpose", "clock")}
+_CLOCKWISE: Filter = ("transpose", "clock")
+_EVEN = (("crop", "max(2\\,trunc(iw/2)*2):max(2\\,trunc(ih/2)*2)"), ("format", "yuv420p"))
+_TURNS: dict[int, tuple[Filter, ...]] = {
+    0: (),
+    1: (_CLOCKWISE,),
+    2: (_CLOCKWISE, _CLOCKWISE),
+    3: (("transpose", "cclock"),),
+}
 _DEFAULT_RATE = Fraction(25)
 _MAX_RATE = 1000  # frames per second; a header that claims more is wrong
 
@@ -173,10 +182,9 @@ def _upright(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     """Pictures turned as their side data asks, in 4:2:0, whose sides must be even."""
     row = _Row()
     for frame in frames:
-        turn = _TURNS.get(frame.rotation % 360)
-        even = ("crop", "max(2\\,trunc(iw/2)*2):max(2\\,trunc(ih/2)*2)")
-        filters = (even, ("format", "yuv420p"))
-        yield row.apply(frame, (turn, *filters) if turn else filters)
+        mirrored, turns = orientation(frame)
+        mirror: tuple[Filter, ...] = (("hflip", ""),) if mirrored else ()
+        yield row.apply(frame, (*mirror, *_TURNS[turns], *_EVEN))
 
 
 class _Row:
@@ -188,7 +196,7 @@ class _Row:
         self._source: FilterContext
         self._sink: FilterContext
 
-    def apply(self, frame: VideoFrame, filters: tuple[tuple[str, str], ...]) -> VideoFrame:
+    def apply(self, frame: VideoFrame, filters: tuple[Filter, ...]) -> VideoFrame:
         form = frame.width, frame.height, frame.format.name, filters
         if form != self._form:
             graph = Graph()

@@ -119,7 +119,7 @@ def render(
         if not copied:
             _write(video, extent, sound.aac, path, overwrite, copied=False)
     level = sound.level
-    return RenderReport(path, extent.seconds, copied, level.loudness, level.true_peak, sound.notes)
+    return RenderReport(path, extent.seconds, copied, level.loudness, level.peak, sound.notes)
 
 
 class _CannotCopyError(Exception):

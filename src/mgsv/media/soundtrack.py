@@ -14,7 +14,7 @@ from typing import IO
 from mgsv.errors import MediaError
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
-from mgsv.media.loudness import LOUDNESS_BLOCK, Level, Meter, measure
+from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure
 from mgsv.media.output import StrPath
 from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
 from mgsv.media.source import open_media
@@ -75,10 +75,7 @@ def make_soundtrack(
             notes.append(own)
         else:
             sound = _mixed(own, sound, scratch)
-    meter = Meter()
-    for _ in meter.through(sound.frames()):
-        pass
-    aac = _mastered(sound, meter.level(), loudness, true_peak, scratch)
+    aac = _mastered(sound, loudness, true_peak, scratch)
     level = aac.level
     if samples < LOUDNESS_BLOCK * RATE:
         notes.append("the clip is too short to have a loudness; the music's level was kept")
@@ -151,8 +148,8 @@ def _own_sound(video: StrPath, origin: float, samples: int, scratch: Scratch) ->
 
 def _mixed(own: Spool, music: Spool, scratch: Scratch) -> Spool:
     """The music ducking under the clip's own sound."""
-    own_gain = min(_gain(measure(own.frames()), _MIX_LUFS), _MAX_BOOST)
-    music_gain = _gain(measure(music.frames()), _MIX_LUFS - _MUSIC_BELOW)
+    own_gain = min(_gain(measure(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+    music_gain = _gain(measure(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
     return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
 
 
@@ -161,25 +158,25 @@ def _gain(level: Level, loudness: float) -> float:
     return 0.0 if math.isinf(level.loudness) else loudness - level.loudness
 
 
-def _mastered(
-    sound: Spool, level: Level, loudness: float, true_peak: float, scratch: Scratch
-) -> AacSpool:
-    """`sound` (of `level`) at `loudness` if its decoded AAC can have it below `true_peak`."""
+def _mastered(sound: Spool, loudness: float, true_peak: float, scratch: Scratch) -> AacSpool:
+    """`sound` at `loudness`, as far as its decoded AAC can have that below `true_peak`."""
+    # The samples' peaks do here: the margin is for what rises between them, and the end is checked.
+    level = measure(sound.frames(), true_peaks=False)
     ceiling = true_peak - _PEAK_MARGIN
-    most = ceiling + _MAX_LIMITING - level.true_peak
+    most = ceiling + _MAX_LIMITING - level.peak
     gain = min(_gain(level, loudness), most)
     for _ in range(_MAX_ROUNDS):
-        if level.true_peak + gain <= ceiling:
+        if level.peak + gain <= ceiling:
             break  # the limiter has nothing to do, and a plain gain does what it says
         limited = measure(filtered(sound.frames(), *_limited(gain, ceiling)))
         short = _gain(limited, loudness)
         gain = min(gain + short, most)
-        ceiling -= max(0.0, limited.true_peak + _PEAK_MARGIN - true_peak)
+        ceiling -= max(0.0, limited.peak + _PEAK_MARGIN - true_peak)
         if abs(short) <= _NEAR or gain >= most:
             break
     for _ in range(_MAX_ROUNDS):
         aac = AacSpool(filtered(sound.frames(), *_limited(gain, ceiling)), scratch())
-        if (over := aac.level.true_peak - true_peak) <= 0:
+        if (over := aac.level.peak - true_peak) <= 0:
             break
         # The limiter acts on samples; what rises between them may need the gain to go down too.
         ceiling -= over + 0.1
