@@ -34,6 +34,7 @@ class TinyEncoder:
     name = "tiny"
     dim = 4
     rate = RATE
+    channel = "mix"
     step = 2.5
 
     def __init__(self, fingerprint: str = "tiny-1", pause: float = 0.0) -> None:

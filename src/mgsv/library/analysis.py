@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -76,6 +77,22 @@ class Analysis:
         return Outcome(track, analysed)
 
 
+@contextlib.contextmanager
+def one_torch_thread_each() -> Iterator[None]:
+    """Keep torch from splitting each operation over all cores, which the workers use already.
+
+    Holds for threads that start inside; under load the split costs several times the work.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class MusicAnalyser:
     """The `Analyse` with a music encoder."""
 
@@ -87,7 +104,7 @@ class MusicAnalyser:
         from mgsv.media.audio import read_audio
         from mgsv.media.rhythm import analyse_rhythm
 
-        audio = read_audio(path, self._encoder.rate)
+        audio = read_audio(path, self._encoder.rate, self._encoder.channel)
         rhythm = analyse_rhythm(audio.samples, audio.rate)
         encoded = self._encoder.encode(audio, rhythm)
         return Analysed(

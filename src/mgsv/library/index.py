@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgsv.errors import EncoderMismatch, LibraryError, MediaError, shown
-from mgsv.library.analysis import Analyse, Analysis, Outcome
+from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
 from mgsv.library.pool import run
 from mgsv.library.store import Place, Store
 from mgsv.library.walk import MUSIC_EXTENSIONS, Found, find_music
@@ -118,8 +118,9 @@ class Indexer:
                 changed = self._changed(found, roots, retry)
                 update.start(changed)
                 analysis = Analysis(self._analyse, update.stored)
-                with contextlib.closing(run(changed, analysis, self._workers)) as outcomes:
-                    for item, outcome in outcomes:
+                results = run(changed, analysis, self._workers)
+                with one_torch_thread_each(), contextlib.closing(results):
+                    for item, outcome in results:
                         update.settle(item, outcome)
                 update.finish()
         return self._report(found, roots, changed, update)
