@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,24 +32,24 @@ def bundled(bundled_folder: Path) -> Iterator[Library]:
 
 
 @pytest.fixture
-def mgsv(tmp_path: Path) -> Run:
-    """Runs `mgsv ARGUMENTS…` as a process with a library of its own."""
+def mgsv(tmp_path: Path, bundled_folder: Path) -> Run:
+    """Runs `mgsv ARGUMENTS…` as a process, in `tmp_path`, with a library of its own.
 
-    def run(
-        *arguments: str | bytes | Path, cwd: Path = tmp_path, **options: object
-    ) -> subprocess.CompletedProcess[str]:
-        import os
+    The library starts as a copy of the bundled one: copies of bundled tracks are recognised by
+    their content, so that no test waits for an encoder unless it brings music of its own.
+    """
+    shutil.copytree(bundled_folder, tmp_path / "library")
+    environment = {**os.environ, "MGSV_LIBRARY": str(tmp_path / "library"), "COLUMNS": "120"}
 
-        environment = {**os.environ, "MGSV_LIBRARY": str(tmp_path / "library"), "COLUMNS": "120"}
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+    def run(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "mgsv", *arguments],
             capture_output=True,
             text=True,
             errors="backslashreplace",
-            cwd=cwd,
+            cwd=tmp_path,
             env=environment,
             timeout=120,
-            **options,
         )
 
     return run

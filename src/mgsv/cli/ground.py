@@ -92,10 +92,12 @@ def ground(
     from mgsv.media import render as renderer
     from mgsv.media import timeline as timelines
     from mgsv.media.output import check_output
+    from mgsv.media.video import probe_video
 
     if not music:
         raise ConfigError("--music is missing", "name a music folder or a track")
-    # What would stop the run at its end is asked at its beginning, before any indexing.
+    # What would stop the run is asked at its beginning, before any indexing.
+    probe_video(video)
     places = [*music, *more]
     if render:
         output = output or grounding.default_output(video)
