@@ -163,14 +163,13 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def fingerprint(name: str, version: int, weights: Path | None = None) -> str:
+def fingerprint(name: str, version: int, weights: Path | str = "") -> str:
     """`name` and a short hash of all that shapes its features.
 
     version: of the preprocessing, raised with every change that alters features. weights: the file
-    with the network's weights, hashed whole.
+    with the network's weights, hashed whole, or such a hash.
     """
-    digest = hashlib.sha256(f"{name} {version}".encode())
-    if weights is not None:
+    if isinstance(weights, Path):
         with weights.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{name}:{digest.hexdigest()[:12]}"
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{name}:{hashlib.sha256(f'{name} {version} {weights}'.encode()).hexdigest()[:12]}"
