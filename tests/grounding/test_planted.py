@@ -41,21 +41,25 @@ def test_sync_finds_the_planted_track_and_moment(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["1918.mp3", "funkyrobot.mp3"])
-def test_sync_finds_a_moment_of_a_long_track(
-    name: str, bundled: mgsv.Library, tmp_path: Path
+def test_sync_finds_moments_of_a_long_track(
+    name: str, bundled: mgsv.Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = next(path for path in real_media.long_tracks() if path.name == name)
-    found, start = _ground_planted(path, bundled, tmp_path)
-    assert found.track.path.name == name
-    assert abs(found.start - start) <= TOLERANCE
+    right = []
+    for seed in range(4):
+        found, start = _ground_planted(path, bundled, tmp_path, seed)
+        right.append(found.track.path.name == name and abs(found.start - start) <= TOLERANCE)
+    with capsys.disabled():
+        print(f"\nplanted clips on {name}: {sum(right)} of {len(right)}")
+    assert sum(right) >= 3
 
 
 def _ground_planted(
-    path: Path, library: mgsv.Library, folder: Path
+    path: Path, library: mgsv.Library, folder: Path, seed: int = 0
 ) -> tuple[mgsv.RankedMoment, float]:
     audio = read_audio(path)
-    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()) + seed)
     start = float(rng.uniform(0, audio.duration - SECONDS))
-    clip = folder / f"{path.stem}.mp4"
+    clip = folder / f"{path.stem}-{seed}.mp4"
     write_planted_clip(clip, audio.samples, audio.rate, start, SECONDS, rng)
     return mgsv.ground(clip, library, top=1)[0], start
