@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgsv.media.rhythm import ONSET_RATE
+from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods.base import Method, Placement
-from mgsv.methods.sync import Sync, TrackPattern, _fft_size, _pattern, agreement
+from mgsv.methods.patterns import TrackPattern
+from mgsv.methods.sync import Sync, _fft_size, _pattern, agree
 from synthetic import query, query_for, random_track, track
 
 
@@ -18,25 +19,28 @@ def test_it_is_a_method() -> None:
 
 
 def test_agreement_equals_the_plain_sums() -> None:
-    """Oracle: the same correlations, start by start, with np.corrcoef."""
+    """Oracle: the same correlations, start by start, with np.corrcoef and np.interp."""
     features = random_track("a", 40, seed=1)
     asked = query_for(features, 11.3, 12.0)
     clip, pattern = _pattern(asked), TrackPattern.of(features)
-    total, terms = agreement(clip, pattern)
-    length = len(clip.motion)
-    usual = pattern.strength.mean()
-    for start in range(0, len(total), 37):
-        window = slice(start, start + length)
-        hits = pattern.strength[start + (clip.cuts * 10).astype(int)]
-        expected = {
-            "cuts": (hits.mean() - usual) / (1 - usual),
-            "motion": np.corrcoef(clip.motion, pattern.energy[window])[0, 1],
-            "bursts": np.corrcoef(clip.bursts, pattern.onset[window])[0, 1],
-        }
-        for name, value in expected.items():
-            assert terms[name][start] == pytest.approx(value, abs=2e-4), name
-        weighted = sum(clip.weights[name] * value for name, value in expected.items())
-        assert total[start] == pytest.approx(weighted, abs=2e-4)
+    result = agree(clip, pattern)
+    length, usual = len(clip.motion), pattern.strength.mean()
+    steps = np.arange(len(pattern.strength))
+    for cell in range(0, len(result.total), 37):
+        window = slice(cell, cell + length)
+        motion = np.corrcoef(clip.motion, pattern.energy[window])[0, 1]
+        bursts = np.corrcoef(clip.bursts, pattern.onset[window])[0, 1]
+        step = round(cell * 6.25)
+        at = step + (clip.cuts + ONSET_DELAY) * ONSET_RATE
+        cuts = (np.interp(at, steps, pattern.strength).mean() - usual) / (1 - usual)
+        assert result.terms["motion"][cell] == pytest.approx(motion, abs=2e-4)
+        assert result.terms["bursts"][cell] == pytest.approx(bursts, abs=2e-4)
+        assert result.cuts is not None and result.cuts[step] == pytest.approx(cuts, abs=2e-4)
+        start = np.array([step / ONSET_RATE], np.float32)
+        weighted = 0.5 * cuts + 0.35 * motion + 0.15 * bursts
+        assert result.at(start)[0] == pytest.approx(weighted, abs=2e-4)
+        if np.isfinite(result.total[cell]):
+            assert result.total[cell] >= weighted - 2e-4
 
 
 @pytest.mark.parametrize("start", [0.0, 3.21, 17.5, 27.9])
@@ -106,7 +110,7 @@ def test_a_still_clip_has_no_chance_level() -> None:
 
 
 def test_unrelated_clips_stay_near_chance() -> None:
-    """At most 2 of 20 unrelated clips may beat a level that 95 % should stay below."""
+    """One of 20 unrelated clips should beat what 95 % stay below; four would be one in sixty."""
     tracks = [random_track(f"t{i}", 60, seed=i) for i in range(6)]
     other = random_track("other", 300, seed=99, beat=0.61)
     beaten = 0
@@ -115,7 +119,7 @@ def test_unrelated_clips_stay_near_chance() -> None:
         chance = Sync().chance(asked, tracks)
         assert chance is not None
         beaten += bool(Sync().score_tracks(asked, tracks).max() > chance)
-    assert beaten <= 2
+    assert beaten <= 3
 
 
 def test_free_fit_leaves_out_an_end_that_does_not_belong() -> None:

@@ -138,10 +138,8 @@ def _print_table(result: Grounding) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    longest = max(len(shown(found.track.path.name)) for found in result)
     for name in ("rank", "track", "moment", "score", "music"):
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
-    table.columns[1].min_width = min(longest, 36)  # words about the music fold first
     for found in result:
         tempo = [f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []
         table.add_row(
@@ -149,6 +147,8 @@ def _print_table(result: Grounding) -> None:
             Text(shown(found.track.path.name), overflow="fold"),
             str(found.moment),
             f"{found.score:.2f}",
-            ", ".join([*found.track.tags[:3], *tempo]),
+            ", ".join([*found.track.tags[:2], *tempo]),
         )
-    Console().print(table)
+    console = Console()
+    # A file or a pipe has no width of its own; names should not be folded there.
+    Console(width=None if console.is_terminal else max(120, console.width)).print(table)

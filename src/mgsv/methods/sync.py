@@ -1,34 +1,32 @@
 """`sync`: grounding without a learned model, by agreement of what is seen with what is heard.
 
 Editors cut on the beat and let the picture move with the music, so a moment fits a clip when cuts
-fall on onsets and the picture's motion rises and falls with the music's energy. Three terms, each a
-correlation in [-1, 1] and 0 on average for an unrelated moment:
+fall on onsets and the picture's motion rises and falls with the music's energy. Three terms, each
+at most 1 and 0 on average for an unrelated moment:
 
 * cuts: how strong the onsets under the clip's cuts are, against the track's average moment;
 * motion: normalised cross-correlation of the clip's motion level with the music's energy;
 * bursts: the same for sudden rises of motion with the onset envelope.
 
 The *agreement* is their weighted mean. A clip without cuts, or one that does not move, has fewer
-terms. All starts of a track are scored at once on a 10 Hz grid through one FFT; the best few are
-then refined on the onset envelope's own 16 ms grid.
+terms. All starts of a track are scored at once through FFTs: motion and bursts on a 10 Hz grid,
+cuts on the onset envelope's 16 ms grid, of which each 0.1 s cell takes the best place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.library import TrackCurves
-from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE, at_rate
+from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.base import Detection, Placement, Query
+from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
 from mgsv.moment import Moment
-
-Array = npt.NDArray[np.float32]
 
 VERSION = "1"
 
@@ -38,18 +36,12 @@ CUTS_FOR_FULL_WEIGHT = 4
 """A single cut lands on some strong onset almost anywhere; four at once are evidence."""
 
 BEAT_BONUS = 0.03
-"""For a start on a beat: decides between equals, never against a better agreement."""
+"""For a start on a beat, where one lies within 0.1 s of the best agreement."""
 BEAT_SIGMA = 0.04
 """Seconds. Listeners hear two events as one up to about 40 ms apart."""
 
-STRONG_ONSET = 0.98
-"""Quantile. At two strong onsets a second, one 16 ms step in 30 holds one."""
-
-SMOOTH_SECONDS = 0.7
-"""Motion and energy are compared at the pace of a movement or a phrase, not frame by frame."""
-SILENCE = 40.0 / ENERGY_RANGE_DB
-"""A start 40 dB below the track's loud parts (95th percentile) is in silence."""
-SILENCE_SECONDS = 0.5
+CELL_STEPS = np.arange(-3, 4)
+"""16 ms steps around a cell's centre: 0.1 s is 6.25 of them."""
 
 SURROGATES = 20
 CHANCE_QUANTILE = 0.95
@@ -59,105 +51,48 @@ CHANCE_TRACKS = 64
 FREE_WIDTHS = (1.0, 0.75, 0.5)
 """With `fit="free"`, the share of the clip that the music may accompany."""
 
-REFINE_STARTS = 6
-REFINE_SECONDS = 0.12
-
 
 @dataclass(frozen=True)
-class ClipPattern:
-    """The clip on the 10 Hz grid, ready to be slid along a track."""
+class Agreement:
+    """Agreement of a clip with every start of a track. Cell i stands for starts about i / 10 s.
 
-    seconds: float
-    motion: (
-        Array  # [L] smoothed level, zero mean, unit norm; all zeros for a clip that stands still
-    )
-    bursts: Array  # [L] rises of motion, likewise
-    cuts: Array  # [C] seconds
+    total: [S], each cell's best; -inf in silence. curves: [S], the weighted terms of motion and
+    bursts, the same all over a cell. cuts: the cuts' term at starts j / 62.5 s, or None for a clip
+    without cuts. terms: motion and bursts apart, [S] each. weights: of the terms, summing to 1.
+    """
 
-    @cached_property
-    def weights(self) -> dict[str, float]:
-        """The terms this clip can speak for, summing to 1; empty for a still clip without cuts."""
-        confidence = {
-            "cuts": min(1.0, len(self.cuts) / CUTS_FOR_FULL_WEIGHT),
-            "motion": float(self.motion.any()),
-            "bursts": float(self.bursts.any()),
-        }
-        raw = {name: WEIGHTS[name] * share for name, share in confidence.items() if share > 0}
-        return {name: weight / sum(raw.values()) for name, weight in raw.items()}
+    total: Array
+    curves: Array
+    cuts: Array | None
+    terms: dict[str, Array]
+    weights: dict[str, float]
 
-    @classmethod
-    def of(cls, seconds: float, motion: Array, cuts: Array) -> ClipPattern:
-        """From a motion curve [T] at 10 Hz and cut times; `seconds` may be less than they cover."""
-        length = max(1, round(seconds * CURVE_RATE))
-        motion = motion[:length]
-        # Log, since twice the movement looks like one step more, at any scale of the picture.
-        level = np.log1p(motion / (np.median(motion) + 1e-4))
-        return cls(
-            seconds=seconds,
-            motion=_unit(_smooth(level)),
-            bursts=_unit(np.maximum(np.diff(level, prepend=level[:1]), 0.0)),
-            cuts=cuts[(cuts > 0) & (cuts < seconds)].astype(np.float32),
-        )
+    def at(self, starts: Array) -> Array:
+        """Agreement at exact `starts` [N] in seconds."""
+        weight = self.weights.get("cuts", 0.0)
+        return np.asarray(self.curves[self.cells(starts)] + weight * self.cuts_at(starts))
 
-    def spectra(self, n: int) -> npt.NDArray[np.complex64]:
-        """Conjugate spectra [3, n // 2 + 1] of the patterns, to correlate with; kept per n."""
-        if n not in self._spectra:
-            rows = np.zeros((3, n), np.float32)
-            if len(self.cuts):
-                cells = np.minimum((self.cuts * CURVE_RATE).astype(int), len(self.motion) - 1)
-                np.add.at(rows[0], cells, 1.0 / len(self.cuts))
-            rows[1, : len(self.motion)] = self.motion
-            rows[2, : len(self.bursts)] = self.bursts
-            self._spectra[n] = np.conj(np.fft.rfft(rows))
-        return self._spectra[n]
+    def cuts_at(self, starts: Array) -> Array:
+        """The cuts' term at exact `starts` [N]; 0 for a clip without cuts."""
+        if self.cuts is None:
+            return np.zeros(len(starts), np.float32)
+        steps = np.arange(len(self.cuts))
+        return np.interp(starts * ONSET_RATE, steps, self.cuts).astype(np.float32)
 
-    @cached_property
-    def _spectra(self) -> dict[int, npt.NDArray[np.complex64]]:
-        return {}
-
-
-@dataclass(frozen=True)
-class TrackPattern:
-    """A track on the same grid."""
-
-    features: TrackCurves
-    onset: Array  # [T] mean onset strength per 0.1 s
-    energy: Array  # [T] smoothed
-    strength: (
-        Array  # [T] rank in [0, 1] of the strongest onset within a cell and half a cell around
-    )
-    audible: npt.NDArray[np.bool_]  # [T] whether a start here is not in silence
-
-    @property
-    def seconds(self) -> float:
-        return self.features.track.duration
-
-    @classmethod
-    def of(cls, features: TrackCurves) -> TrackPattern:
-        onset = features.onset.astype(np.float32)
-        energy = _smooth(at_rate(features.energy, ONSET_RATE, CURVE_RATE))
-        return cls(
-            features=features,
-            onset=at_rate(onset, ONSET_RATE, CURVE_RATE),
-            energy=energy,
-            strength=_strength(_cell_maxima(onset, len(energy))),
-            audible=_audible(energy),
-        )
-
-    @cached_property
-    def fine_strength(self) -> Array:
-        """[62.5 Hz] the onset envelope's strength in [0, 1]."""
-        return _strength(self.features.onset.astype(np.float32))
+    def cells(self, starts: Array) -> npt.NDArray[np.int_]:
+        """The cell of each start [N]."""
+        cells = np.rint(starts * CURVE_RATE).astype(int)
+        return np.asarray(np.minimum(cells, len(self.total) - 1))
 
 
 class Sync:
-    """The registered method. Scores lie in [-1, 1]: 1 is perfect agreement, 0 none."""
+    """The registered method. Scores reach at most 1, perfect agreement; 0 is none."""
 
     name = "sync"
     wants_features = False
     score_meaning = (
-        "agreement of cuts and motion with onsets and energy, from -1 to 1; "
-        "unrelated moments average 0"
+        "agreement of cuts and motion with onsets and energy: "
+        "1 is perfect, 0 what unrelated moments average"
     )
 
     @property
@@ -178,138 +113,143 @@ class Sync:
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
-        """The refined best moment on each track; refining may raise its score."""
-        clip = _pattern(query)
-        widths = _free_widths(query) if placement.fit == "free" else [clip]
-        found = []
-        for features in tracks:
-            track = TrackPattern.of(features)
-            options = [_detect(width, track, placement) for width in widths]
-            if len(options) > 1:
-                # A shorter window finds a good place more easily, so each is judged by how far it
-                # beats what luck reaches with its own width.
-                luck = [_surrogate_bests(width, [track]).mean() for width in widths]
-                margins = [o.score - chance for o, chance in zip(options, luck, strict=True)]
-                found.append(options[int(np.argmax(margins))])
-            else:
-                found.append(options[0])
-        return found
+        """The best moment on each track, to 16 ms or on a beat."""
+        shares = FREE_WIDTHS if placement.fit == "free" else (1.0,)
+        clips = [_pattern(query, share) for share in shares]
+        return [_choose(clips, TrackPattern.of(features), placement) for features in tracks]
 
     def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
         """The best agreement that 95 % of clips with as many cuts and as much motion, but at
         random times, stay below on these tracks; None for a clip with nothing to align."""
         clip = _pattern(query)
         usable = [features for features in tracks if not features.track.too_short]
-        if not clip.weights or not usable:
+        if not _weights(clip) or not usable:
             return None
         step = -(-len(usable) // CHANCE_TRACKS)
         sample = [TrackPattern.of(features) for features in usable[::step]]
-        bests = _surrogate_bests(clip, sample)
-        # The best of M tracks grows with ln M (Gumbel); the scale comes from the spread of bests.
-        growth = np.std(bests) * np.sqrt(6) / np.pi * np.log(len(usable) / len(sample))
-        return float(np.quantile(bests.max(axis=1), CHANCE_QUANTILE) + growth)
+        luck = _luck(clip, sample)
+        # The best of M tracks grows with ln M (Gumbel), on the scale of the tracks' spread.
+        growth = luck.std(axis=1).mean() * np.sqrt(6) / np.pi * np.log(len(usable) / len(sample))
+        return float(np.quantile(luck.max(axis=1), CHANCE_QUANTILE) + growth)
 
 
-def agreement(clip: ClipPattern, track: TrackPattern) -> tuple[Array, dict[str, Array]]:
-    """Agreement [starts] at starts 0, 0.1, 0.2 … s, and its terms; silent starts are -inf.
+def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
+    """Slide `clip` along `track`.
 
     A clip longer than the track is compared by the part that the track can accompany, from start 0.
     """
-    length, starts = _overlap(clip, track)
-    if length < len(clip.motion):
-        clip = _cropped(clip, length / CURVE_RATE)
-    # Circular correlation needs no room for wrapping: a start's window ends inside the track.
-    n = _fft_size(len(track.onset))
-    rows = np.zeros((3, n), np.float32)
-    for row, curve in zip(rows, (track.strength, track.energy, track.onset), strict=True):
-        row[: len(curve)] = curve
-    raw = np.fft.irfft(np.fft.rfft(rows) * clip.spectra(n), n)[:, :starts].astype(np.float32)
-    usual = float(track.strength.mean())
-    terms = {
-        "cuts": (raw[0] - usual) / max(1.0 - usual, 1e-6),
-        "motion": raw[1] / _window_norms(track.energy, length, starts),
-        "bursts": raw[2] / _window_norms(track.onset, length, starts),
-    }
-    terms = {name: terms[name] for name in clip.weights}
+    clip = clip.cropped(len(track.onset))
+    length = len(clip.motion)
+    starts = len(track.onset) - length + 1
+    weights = _weights(clip)
     total = np.zeros(starts, np.float32)
-    for name, term in terms.items():
-        total += np.float32(clip.weights[name]) * term
+    terms = {}
+    if "motion" in weights or "bursts" in weights:
+        # Circular correlation needs no room for wrapping: a start's window ends inside the track.
+        n = _fft_size(len(track.onset))
+        spectra = np.fft.rfft(np.stack([track.energy, track.onset]), n)
+        sums = np.fft.irfft(spectra * clip.curve_spectra(n), n)[:, :starts]
+        terms["motion"] = sums[0] / _window_norms(track.energy, length, starts)
+        terms["bursts"] = sums[1] / _window_norms(track.onset, length, starts)
+        terms = {name: term.astype(np.float32) for name, term in terms.items() if name in weights}
+        for name, term in terms.items():
+            total += np.float32(weights[name]) * term
+    curves, cuts = total, None
+    if "cuts" in weights:
+        n = _fft_size(len(track.strength))
+        hits = np.fft.irfft(np.fft.rfft(track.strength, n) * clip.cut_spectrum(n), n)
+        usual = float(track.strength.mean())
+        last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
+        cuts = ((hits[: last + 1] - usual) / max(1.0 - usual, 1e-6)).astype(np.float32)
+        total = curves + np.float32(weights["cuts"]) * cuts[_cell_steps(starts, last)].max(axis=1)
     audible = track.audible[:starts]
     if audible.any():
-        total[~audible] = -np.inf
-    return total, terms
+        total = np.where(audible, total, np.float32(-np.inf))
+    return Agreement(total, curves, cuts, terms, weights)
 
 
-def _best(clip: ClipPattern, track: TrackPattern) -> float:
-    total, _ = agreement(clip, track)
-    return float(total.max())
+def _choose(clips: list[ClipPattern], track: TrackPattern, placement: Placement) -> Detection:
+    """The best moment of one track; with several widths, the one that beats its luck by most.
+
+    A shorter window finds a good place more easily, so scores of different widths do not compare.
+    """
+    found = [_detect(clip, track, placement) for clip in clips]
+    if len(found) == 1:
+        return found[0]
+    margins = [
+        detection.score - _luck(clip, [track]).mean()
+        for detection, clip in zip(found, clips, strict=True)
+    ]
+    return found[int(np.argmax(margins))]
 
 
 def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Detection:
-    total, terms = agreement(clip, track)
-    beats = track.features.beats
+    result = agree(clip, track)
     # The grid's last cell may reach past the track's end by a part of a cell.
     latest = max(0.0, track.seconds - clip.seconds)
-    candidates = [min(start, latest) for start in _candidates(total, beats, placement)]
-    cells = np.array([min(round(s * CURVE_RATE), len(total) - 1) for s in candidates])
-    score = total[cells].copy()
-    cut_terms = np.zeros(len(candidates), np.float32)
-    if "cuts" in terms:
-        cut_terms = _fine_cut_term(clip, track, np.array(candidates, np.float32))
-        score += np.float32(clip.weights["cuts"]) * (cut_terms - terms["cuts"][cells])
-    near = _beat_nearness(np.array(candidates, np.float32), beats)
-    best = int(np.argmax(score + BEAT_BONUS * near))
-    start = float(candidates[best])
-    end = min(start + clip.seconds, track.seconds)
-    evidence = {name: float(term[cells[best]]) for name, term in terms.items()}
-    if "cuts" in terms:
-        evidence["cuts"] = float(cut_terms[best])
+    starts = np.unique(np.minimum(_candidates(result, track.beats, placement), latest))
+    scores, near = result.at(starts), _beat_nearness(starts, track.beats)
+    best = int(np.argmax(scores + BEAT_BONUS * near))
+    start = float(starts[best])
+    cell = result.cells(starts)[best]
+    evidence = {name: float(term[cell]) for name, term in result.terms.items()}
+    if result.cuts is not None:
+        evidence["cuts"] = float(result.cuts_at(starts)[best])
         evidence["number_of_cuts"] = float(len(clip.cuts))
     evidence["start_on_beat"] = float(near[best])
-    return Detection(Moment(start, max(start, end)), float(score[best]), evidence)
+    end = min(start + clip.seconds, track.seconds)
+    return Detection(Moment(start, max(start, end)), float(scores[best]), evidence)
 
 
-def _candidates(total: Array, beats: Array, placement: Placement) -> Iterator[float]:
-    """Starts in seconds worth refining: around the best peaks of the grid, or the beats there."""
-    last = (len(total) - 1) / CURVE_RATE
-    if placement.start_on == "beat":
-        on_grid = beats[(beats >= 0) & (beats <= last)]
-        if len(on_grid):
-            audible = np.isfinite(total[np.round(on_grid * CURVE_RATE).astype(int)])
-            yield from map(float, on_grid[audible] if audible.any() else on_grid)
-            return
-    offsets = np.arange(-REFINE_SECONDS, REFINE_SECONDS + 1e-9, 1.0 / ONSET_RATE)
-    for cell in _peaks(total, REFINE_STARTS):
-        at = cell / CURVE_RATE
-        yield at
-        yield from (float(s) for s in at + offsets if 0 <= s <= last)
-        yield from (float(b) for b in beats[np.abs(beats - at) <= REFINE_SECONDS] if 0 <= b <= last)
+def _candidates(result: Agreement, beats: Array, placement: Placement) -> Array:
+    """Starts in seconds worth a look: in and around the best cell, or all audible beats."""
+    last = (len(result.total) - 1) / CURVE_RATE
+    beats = beats[(beats >= 0) & (beats <= last)]
+    if placement.start_on == "beat" and len(beats):
+        audible = np.isfinite(result.total[result.cells(beats)])
+        return np.asarray(beats[audible] if audible.any() else beats)
+    best = int(np.argmax(result.total)) / CURVE_RATE
+    near = beats[np.abs(beats - best) <= 1 / CURVE_RATE]
+    starts = np.concatenate([best + CELL_STEPS / ONSET_RATE, near])
+    return np.asarray(np.clip(starts, 0.0, last), np.float32)
 
 
-def _peaks(total: Array, count: int) -> list[int]:
-    """The `count` best cells, none within half a second of a better one."""
-    left = total.copy()
-    reach = int(CURVE_RATE // 2)
-    peaks: list[int] = []
-    for _ in range(count):
-        cell = int(np.argmax(left))
-        if peaks and not np.isfinite(left[cell]):
-            break
-        peaks.append(cell)
-        left[max(0, cell - reach) : cell + reach + 1] = -np.inf
-    return peaks
+def _luck(clip: ClipPattern, tracks: Sequence[TrackPattern]) -> Array:
+    """Best agreements [SURROGATES, M] of clips like this one in every respect but timing.
+
+    Cuts fall at random times; the motion curve keeps its spectrum (how fast it changes) and gets
+    random phases. The seed is fixed, so the same clip always meets the same chance.
+    """
+    rng = np.random.default_rng(0)
+    stand_ins = [
+        replace(
+            clip,
+            motion=unit(_random_phases(clip.motion, rng)),
+            bursts=unit(rng.permutation(clip.bursts)),
+            cuts=np.sort(rng.uniform(0, clip.seconds, len(clip.cuts))).astype(np.float32),
+        )
+        for _ in range(SURROGATES)
+    ]
+    return np.array([[_best(s, track) for track in tracks] for s in stand_ins], np.float32)
 
 
-def _fine_cut_term(clip: ClipPattern, track: TrackPattern, starts: Array) -> Array:
-    """The cuts' term at exact `starts` [N], on the onset envelope's own grid."""
-    strength = track.fine_strength
-    # A film frame lasts up to 40 ms, so a cut may be shown half of that beside its onset.
-    widened = np.maximum(strength, np.maximum(np.roll(strength, 1), np.roll(strength, -1)))
-    blurred = (strength + widened) / 2
-    at = (starts[:, None] + clip.cuts[None, :] + ONSET_DELAY) * ONSET_RATE
-    hit = np.interp(at.ravel(), np.arange(len(blurred)), blurred).reshape(at.shape).mean(axis=1)
-    usual = float(blurred.mean())
-    return np.asarray((hit - usual) / max(1.0 - usual, 1e-6), np.float32)
+def _best(clip: ClipPattern, track: TrackPattern) -> float:
+    return float(agree(clip, track).total.max())
+
+
+def _pattern(query: Query, share: float = 1.0) -> ClipPattern:
+    return ClipPattern.of(query.seconds * share, query.curves.motion, query.curves.cuts)
+
+
+def _weights(clip: ClipPattern) -> dict[str, float]:
+    """Weights of the terms that the clip can speak for; none for a still clip without cuts."""
+    confidence = {
+        "cuts": min(1.0, len(clip.cuts) / CUTS_FOR_FULL_WEIGHT),
+        "motion": float(clip.motion.any()),
+        "bursts": float(clip.bursts.any()),
+    }
+    raw = {name: WEIGHTS[name] * share for name, share in confidence.items() if share > 0}
+    return {name: weight / sum(raw.values()) for name, weight in raw.items()}
 
 
 def _beat_nearness(starts: Array, beats: Array) -> Array:
@@ -320,113 +260,26 @@ def _beat_nearness(starts: Array, beats: Array) -> Array:
     return np.asarray(np.exp(-0.5 * (distance / BEAT_SIGMA) ** 2), np.float32)
 
 
-def _surrogate_bests(clip: ClipPattern, tracks: Sequence[TrackPattern]) -> Array:
-    """Best agreements [SURROGATES, M] of clips like this one in every respect but timing.
-
-    Cuts fall at random times; the motion curve keeps its spectrum (how fast it changes) and gets
-    random phases. The seed is fixed, so the same clip always meets the same chance.
-    """
-    rng = np.random.default_rng(0)
-    stand_ins = [
-        replace(
-            clip,
-            motion=_unit(_random_phases(clip.motion, rng)),
-            bursts=_unit(rng.permutation(clip.bursts)),
-            cuts=np.sort(rng.uniform(0, clip.seconds, len(clip.cuts))).astype(np.float32),
-        )
-        for _ in range(SURROGATES)
-    ]
-    return np.array([[_best(s, track) for track in tracks] for s in stand_ins], np.float32)
+def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
+    """[starts, 7] indices of the 16 ms steps that belong to each 0.1 s cell."""
+    centres = np.rint(np.arange(starts) * (ONSET_RATE / CURVE_RATE)).astype(int)
+    return np.asarray(np.clip(centres[:, None] + CELL_STEPS, 0, last))
 
 
-def _random_phases(curve: Array, rng: np.random.Generator) -> Array:
-    spectrum = np.fft.rfft(curve)
-    turned = np.abs(spectrum) * np.exp(2j * np.pi * rng.random(len(spectrum)))
-    return np.fft.irfft(turned, len(curve)).astype(np.float32)
-
-
-def _pattern(query: Query) -> ClipPattern:
-    curves = query.curves
-    return ClipPattern.of(query.seconds, curves.motion, curves.cuts)
-
-
-def _free_widths(query: Query) -> list[ClipPattern]:
-    curves = query.curves
-    return [
-        ClipPattern.of(query.seconds * share, curves.motion, curves.cuts) for share in FREE_WIDTHS
-    ]
-
-
-def _cropped(clip: ClipPattern, seconds: float) -> ClipPattern:
-    length = max(1, round(seconds * CURVE_RATE))
-    return replace(
-        clip,
-        seconds=seconds,
-        motion=_unit(clip.motion[:length]),
-        bursts=_unit(clip.bursts[:length]),
-        cuts=clip.cuts[clip.cuts < seconds],
-    )
-
-
-def _overlap(clip: ClipPattern, track: TrackPattern) -> tuple[int, int]:
-    """(cells compared, number of starts)."""
-    length = min(len(clip.motion), len(track.onset))
-    return length, len(track.onset) - length + 1
-
-
-def _window_norms(curve: Array, length: int, starts: int) -> Array:
+def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
     """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
     sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
     squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
     mean = (sums[length : length + starts] - sums[:starts]) / length
     spread = squares[length : length + starts] - squares[:starts] - length * mean**2
     floor = 1e-6 * max(float(squares[-1]), 1e-12)
-    return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf).astype(np.float32)
+    return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
 
 
-def _cell_maxima(onset: Array, cells: int) -> Array:
-    """Maxima over each 0.1 s cell and half a cell on both sides, so that no onset falls between."""
-    step = ONSET_RATE / CURVE_RATE
-    first = np.floor((np.arange(cells) - 0.5) * step + ONSET_DELAY * ONSET_RATE).astype(int)
-    index = np.clip(first[:, None] + np.arange(int(2 * step) + 1), 0, len(onset) - 1)
-    maxima: Array = onset[index].max(axis=1)
-    return maxima
-
-
-def _strength(onset: Array) -> Array:
-    """Onset strength from 0 to 1, where 1 is a strong onset of this track (98th percentile).
-
-    The root, since an onset four times as strong does not sound four times as strong.
-    """
-    strong = float(np.quantile(onset, STRONG_ONSET)) or float(onset.max()) or 1.0
-    return np.asarray(np.sqrt(np.clip(onset / strong, 0.0, 1.0)), np.float32)
-
-
-def _audible(energy: Array) -> npt.NDArray[np.bool_]:
-    """Whether the half second after each cell is above the track's silence."""
-    window = int(SILENCE_SECONDS * CURVE_RATE)
-    padded = np.concatenate([energy, np.full(window - 1, energy[-1], np.float32)])
-    ahead = np.lib.stride_tricks.sliding_window_view(padded, window).mean(axis=1)
-    audible: npt.NDArray[np.bool_] = ahead > np.quantile(energy, 0.95) - SILENCE
-    return audible
-
-
-def _smooth(curve: Array) -> Array:
-    """Hann-weighted mean over SMOOTH_SECONDS, the edges repeated."""
-    width = round(SMOOTH_SECONDS * CURVE_RATE) | 1
-    window = np.hanning(width + 2)[1:-1]
-    padded = np.pad(curve, width // 2, mode="edge")
-    return np.convolve(padded, window / window.sum(), mode="valid").astype(np.float32)
-
-
-def _unit(curve: Array) -> Array:
-    """Zero mean and unit norm; all zeros for a curve that does not vary."""
-    centred = curve - curve.mean()
-    norm = float(np.linalg.norm(centred))
-    if norm < 1e-6:
-        return np.zeros_like(centred)
-    unit: Array = centred / np.float32(norm)
-    return unit
+def _random_phases(curve: Array, rng: np.random.Generator) -> Array:
+    spectrum = np.fft.rfft(curve)
+    turned = np.abs(spectrum) * np.exp(2j * np.pi * rng.random(len(spectrum)))
+    return np.fft.irfft(turned, len(curve)).astype(np.float32)
 
 
 def _fft_size(length: int) -> int:
