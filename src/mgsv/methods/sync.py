@@ -70,7 +70,8 @@ class Agreement:
     def at(self, starts: Array) -> Array:
         """Agreement at exact `starts` [N] in seconds."""
         weight = self.weights.get("cuts", 0.0)
-        return np.asarray(self.curves[self.cells(starts)] + weight * self.cuts_at(starts))
+        agreement = self.curves[self.cells(starts)] + weight * self.cuts_at(starts)
+        return np.asarray(agreement, np.float32)
 
     def cuts_at(self, starts: Array) -> Array:
         """The cuts' term at exact `starts` [N]; 0 for a clip without cuts."""
