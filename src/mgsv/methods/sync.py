@@ -78,7 +78,7 @@ class Agreement:
         if self.cuts is None:
             return np.zeros(len(starts), np.float32)
         steps = np.arange(len(self.cuts))
-        return np.interp(starts * ONSET_RATE, steps, self.cuts).astype(np.float32)
+        return np.asarray(np.interp(starts * ONSET_RATE, steps, self.cuts), np.float32)
 
     def cells(self, starts: Array) -> npt.NDArray[np.int_]:
         """The cell of each start [N]."""
