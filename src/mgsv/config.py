@@ -43,7 +43,7 @@ def describe(config: type[C] | C, prefix: str = "") -> Iterator[tuple[str, str, 
             default = getattr(config, name)
         if is_dataclass(kind):
             yield from describe(
-                kind if default is MISSING else default,  # type: ignore[arg-type]
+                kind if default is MISSING else default,
                 f"{prefix}{name}.",
             )
         else:

@@ -20,8 +20,8 @@ class _FastDropout(torch.autograd.Function):
 
     PyTorch's CPU dropout draws one Bernoulli number at a time, which costs more than the matrix
     products around it, and keeps a float mask. Four values share one 64-bit draw here, and the mask
-    is one byte. The rate is rounded to 1/65536 and the survivors are scaled by the exact share kept,
-    so the expectation is exact.
+    is one byte. The rate is rounded to 1/65536 and the survivors are scaled by the exact share
+    kept, so the expectation is exact.
     """
 
     @staticmethod
@@ -78,7 +78,7 @@ def sine_table(length: int, dim: int, device: torch.device | None = None) -> Ten
 
 
 def sine_of_mask(mask: Tensor, dim: int) -> Tensor:
-    """DETR's normalised positions: the running count of valid places, its end at 2π: [B, L, dim]."""
+    """DETR's normalised positions: the running count of valid places, ending at 2π: [B, L, d]."""
     count = mask.cumsum(dim=1, dtype=torch.float32)
     return sine(count / (count[:, -1:] + 1e-6), dim, scale=2 * math.pi)
 
@@ -164,7 +164,7 @@ class Attention(nn.Module):
         return self.rate if self.training else 0.0
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
     def _out(self, x: Tensor) -> Tensor:
         out: Tensor = self.out_proj(x)
@@ -255,7 +255,7 @@ class CrossAttentionBlock(nn.Module):
         context = self.context_norm(context)
         k, v = self.key_value(context).chunk(2, dim=-1)
         q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            part.view(*part.shape[:-1], self.heads, -1).transpose(1, 2)
             for part in (self.query(self.query_norm(x)), k, v)
         )
         mixed = attend(q, k, v, visible(context_mask), self.rate if self.training else 0.0)

@@ -56,7 +56,7 @@ class _SumOverGroups(torch.autograd.Function):
             pieces = [t.detach()[rows].requires_grad_() for t in rows_of]
             with torch.enable_grad():
                 terms = function(rows, length, *pieces)
-            found = torch.autograd.grad(terms.sum(), [*pieces, *parameters], allow_unused=True)
+                found = torch.autograd.grad(terms.sum(), [*pieces, *parameters], allow_unused=True)
             for i, grad in enumerate(found):
                 if grad is not None and i < inputs:
                     grads[i][rows] = grad

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgsv.models.blocks import Attention, Dropout, EncoderLayer, FeedForward
+from mgsv.models.blocks import MLP, Attention, Dropout, EncoderLayer, FeedForward, sine_of_mask
+from mgsv.models.losses import Detection
 
 
 def initialise(transformer: nn.Module) -> None:
@@ -66,7 +68,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, query_positions: Tensor, memory: Tensor, positions: Tensor, mask: Tensor
     ) -> Tensor:
-        """All layers' normed outputs [layers, B, Q, d]; the next layer gets the one before the norm.
+        """All layers' outputs after the norm, [layers, B, Q, d]; layers themselves pass it by.
 
         x [B, Q, d] is the queries' content, query_positions [Q, d], memory and positions [B, L, d].
         """
@@ -77,3 +79,62 @@ class Decoder(nn.Module):
             outputs.append(x)
         normed: Tensor = self.norm(torch.stack(outputs))
         return normed
+
+
+class Detector(nn.Module):
+    """Encoder, decoder, and heads that say where the moment is and how sure that is."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        hidden: int,
+        rate: float,
+        *,
+        encoder_layers: int,
+        decoder_layers: int,
+        queries: int,
+        predict_width: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.encoder = Encoder(dim, heads, hidden, rate, encoder_layers)
+        self.decoder = Decoder(dim, heads, hidden, rate, decoder_layers)
+        self.query_positions = nn.Parameter(torch.randn(queries, dim))
+        self.span_head = MLP(dim, dim, 2 if predict_width else 1, layers=3)
+        self.class_head = nn.Linear(dim, 2)
+        self.align_queries, self.align_frames = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(
+        self, memory: Tensor, mask: Tensor, content: Tensor, width: Tensor, frames: Tensor
+    ) -> Detection:
+        """Spans and logits of every decoder layer.
+
+        memory [B, L, d] with mask [B, L], content [B, d] of each query. `width` [B] (relative to
+        the canvas) is taken where the head predicts the centre alone; `frames` [B, d] is the sum
+        of :meth:`aligned` frames.
+        """
+        positions = sine_of_mask(mask, self.dim)
+        memory = self.encoder(memory, positions, mask)
+        queries = content[:, None].expand(-1, len(self.query_positions), -1)
+        hidden = self.decoder(queries, self.query_positions, memory, positions, mask)
+        spans = self.span_head(hidden).sigmoid()
+        if spans.shape[-1] == 1:
+            spans = torch.cat([spans, width.to(spans)[:, None, None].expand_as(spans)], dim=-1)
+        aligned = F.normalize(self.align_queries(hidden), dim=-1)
+        return Detection(spans, self.class_head(hidden), aligned, frames)
+
+    def aligned(self, frames: Tensor) -> Tensor:
+        """Frames [..., d] as the contrastive alignment loss compares them with the queries."""
+        return F.normalize(self.align_frames(frames), dim=-1)
+
+
+def compact(tokens: Tensor, mask: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Valid places first, in their order, cut to `length`: tokens [B, L, d] and mask [B, L].
+
+    Nothing in the detector depends on where padding is: positions count valid places.
+    """
+    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :length]
+    flat = order + torch.arange(len(mask), device=mask.device)[:, None] * mask.shape[1]
+    moved = tokens.flatten(0, 1).index_select(0, flat.flatten()).view(*order.shape, -1)
+    return moved, mask.gather(1, order)

@@ -30,7 +30,9 @@ class SlotMLP(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, d] → [B, L, d] for L up to `slots`; absent slots count as zeros."""
         length = x.shape[1]
-        x = super().forward(F.pad(x, (0, 0, 0, self.slots - length)))
+        x = F.pad(x, (0, 0, 0, self.slots - length))
+        for part in self:
+            x = part(x)
         return x[:, :length]
 
 
@@ -83,7 +85,8 @@ class Tower(nn.Module):
             x = self.block(x)
         elif self.block is not None:
             x = self.block(x + self.positions[: x.shape[1]].to(x.dtype), mask)
-        return x.masked_fill(~keep, 0.0)
+        tokens: Tensor = x.masked_fill(~keep, 0.0)
+        return tokens
 
     def pool(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Sum over all `slots` places divided by the number of valid ones, normalised: [B, d]."""

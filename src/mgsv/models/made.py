@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models import losses
-from mgsv.models.blocks import MLP, CrossAttentionBlock, sine_of_mask
+from mgsv.models.blocks import CrossAttentionBlock
 from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
-from mgsv.models.detr import Decoder, Encoder
+from mgsv.models.detr import Detector, compact
 from mgsv.models.embedding import Tower
 from mgsv.models.matching import Embedded, XPool, log_temperature
 
@@ -53,12 +53,16 @@ class MaDe(nn.Module):
             self.fusion = CrossAttentionBlock(
                 d, c.fusion_heads, c.fusion_head_dim, c.embedding_feed_forward, c.embedding_dropout
             )
-        self.encoder = Encoder(d, c.heads, c.feed_forward, c.dropout, c.encoder_layers)
-        self.decoder = Decoder(d, c.heads, c.feed_forward, c.dropout, c.decoder_layers)
-        self.query_positions = nn.Parameter(torch.randn(c.queries, d))
-        self.span_head = MLP(d, d, 2 if c.predict_width else 1, layers=3)
-        self.class_head = nn.Linear(d, 2)
-        self.align_queries, self.align_frames = nn.Linear(d, d), nn.Linear(d, d)
+        self.detector = Detector(
+            d,
+            c.heads,
+            c.feed_forward,
+            c.dropout,
+            encoder_layers=c.encoder_layers,
+            decoder_layers=c.decoder_layers,
+            queries=c.queries,
+            predict_width=c.predict_width,
+        )
         self.criterion = losses.SetCriterion(
             losses.Matcher(c.span_cost, c.giou_cost, c.label_cost),
             {
@@ -167,7 +171,6 @@ class MaDe(nn.Module):
         length: int,
     ) -> losses.Detection:
         """Detection of some rows, whose batch is whole and whose embeddings are chosen already."""
-        c = self.config
         if self.fusion is not None:
             memory, mask = self.fusion(tracks.tokens, videos.tokens, videos.mask), tracks.mask
             memory = memory * mask[..., None]
@@ -175,23 +178,18 @@ class MaDe(nn.Module):
             memory = torch.cat([videos.tokens, tracks.tokens], dim=1)
             mask = torch.cat([videos.mask, tracks.mask], dim=1)
         memory, mask = compact(memory, mask, length)
-        positions = sine_of_mask(mask, c.hidden_dim)
-        memory = self.encoder(memory, positions, mask)
-        queries = content[:, None].expand(-1, c.queries, -1)
-        hidden = self.decoder(queries, self.query_positions, memory, positions, mask)
-        spans = self.span_head(hidden).sigmoid()
-        if not c.predict_width:
-            width = (batch.video_seconds[rows] / c.canvas_seconds).to(spans.dtype)
-            spans = torch.cat([spans, width[:, None, None].expand_as(spans)], dim=-1)
-        aligned = F.normalize(self.align_queries(hidden), dim=-1)
-        return losses.Detection(spans, self.class_head(hidden), aligned, self._frames(videos))
+        width = batch.video_seconds[rows] / self.config.canvas_seconds
+        found: losses.Detection = self.detector(
+            memory, mask, content, width, self._frames(videos)
+        )
+        return found
 
     def _frames(self, videos: Embedded) -> Tensor:
         """Sum of the aligned frames over all `max_frames` slots, padded ones included: [B, d]."""
         if self.config.queries == 1 and not torch.is_grad_enabled():
             return torch.zeros_like(videos.pooled)  # one query's share is 1, whatever the frames
-        aligned = F.normalize(self.align_frames(videos.tokens), dim=-1)
-        empty = F.normalize(self.align_frames(self.video.padding), dim=-1)
+        aligned = self.detector.aligned(videos.tokens)
+        empty = self.detector.aligned(self.video.padding)
         absent = self.config.max_frames - videos.mask.sum(dim=1, keepdim=True)
         return (aligned * videos.mask[..., None]).sum(dim=1) + absent * empty
 
@@ -299,13 +297,3 @@ class MaDe(nn.Module):
             groups[of.get(name.partition(".")[0], "detection")].append(parameter)
         return groups
 
-
-def compact(tokens: Tensor, mask: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Valid places first, in their order, cut to `length`: tokens [B, L, d] and mask [B, L].
-
-    Nothing in the detector depends on where padding is: positions count valid places.
-    """
-    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :length]
-    flat = order + torch.arange(len(mask), device=mask.device)[:, None] * mask.shape[1]
-    moved = tokens.flatten(0, 1).index_select(0, flat.flatten()).view(*order.shape, -1)
-    return moved, mask.gather(1, order)

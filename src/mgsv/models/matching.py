@@ -41,6 +41,14 @@ class Embedded:
     def to(self, device: torch.device | str) -> Embedded:
         return Embedded(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
 
+    def summary(self) -> Embedded:
+        """The rows without their places: all that a video is to any track."""
+        return Embedded(self.tokens[:, :0], self.mask[:, :0], self.pooled)
+
+    def summary(self) -> Embedded:
+        """The rows without their places: all that a video is to any track."""
+        return Embedded(self.tokens[:, :0], self.mask[:, :0], self.pooled)
+
     @classmethod
     def cat(cls, parts: list[Embedded]) -> Embedded:
         """All rows of `parts`, whose lengths may differ."""
