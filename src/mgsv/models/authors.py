@@ -18,7 +18,9 @@ from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError, shown
 from mgsv.models import checkpoint, losses
 from mgsv.models.configs import Embedding, Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.embedding import Tower
 from mgsv.models.made import MaDe
+from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 
 _MADE_NAMES: tuple[tuple[str, str], ...] = (
@@ -194,7 +196,7 @@ def replay_made(model: MaDe, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         spans=None if spans is None else spans[:, 0],
     )
     videos, tracks = model.embed_videos(batch), model.embed_tracks(batch)
-    found = model.detection(batch, videos, tracks, model.moment_content(videos, tracks))
+    found = model.detection(batch, videos, tracks)
     out = {
         "frame_feats": torch.where(videos.mask[..., None], videos.tokens, model.video.padding),
         "segment_feats": torch.where(tracks.mask[..., None], tracks.tokens, model.music.padding),
@@ -215,6 +217,13 @@ def replay_made(model: MaDe, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         out["retrieval_loss"] = sum_of(v for k, v in terms.items() if k not in detection)
         out |= _loss_terms(model.criterion, found, batch.spans)
     return out
+
+
+def _padded(embedded: Embedded, tower: Tower) -> Tensor:
+    """Tokens at the tower's full length, absent places as the authors' code leaves them."""
+    absent = tower.slots - embedded.mask.shape[1]
+    tokens = torch.where(embedded.mask[..., None], embedded.tokens, tower.padding)
+    return torch.cat([tokens, tower.padding.expand(len(tokens), absent, -1)], dim=1)
 
 
 def _loss_terms(

@@ -104,7 +104,7 @@ def save(
         os.close(handle)
         try:
             save_file(tensors, temporary, metadata=described)
-            os.chmod(temporary, 0o644)
+            Path(temporary).chmod(0o644)
             os.link(temporary, path)  # unlike a rename, fails where something is there already
         finally:
             Path(temporary).unlink()

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from mgsv.errors import ConfigError
 from mgsv.models.blocks import SelfAttentionBlock, sine_table
+from mgsv.models.chunks import inverse, rows_by_length
 from mgsv.models.configs import Embedding, MadeConfig
+from mgsv.models.matching import Embedded
 
 
 class SlotMLP(nn.Sequential):
@@ -87,6 +89,17 @@ class Tower(nn.Module):
             x = self.block(x + self.positions[: x.shape[1]].to(x.dtype), mask)
         tokens: Tensor = x.masked_fill(~keep, 0.0)
         return tokens
+
+    def embed(self, feats: Tensor, mask: Tensor, places: int | None) -> Embedded:
+        """Features [B, L, D] with mask [B, L] bool, embedded in groups of `places` slots."""
+        groups = rows_by_length(mask, places if self.rows_are_independent else None)
+        longest = max(length for _, length in groups)
+        parts = [
+            F.pad(self(feats[rows, :length], mask[rows, :length]), (0, 0, 0, longest - length))
+            for rows, length in groups
+        ]
+        tokens, mask = torch.cat(parts)[inverse(groups)], mask[:, :longest]
+        return Embedded(tokens, mask, self.pool(tokens, mask))
 
     def pool(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Sum over all `slots` places divided by the number of valid ones, normalised: [B, d]."""

@@ -7,12 +7,14 @@ over rows, in whatever pieces they are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mgsv.models.configs import MadeConfig
 
 
 def info_nce(scores: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -59,6 +61,16 @@ class Detection:
     """[L, B, Q, d] projected queries of length 1, for the alignment loss."""
     frames: Tensor
     """[B, d] sum over all frame slots of the projected frames of length 1."""
+
+    @classmethod
+    def cat(cls, parts: Sequence[Detection], order: Tensor) -> Detection:
+        """The rows of all `parts`, then put into `order`."""
+        return cls(
+            torch.cat([part.spans for part in parts], dim=1)[:, order],
+            torch.cat([part.logits for part in parts], dim=1)[:, order],
+            torch.cat([part.queries for part in parts], dim=1)[:, order],
+            torch.cat([part.frames for part in parts])[order],
+        )
 
 
 Term = Callable[[Detection, Tensor, Tensor], Tensor]
@@ -145,3 +157,22 @@ class SetCriterion:
         """Weighted terms, in the order of `terms`, summed over layers and rows: [terms]."""
         values = self.unweighted(found, truth)
         return torch.stack([self.weights[name] * value.sum() for name, value in values.items()])
+
+
+def set_criterion(config: MadeConfig) -> SetCriterion:
+    """MaDe's detection loss."""
+    return SetCriterion(
+        Matcher(config.span_cost, config.giou_cost, config.label_cost),
+        {
+            "span": span_loss,
+            "giou": giou_loss,
+            "label": label_loss(config.background_weight),
+            "alignment": alignment_loss(config.alignment_temperature),
+        },
+        {
+            "span": config.span_weight,
+            "giou": config.giou_weight,
+            "label": config.label_weight,
+            "alignment": config.alignment_weight,
+        },
+    )

@@ -1,8 +1,8 @@
 """MaDe: matching and detection in one network (MGSV, ICCV 2025).
 
-Frames and segments are embedded by one block each; their means match videos to tracks, together
+Frames and segments are embedded by one tower each; their means match videos to tracks, together
 with X-Pool's view of a track by a video; a small detection transformer over both sequences finds
-the moment. All variants of the paper's ablation table are fields of
+the moment. All rows of the paper's ablation table are fields of
 :class:`~mgsv.models.configs.MadeConfig`.
 """
 
@@ -12,16 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models import losses
 from mgsv.models.blocks import CrossAttentionBlock
 from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
 from mgsv.models.detr import Detector, compact
 from mgsv.models.embedding import Tower
+from mgsv.models.losses import Detection, info_nce, same_track, set_criterion
 from mgsv.models.matching import Embedded, XPool, log_temperature
 
 Gather = Callable[
@@ -35,7 +34,6 @@ Gradients must flow back to the process that an embedding came from."""
 class MaDe(nn.Module):
     """One network that ranks tracks for a video and finds the moment of a track."""
 
-    config: MadeConfig
     places: int | None = 4096
     """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
     other devices: all rows in one. Changes speed and memory, never the result."""
@@ -63,43 +61,19 @@ class MaDe(nn.Module):
             queries=c.queries,
             predict_width=c.predict_width,
         )
-        self.criterion = losses.SetCriterion(
-            losses.Matcher(c.span_cost, c.giou_cost, c.label_cost),
-            {
-                "span": losses.span_loss,
-                "giou": losses.giou_loss,
-                "label": losses.label_loss(c.background_weight),
-                "alignment": losses.alignment_loss(c.alignment_temperature),
-            },
-            {
-                "span": c.span_weight,
-                "giou": c.giou_weight,
-                "label": c.label_weight,
-                "alignment": c.alignment_weight,
-            },
-        )
+        self.criterion = set_criterion(c)
 
     # Matching
 
     def embed_videos(self, batch: Batch) -> Embedded:
         """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
-        return self._embed(self.video, batch.frame_feats, batch.frame_mask)
+        mask = batch.frame_mask != 0
+        return self.video.embed(batch.frame_feats, mask, self._places(mask))
 
     def embed_tracks(self, batch: Batch) -> Embedded:
         """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
-        return self._embed(self.music, batch.segment_feats, batch.segment_mask)
-
-    def _embed(self, tower: Tower, feats: Tensor, mask: Tensor) -> Embedded:
-        mask = mask != 0
-        groups = rows_by_length(mask, self._places(mask) if tower.rows_are_independent else None)
-        parts = [tower(feats[rows, :length], mask[rows, :length]) for rows, length in groups]
-        longest = max(part.shape[1] for part in parts)
-        parts = [F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
-        tokens, mask = torch.cat(parts)[inverse(groups)], mask[:, :longest]
-        return Embedded(tokens, mask, tower.pool(tokens, mask))
-
-    def _places(self, on: Tensor) -> int | None:
-        return self.places if on.device.type == "cpu" else None
+        mask = batch.segment_mask != 0
+        return self.music.embed(batch.segment_feats, mask, self._places(mask))
 
     def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
         """cos(h(v), h0(M)) [V, M]: one matrix product, for a first choice among many tracks."""
@@ -108,19 +82,15 @@ class MaDe(nn.Module):
     @torch.no_grad()
     def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
         """The score p_s [V, M] that ranks, X-Pool included where the config has it."""
+        dual, matching = self.score_all(videos, tracks), self.config.matching
         if self.xpool is None:
-            return self.score_all(videos, tracks)
-        fused = self.config.matching is Matching.FUSED
-        pooled = self.xpool.scores(videos.pooled, tracks, fused=fused)
-        return self._ranking(self.score_all(videos, tracks), pooled)
+            return dual
+        pooled = self.xpool.scores(videos.pooled, tracks, fused=matching is Matching.FUSED)
+        return dual + pooled if matching in (Matching.DUAL_AND_POOLED, Matching.SUM) else pooled
 
     def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
-        """The score p_s [K] of one video (a row) with K candidate tracks."""
+        """The score p_s [K] of one video (a single row) with K candidate tracks."""
         return self.pair_scores(video, candidates)[0]
-
-    def _ranking(self, dual: Tensor, pooled: Tensor) -> Tensor:
-        both = self.config.matching in (Matching.DUAL_AND_POOLED, Matching.SUM)
-        return dual + pooled if both else pooled
 
     # Detection
 
@@ -132,71 +102,46 @@ class MaDe(nn.Module):
         `embedded` are the batch's videos and tracks where they are known already.
         """
         videos, tracks = embedded or (self.embed_videos(batch), self.embed_tracks(batch))
-        content = self.moment_content(videos, tracks)
-        found = self.detection(batch, videos, tracks, content)
+        found = self.detection(batch, videos, tracks)
         score = found.logits[-1].softmax(dim=-1)[..., 0]
         best = score.argsort(dim=1, descending=True, stable=True)
         ranked = torch.cat([found.spans[-1], score[..., None]], dim=-1)
         return ranked.gather(1, best[..., None].expand_as(ranked))
 
-    def detection(
-        self, batch: Batch, videos: Embedded, tracks: Embedded, content: Tensor
-    ) -> losses.Detection:
+    def detection(self, batch: Batch, videos: Embedded, tracks: Embedded) -> Detection:
         """Every decoder layer's spans and logits, for rows (videos[i], tracks[i])."""
-        groups = self._groups(videos, tracks)
+        content, groups = self._content(videos, tracks), self._groups(videos, tracks)
         parts = [
-            self._detect(batch, videos[rows], tracks[rows], content[rows], rows, length)
-            for rows, length in groups
+            self._detect(batch.video_seconds[rows], videos[rows], tracks[rows], content[rows], size)
+            for rows, size in groups
         ]
-        back = inverse(groups)
-        return losses.Detection(
-            torch.cat([part.spans for part in parts], dim=1)[:, back],
-            torch.cat([part.logits for part in parts], dim=1)[:, back],
-            torch.cat([part.queries for part in parts], dim=1)[:, back],
-            torch.cat([part.frames for part in parts])[back],
-        )
-
-    def _groups(self, videos: Embedded, tracks: Embedded) -> list[tuple[Tensor, int]]:
-        counts = videos.mask.sum(dim=1) + tracks.mask.sum(dim=1)
-        slots = torch.arange(int(counts.max()), device=counts.device)
-        return rows_by_length(slots < counts[:, None], self._places(counts))
+        return Detection.cat(parts, inverse(groups))
 
     def _detect(
-        self,
-        batch: Batch,
-        videos: Embedded,
-        tracks: Embedded,
-        content: Tensor,
-        rows: Tensor,
-        length: int,
-    ) -> losses.Detection:
-        """Detection of some rows, whose batch is whole and whose embeddings are chosen already."""
+        self, seconds: Tensor, videos: Embedded, tracks: Embedded, content: Tensor, length: int
+    ) -> Detection:
+        """Detection of one group of rows, whose memory has at most `length` valid places."""
         if self.fusion is not None:
-            memory, mask = self.fusion(tracks.tokens, videos.tokens, videos.mask), tracks.mask
-            memory = memory * mask[..., None]
+            mask = tracks.mask
+            memory = self.fusion(tracks.tokens, videos.tokens, videos.mask) * mask[..., None]
         else:
             memory = torch.cat([videos.tokens, tracks.tokens], dim=1)
             mask = torch.cat([videos.mask, tracks.mask], dim=1)
+        width = seconds / self.config.canvas_seconds
         memory, mask = compact(memory, mask, length)
-        width = batch.video_seconds[rows] / self.config.canvas_seconds
-        found: losses.Detection = self.detector(
-            memory, mask, content, width, self._frames(videos)
-        )
+        found: Detection = self.detector(memory, mask, content, width, self._frames(videos))
         return found
 
     def _frames(self, videos: Embedded) -> Tensor:
         """Sum of the aligned frames over all `max_frames` slots, padded ones included: [B, d]."""
         if self.config.queries == 1 and not torch.is_grad_enabled():
             return torch.zeros_like(videos.pooled)  # one query's share is 1, whatever the frames
-        aligned = self.detector.aligned(videos.tokens)
-        empty = self.detector.aligned(self.video.padding)
+        aligned = self.detector.aligned(videos.tokens) * videos.mask[..., None]
         absent = self.config.max_frames - videos.mask.sum(dim=1, keepdim=True)
-        return (aligned * videos.mask[..., None]).sum(dim=1) + absent * empty
+        return aligned.sum(dim=1) + absent * self.detector.aligned(self.video.padding)
 
-    def moment_content(
-        self, videos: Embedded, tracks: Embedded, pairs: Tensor | None = None
-    ) -> Tensor:
-        """Content of the moment queries, [B, d]; `pairs` is X-Pool's view where it is known."""
+    def _content(self, videos: Embedded, tracks: Embedded, seen: Tensor | None = None) -> Tensor:
+        """Content of the moment queries, [B, d]; `seen` is X-Pool's view where it is known."""
         query = self.config.moment_query
         if query is MomentQuery.VIDEO:
             return videos.pooled
@@ -204,11 +149,19 @@ class MaDe(nn.Module):
             return torch.zeros_like(videos.pooled)
         if query is MomentQuery.MUSIC:
             return tracks.pooled
-        if pairs is not None:
-            return pairs
+        if seen is not None:
+            return seen
         assert self.xpool is not None  # MadeConfig refuses these queries without it
-        seen = self.xpool.pairs(videos.pooled, tracks, fused=False, summaries=True)
-        return seen.own if query is MomentQuery.POOLED else seen.mean
+        pairs = self.xpool.pairs(videos.pooled, tracks, fused=False, summaries=True)
+        return pairs.own if query is MomentQuery.POOLED else pairs.mean
+
+    def _groups(self, videos: Embedded, tracks: Embedded) -> list[tuple[Tensor, int]]:
+        counts = videos.mask.sum(dim=1) + tracks.mask.sum(dim=1)
+        slots = torch.arange(int(counts.max()), device=counts.device)
+        return rows_by_length(slots < counts[:, None], self._places(counts))
+
+    def _places(self, on: Tensor) -> int | None:
+        return self.places if on.device.type == "cpu" else None
 
     # Training
 
@@ -222,78 +175,57 @@ class MaDe(nn.Module):
         if batch.spans is None:
             raise ValueError("a batch without spans has no loss")
         videos, tracks = self.embed_videos(batch), self.embed_tracks(batch)
-        terms, pooled = self._matching_loss(videos, tracks, batch.track_ids, gather)
-        content = self.moment_content(videos, tracks, pooled)
-        return terms | self._detection_loss(batch, videos, tracks, content)
+        terms, seen = self._matching_loss(videos, tracks, batch.track_ids, gather)
+        content, truth = self._content(videos, tracks, seen), batch.spans
+
+        def detection(
+            rows: Tensor, length: int, frames: Tensor, segments: Tensor, query: Tensor
+        ) -> Tensor:
+            some = replace(videos[rows], tokens=frames), replace(tracks[rows], tokens=segments)
+            found = self._detect(batch.video_seconds[rows], *some, query, length)
+            return self.criterion(found, truth[rows]) / len(batch)
+
+        # An absent frame may hold the projection's bias, which the alignment loss then sees.
+        bias = [] if self.video.block else [self.video.projection.bias]
+        values = sum_over_groups(
+            detection,
+            self._groups(videos, tracks),
+            (videos.tokens, tracks.tokens, content),
+            [*self.parameter_groups()["detection"], *bias],
+        )
+        return terms | dict(zip(self.criterion.terms, values, strict=True))
 
     def _matching_loss(
         self, videos: Embedded, tracks: Embedded, ids: tuple[str, ...], gather: Gather | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Matching terms, and X-Pool's view of the rows' tracks where the detector asks for it."""
+        """Matching terms, and X-Pool's view of this process' tracks where the detector asks."""
         start, size = 0, len(videos)
         if gather is not None:
             videos, tracks, ids, start = gather(videos, tracks, ids)
-        scale = self.log_temperature.exp()
-        excluded = None
-        if self.config.mask_same_track:
-            excluded = losses.same_track(ids, videos.pooled.device)
         scores, matching = {"dual": self.score_all(videos, tracks)}, self.config.matching
-        pooled = None
+        seen = None
         if self.xpool is not None:
-            query = self.config.moment_query
-            summaries = query in (MomentQuery.POOLED, MomentQuery.POOLED_BATCH)
-            fused = matching is Matching.FUSED
-            pairs = self.xpool.pairs(videos.pooled, tracks, fused=fused, summaries=summaries)
-            if summaries:
-                view = pairs.own if query is MomentQuery.POOLED else pairs.mean
-                pooled = view[start : start + size]
+            query, fused = self.config.moment_query, matching is Matching.FUSED
+            wanted = query in (MomentQuery.POOLED, MomentQuery.POOLED_BATCH)
+            pairs = self.xpool.pairs(videos.pooled, tracks, fused=fused, summaries=wanted)
+            if wanted:
+                seen = (pairs.own if query is MomentQuery.POOLED else pairs.mean)[start:][:size]
             if matching is Matching.DUAL_AND_POOLED:
                 scores["pooled"] = pairs.scores
             elif matching is Matching.SUM:
                 scores = {"sum": scores["dual"] + pairs.scores}
             else:
                 scores = {matching.value: pairs.scores}
-        terms = {name: losses.info_nce(s * scale, excluded) for name, s in scores.items()}
-        return terms, pooled
-
-    def _detection_loss(
-        self, batch: Batch, videos: Embedded, tracks: Embedded, content: Tensor
-    ) -> dict[str, Tensor]:
-        assert batch.spans is not None
-        truth = batch.spans
-
-        def weighted(
-            rows: Tensor, length: int, frames: Tensor, segments: Tensor, query: Tensor
-        ) -> Tensor:
-            found = self._detect(
-                batch,
-                replace(videos[rows], tokens=frames),
-                replace(tracks[rows], tokens=segments),
-                query,
-                rows,
-                length,
-            )
-            return self.criterion(found, truth[rows]) / len(batch)
-
-        total = sum_over_groups(
-            weighted,
-            self._groups(videos, tracks),
-            (videos.tokens, tracks.tokens, content),
-            self._detection_parameters(),
-        )
-        return dict(zip(self.criterion.terms, total, strict=True))
-
-    def _detection_parameters(self) -> list[nn.Parameter]:
-        """What `_detect` uses; the frames' padding may be the video tower's bias."""
-        bias = [self.video.projection.bias] if self.video.block is None else []
-        return [*self.parameter_groups()["detection"], *bias]
+        masked = self.config.mask_same_track
+        excluded = same_track(ids, videos.pooled.device) if masked else None
+        scale = self.log_temperature.exp()
+        return {name: info_nce(s * scale, excluded) for name, s in scores.items()}, seen
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The three groups whose gradients the authors clip separately."""
         groups: dict[str, list[nn.Parameter]] = {"embedding": [], "matching": [], "detection": []}
-        of = {"video": "embedding", "music": "embedding"}
-        of |= {"xpool": "matching", "log_temperature": "matching"}
+        group_of = {"video": "embedding", "music": "embedding"}
+        group_of |= {"xpool": "matching", "log_temperature": "matching"}
         for name, parameter in self.named_parameters():
-            groups[of.get(name.partition(".")[0], "detection")].append(parameter)
+            groups[group_of.get(name.partition(".")[0], "detection")].append(parameter)
         return groups
-

@@ -45,10 +45,6 @@ class Embedded:
         """The rows without their places: all that a video is to any track."""
         return Embedded(self.tokens[:, :0], self.mask[:, :0], self.pooled)
 
-    def summary(self) -> Embedded:
-        """The rows without their places: all that a video is to any track."""
-        return Embedded(self.tokens[:, :0], self.mask[:, :0], self.pooled)
-
     @classmethod
     def cat(cls, parts: list[Embedded]) -> Embedded:
         """All rows of `parts`, whose lengths may differ."""
@@ -217,7 +213,8 @@ class XPool(nn.Module):
         inner = s * (r * seen + videos @ scaled_constant) + (shift @ videos.T)[:, 0]
         h2 = s**2 * (r**2 * form(scaled) + 2 * r * along[..., 1] + scaled_constant.square().sum())
         h2 = h2 + 2 * s * (r * along[..., 2] + shift @ scaled_constant) + shift.square().sum(-1)
-        return inner / h2.clamp_min(1e-24).sqrt()
+        cosine: Tensor = inner / h2.clamp_min(1e-24).sqrt()
+        return cosine
 
 
 class Ranker(Protocol):
