@@ -2,8 +2,8 @@
 
 A config is a frozen dataclass whose fields are made by :func:`option`, so that every field carries
 its own sentence of documentation (:func:`describe` lists them for help texts and reports). Fields
-are bool, int, float, str, a ``StrEnum``, or another config; checks that span several fields belong
-into ``__post_init__`` and raise :class:`~mgsv.errors.ConfigError`.
+are bool, int, float, str, a ``StrEnum``, or another config. ``__post_init__`` calls :func:`check`
+first, and may then look at values together; it raises :class:`~mgsv.errors.ConfigError`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ def option(default: Any, doc: str) -> Any:
     if is_dataclass(default):
         return field(default_factory=lambda: default, metadata={"doc": doc})
     return field(default=default, metadata={"doc": doc})
+
+
+def check(config: DataclassInstance) -> None:
+    """Refuse values of the wrong type; names of a StrEnum's members become the members."""
+    kinds = _kinds(type(config))
+    for name in kinds:
+        object.__setattr__(config, name, _read(kinds, name, getattr(config, name), ""))
 
 
 def describe(config: type[C] | C, prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgsv.config import override
 from mgsv.data.batch import Batch
@@ -138,29 +138,10 @@ def load_made(config: MadeConfig, weights: Mapping[str, Tensor]) -> MaDe:
     """MaDe in evaluation mode with the authors' `weights`; every name must find its place."""
     model = build("made", config)
     assert isinstance(model, MaDe)
-    load_strictly(model, {our_name(name): tensor for name, tensor in weights.items()})
+    ours = {our_name(name): tensor for name, tensor in weights.items()}
+    checkpoint.check_weights(model, ours)
+    model.load_state_dict(ours, strict=False)
     return model.eval()
-
-
-def load_strictly(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load `weights` into `model`; ConfigError names what is missing, left over or misshapen."""
-    own = model.state_dict()
-    # A counter that evaluation and training with a fixed momentum never read.
-    weights = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
-    needed = {k for k in own if not k.endswith("num_batches_tracked")}
-    for problem, names in (
-        ("are missing", needed - weights.keys()),
-        ("are unknown", weights.keys() - needed),
-    ):
-        if names:
-            first = ", ".join(sorted(names)[:3])
-            raise ConfigError(f"{len(names)} weights {problem} (first: {first})")
-    for name, tensor in weights.items():
-        if tensor.shape != own[name].shape:
-            raise ConfigError(
-                f"weight {name} is {list(tensor.shape)}, the config says {list(own[name].shape)}"
-            )
-    model.load_state_dict(dict(weights), strict=False)
 
 
 def replay(

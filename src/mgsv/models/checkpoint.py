@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
-from mgsv.config import from_dict, option, to_dict
+from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError, EncoderMismatch, shown
 from mgsv.models.registry import build, config_of
 
@@ -32,6 +33,9 @@ class Encoder:
     name: str = option("", "The encoder's name.")
     dim: int = option(0, "Width of its features.")
     fingerprint: str = option("", "Of its weights and settings; empty: not known.")
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def __str__(self) -> str:
         tail = f" [{self.fingerprint[:12]}]" if self.fingerprint else ""
@@ -100,6 +104,9 @@ def save(
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be written ({error.strerror})") from None
+    try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         try:
@@ -123,8 +130,6 @@ def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
     With `encoders`, EncoderMismatch where the model was made for others. ConfigError for a file
     that is missing, truncated, no checkpoint of this project, or at odds with its own config.
     """
-    from mgsv.models.authors import load_strictly
-
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -145,8 +150,11 @@ def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
         config, kinds, record = (
             json.loads(described[key]) for key in ("config", "encoders", "record")
         )
-        model = build(name, config_of(name, config))
-        load_strictly(model, tensors)
+        settings = config_of(name, config)
+        with torch.device("meta"):  # a config may claim any size: compare before memory is taken
+            check_weights(build(name, settings), tensors)
+        model = build(name, settings)
+        model.load_state_dict(tensors, strict=False)
         made_for = from_dict(Encoders, kinds, "encoders.")
     except (KeyError, ValueError) as error:
         raise ConfigError(f"{shown(path)}: damaged metadata ({error})") from None
@@ -156,3 +164,23 @@ def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
     if encoders is not None:
         loaded.require(encoders)
     return loaded
+
+
+_COUNTER = "num_batches_tracked"
+"""Of batch norms; nothing reads it where momentum is fixed, and the authors' files may lack it."""
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """ConfigError that names what is missing, left over or misshapen among a model's `weights`."""
+    own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith(_COUNTER)}
+    given = {k: v.shape for k, v in weights.items() if not k.endswith(_COUNTER)}
+    for problem, names in (
+        ("are missing", own.keys() - given.keys()),
+        ("are unknown", given.keys() - own.keys()),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            raise ConfigError(f"{len(names)} weights {problem} (first: {first})")
+    for name, shape in given.items():
+        if shape != own[name]:
+            raise ConfigError(f"weight {name} is {[*shape]}, the config says {[*own[name]]}")

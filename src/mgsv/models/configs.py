@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from mgsv.config import option
+from mgsv.config import check, option
 from mgsv.errors import ConfigError
 from mgsv.moment import CANVAS_SECONDS
 
@@ -98,6 +98,7 @@ class MadeConfig:
     label_cost: float = option(4.0, "Matching cost of the foreground probability.")
 
     def __post_init__(self) -> None:
+        check(self)
         may_be_zero = {"encoder_layers"}
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -108,6 +109,9 @@ class MadeConfig:
             if entry.name.endswith(("_weight", "_cost")) and value < 0:
                 raise ConfigError(f"{entry.name}={value} is negative")
             whole = isinstance(value, int) and entry.name not in may_be_zero
+            most = 64 if entry.name.endswith("_layers") else 65_536
+            if isinstance(value, int) and value > most:
+                raise ConfigError(f"{entry.name}={value} is more than {most}")
             if (whole or entry.name in ("canvas_seconds", "temperature")) and value <= 0:
                 raise ConfigError(f"{entry.name}={value} is not positive")
         if self.encoder_layers < 0:

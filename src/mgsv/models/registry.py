@@ -73,7 +73,7 @@ def list_models() -> list[str]:
 
 def config_of(name: str, values: Mapping[str, Any] | None = None) -> Config:
     """The config of model `name`: its defaults, changed by `values`."""
-    return from_dict(_entry(name).config, values or {}, "model.")
+    return from_dict(_entry(name).config, {} if values is None else values, "model.")
 
 
 def build(name: str, config: Config | Mapping[str, Any] | None = None) -> nn.Module:
