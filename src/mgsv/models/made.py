@@ -34,7 +34,7 @@ Gradients must flow back to the process that an embedding came from."""
 class MaDe(nn.Module):
     """One network that ranks tracks for a video and finds the moment of a track."""
 
-    places: int | None = 4096
+    places: int | None = 2048
     """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
     other devices: all rows in one. Changes speed and memory, never the result."""
 
