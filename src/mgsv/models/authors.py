@@ -1,0 +1,290 @@
+"""Checkpoints of the systems' authors, read into the project's own modules.
+
+Nothing is unpickled but tensors in plain containers (`weights_only=True`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgsv.config import override
+from mgsv.data.batch import Batch
+from mgsv.errors import ConfigError, shown
+from mgsv.models import checkpoint, losses
+from mgsv.models.configs import Embedding, Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.embedding import Tower
+from mgsv.models.made import MaDe
+from mgsv.models.matching import Embedded
+from mgsv.models.registry import build
+
+_MADE_NAMES: tuple[tuple[str, str], ...] = (
+    # ours ← the authors', by prefix; a name is renamed by every line that fits, in turn
+    (r"^vit_proj\.", "video.projection."),
+    (r"^ast_proj\.", "music.projection."),
+    (r"^video_transformer\.", "video.block."),
+    (r"^audio_transformer\.", "music.block."),
+    (r"^(video|music)\.block\.layers\.0\.0\.", r"\1.block.norm1."),
+    (r"^(video|music)\.block\.layers\.0\.1\.", r"\1.block.attention."),
+    (r"^(video|music)\.block\.layers\.0\.2\.", r"\1.block.norm2."),
+    (r"^(video|music)\.block\.layers\.0\.3\.", r"\1.block.feed_forward."),
+    (r"^(video|music)\.block\.final_linear\.", r"\1.block.final."),
+    (r"^Video_encoder_projection\.net\.", "video.block."),
+    (r"^Music_encoder_projection\.net\.", "music.block."),
+    (r"^video_guided_to_music_pooling_cross_transformer\.", "xpool."),
+    (r"^xpool\.cross_attn\.([qkv]|out)_proj\.", r"xpool.\1."),
+    (r"^xpool\.q\.", "xpool.query."),
+    (r"^xpool\.k\.", "xpool.key."),
+    (r"^xpool\.v\.", "xpool.value."),
+    (r"^xpool\.linear_proj\.", "xpool.linear."),
+    (r"^xpool\.layer_norm", "xpool.norm"),
+    (r"^logit_scale$", "log_temperature"),
+    (r"^video_music_fusion_cross_transformer\.", "fusion."),
+    (r"^fusion\.attention_query_layer_norms\.0\.", "fusion.query_norm."),
+    (r"^fusion\.attention_context_layer_norms\.0\.", "fusion.context_norm."),
+    (r"^fusion\.ff_layer_norms\.0\.", "fusion.norm."),
+    (r"^fusion\.layers\.0\.0\.to_q\.", "fusion.query."),
+    (r"^fusion\.layers\.0\.0\.to_kv\.", "fusion.key_value."),
+    (r"^fusion\.layers\.0\.0\.to_out\.0\.", "fusion.out."),
+    (r"^fusion\.layers\.0\.1\.net\.", "fusion.feed_forward."),
+    (r"^fusion\.final_linear\.", "fusion.final."),
+    (r"^detr_transformer\.", "detector."),
+    (r"^(detector\.encoder\.layers\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"^(detector\.decoder\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
+    (r"^(detector\.decoder\.layers\.\d+)\.multihead_attn\.", r"\1.cross_attention."),
+    (r"^(detector\.(?:en|de)coder\.layers\.\d+)\.linear1\.", r"\1.feed_forward.0."),
+    (r"^(detector\.(?:en|de)coder\.layers\.\d+)\.linear2\.", r"\1.feed_forward.3."),
+    (r"^decoder_query_embed\.weight$", "detector.query_positions"),
+    (r"^span_embed\.layers\.0\.", "detector.span_head.0."),
+    (r"^span_embed\.layers\.1\.", "detector.span_head.2."),
+    (r"^span_embed\.layers\.2\.", "detector.span_head.4."),
+    (r"^class_embed\.", "detector.class_head."),
+    (r"^contrastive_align_projection_query\.", "detector.align_queries."),
+    (r"^contrastive_align_projection_vid\.", "detector.align_frames."),
+)
+
+_LOSSES = {
+    "dual": Matching.DUAL,
+    "single": Matching.POOLED,
+    "dual_single_sim_fuse": Matching.SUM,
+    "dual_single_feature_fuse": Matching.FUSED,
+}
+_QUERIES = {
+    "video": MomentQuery.VIDEO,
+    "zero": MomentQuery.ZERO,
+    "music": MomentQuery.MUSIC,
+    "xpool": MomentQuery.POOLED_BATCH,
+}
+
+
+def our_name(name: str) -> str:
+    """The project's name of a parameter of the authors' MaDe."""
+    for pattern, ours in _MADE_NAMES:
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def made_config(weights: Mapping[str, Tensor], switches: Mapping[str, Any]) -> MadeConfig:
+    """The config of the authors' MaDe that `weights`, under their names, belong to.
+
+    Sizes and layers are read off the weights. What leaves no trace there comes from `switches`:
+    the authors' options `vmr_loss` and `moment_query_type`, `nheads`, `max_music_duration`,
+    `frames` and `segments`.
+    """
+    try:
+        hidden, frame_dim = weights["vit_proj.weight"].shape
+        segment_dim = weights["ast_proj.weight"].shape[1]
+        queries = weights["decoder_query_embed.weight"].shape[0]
+        feed_forward = weights["detr_transformer.decoder.layers.0.linear1.weight"].shape[0]
+        width = weights["span_embed.layers.2.bias"].shape[0] == 2
+    except KeyError as missing:
+        raise ConfigError(f"these are not weights of MaDe: {missing} is missing") from None
+    names = "\n".join(weights)
+    embedding = "self-attention" if "video_transformer.layers" in names else "none"
+    embedding = "mlp" if "Video_encoder_projection" in names else embedding
+    matching = _LOSSES.get(switches.get("vmr_loss", ""), Matching.DUAL_AND_POOLED)
+    if "video_guided_to_music_pooling" not in names:
+        matching = Matching.DUAL
+
+    def layers(stack: str) -> int:
+        return len(set(re.findall(rf"detr_transformer\.{stack}\.layers\.(\d+)\.", names)))
+
+    return MadeConfig(
+        frame_dim=frame_dim,
+        segment_dim=segment_dim,
+        max_frames=switches.get("frames", 50),
+        max_segments=switches.get("segments", 96),
+        canvas_seconds=float(switches.get("max_music_duration", 240.0)),
+        hidden_dim=hidden,
+        heads=switches.get("nheads", 8),
+        feed_forward=feed_forward,
+        encoder_layers=layers("encoder"),
+        decoder_layers=layers("decoder"),
+        queries=queries,
+        embedding=Embedding(embedding),
+        matching=matching,
+        fusion=Fusion.CROSS_ATTENTION if "video_music_fusion" in names else Fusion.CONCATENATION,
+        moment_query=_QUERIES[switches.get("moment_query_type", "video")],
+        predict_width=width,
+    )
+
+
+def load_made(config: MadeConfig, weights: Mapping[str, Tensor]) -> MaDe:
+    """MaDe in evaluation mode with the authors' `weights`; every name must find its place."""
+    model = build("made", config)
+    assert isinstance(model, MaDe)
+    ours = {our_name(name): tensor for name, tensor in weights.items()}
+    checkpoint.check_weights(model, ours)
+    model.load_state_dict(ours, strict=False)
+    return model.eval()
+
+
+def replay(
+    model: str,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """What the authors' `model` computes from `inputs` in evaluation mode, by our own modules.
+
+    `config`, `weights` and `inputs` carry the authors' names. Gives at least `pred_spans` and
+    `pred_logits`; for MaDe also the embeddings, similarities and losses, each loss term unweighted
+    (`loss.loss_span` of the last decoder layer, `loss.loss_span_0` of the first).
+    """
+    if model != "made":
+        raise ConfigError(f"there is no replay of model {model!r}", "choose made")
+    switches = {**config, **config.get("overrides", {})}
+    return replay_made(load_made(made_config(weights, switches), weights), inputs)
+
+
+def replay_made(model: MaDe, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`replay` of a MaDe that is loaded already; keeps the gradients of both losses."""
+    spans = inputs.get("spans_target")
+    batch = Batch(
+        inputs["frame_feats"],
+        inputs["frame_masks"],
+        inputs["segment_feats"],
+        inputs["segment_masks"],
+        video_seconds=inputs["v_duration"],
+        track_seconds=torch.full_like(inputs["v_duration"], model.config.canvas_seconds),
+        video_ids=tuple(str(i) for i in range(len(inputs["frame_feats"]))),
+        track_ids=tuple(str(i) for i in range(len(inputs["frame_feats"]))),
+        spans=None if spans is None else spans[:, 0],
+    )
+    videos, tracks = model.embed_videos(batch), model.embed_tracks(batch)
+    found = model.detection(batch, videos, tracks)
+    out = {
+        "frame_feats": torch.where(videos.mask[..., None], videos.tokens, model.video.padding),
+        "segment_feats": torch.where(tracks.mask[..., None], tracks.tokens, model.music.padding),
+        "video_feats": videos.pooled,
+        "music_feats": tracks.pooled,
+        "sim_dual": model.score_all(videos, tracks),
+        "pred_spans": found.spans[-1],
+        "pred_logits": found.logits[-1],
+    }
+    if model.xpool is not None:
+        out["music_feats_pooled"] = model.xpool(videos.pooled, tracks.tokens, tracks.mask)
+        pairs = model.xpool.pairs(videos.pooled, tracks, fused=False, summaries=False)
+        out["sim_xpool"] = pairs.scores
+    if batch.spans is not None:
+        terms = model.loss(batch)
+        detection = set(model.criterion.terms)
+        out["localization_loss"] = sum_of(terms[name] for name in detection)
+        out["retrieval_loss"] = sum_of(v for k, v in terms.items() if k not in detection)
+        out |= _loss_terms(model.criterion, found, batch.spans)
+    return out
+
+
+def _padded(embedded: Embedded, tower: Tower) -> Tensor:
+    """Tokens at the tower's full length, absent places as the authors' code leaves them."""
+    absent = tower.slots - embedded.mask.shape[1]
+    tokens = torch.where(embedded.mask[..., None], embedded.tokens, tower.padding)
+    return torch.cat([tokens, tower.padding.expand(len(tokens), absent, -1)], dim=1)
+
+
+def _loss_terms(
+    criterion: losses.SetCriterion, found: losses.Detection, truth: Tensor
+) -> dict[str, Tensor]:
+    names = {"alignment": "contrastive_align"}
+    values = {
+        f"loss.loss_{names.get(name, name)}": value.mean(dim=1)
+        for name, value in criterion.unweighted(found, truth).items()
+    }
+    best = criterion.matcher(found, truth)
+    foreground = losses.chosen(found.logits, best).argmax(dim=-1) == 0
+    values["loss.class_error"] = 100 - 100 * foreground.float().mean(dim=1)
+    last = len(found.logits) - 1
+    return {
+        name if layer == last else f"{name}_{layer}": value[layer]
+        for name, value in values.items()
+        for layer in range(last + 1)
+    }
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of an authors' checkpoint (`.pt`, `.pth`, `.bin`), under their names.
+
+    The state dict may lie under a usual key and its names may start with `module.`. ConfigError
+    for a file that is missing, truncated, or holds anything but tensors in plain containers.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except FileNotFoundError:
+        raise ConfigError(f"{shown(path)}: no such file") from None
+    except Exception as error:  # torch raises whatever its zip and pickle readers raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"{shown(path)}: not a checkpoint of plain tensors ({reason[:120]})",
+            "files that hold code or other objects are never loaded",
+        ) from None
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{shown(path)}: holds no named weights")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(f"{shown(path)}: {name!r} is not a tensor")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def import_checkpoint(source: str | Path, target: str | Path, changes: Iterable[str] = ()) -> Path:
+    """Turn a checkpoint of the authors' MaDe into one of the project's at `target`.
+
+    `changes` are `name=value` assignments to the config for what weights cannot tell: `heads`,
+    `matching` (all losses but `dual` have the same weights) and `moment_query`.
+    """
+    source, target = Path(source), Path(target)
+    weights = read_weights(source)
+    config = override(made_config(weights, _fixed_lengths(weights)), changes)
+    model = load_made(config, weights)
+    encoders = checkpoint.Encoders(
+        video=checkpoint.Encoder("clip-vit-b32", config.frame_dim),
+        music=checkpoint.Encoder("ast-2.5s", config.segment_dim),
+    )
+    return checkpoint.save(
+        target,
+        "made",
+        model,
+        encoders,
+        record={"imported_from": source.name},
+        licence="CC BY-NC-ND 4.0",
+    )
+
+
+def _fixed_lengths(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Lengths of the ablation whose batch norms count time slots; no other weights know them."""
+    norms = {
+        "frames": "Video_encoder_projection.net.1.weight",
+        "segments": "Music_encoder_projection.net.1.weight",
+    }
+    return {name: len(weights[norm]) for name, norm in norms.items() if norm in weights}

@@ -1,0 +1,272 @@
+"""Layers that the published systems share: positions, attention, post-norm encoder layers.
+
+Masks are bool with True = valid. Shapes: B rows, L places, Q queries, d width, h heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+_LEVELS = 1 << 16
+
+
+class _FastDropout(torch.autograd.Function):
+    """Dropout from 16 random bits a value.
+
+    PyTorch's CPU dropout draws one Bernoulli number at a time, which costs more than the matrix
+    products around it, and keeps a float mask. Four values share one 64-bit draw here, and the mask
+    is one byte. The rate is rounded to 1/65536 and the survivors are scaled by the exact share
+    kept, so the expectation is exact.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rate: float) -> Tensor:
+        dropped = round(rate * _LEVELS)
+        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        keep = bits >= dropped - _LEVELS // 2
+        ctx.save_for_backward(keep)
+        ctx.scale = _LEVELS / (_LEVELS - dropped)  # type: ignore[attr-defined]
+        return (x * keep).mul_(ctx.scale)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (grads[0] * keep).mul_(ctx.scale), None  # type: ignore[attr-defined]
+
+
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Zero each value with probability `rate` and scale the others up; nothing in evaluation."""
+    if not training or rate == 0:
+        return x
+    if x.device.type == "cpu":
+        dropped: Tensor = _FastDropout.apply(x, rate)  # type: ignore[no-untyped-call]
+        return dropped
+    return F.dropout(x, rate)
+
+
+class Dropout(nn.Module):
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.rate, self.training)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def sine(positions: Tensor, dim: int, scale: float = 1.0) -> Tensor:
+    """Sine on even, cosine on odd channels: [...] → [..., dim].
+
+    Channel i turns with `positions` * `scale` / 10000^(2 * floor(i / 2) / dim).
+    """
+    rates = torch.arange(0, dim, 2, dtype=torch.float32, device=positions.device) / dim
+    angles = positions[..., None] * scale / 10000**rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+def sine_table(length: int, dim: int, device: torch.device | None = None) -> Tensor:
+    """The fixed table of places 0, 1, 2, …: [length, dim]."""
+    return sine(torch.arange(length, dtype=torch.float32, device=device), dim)
+
+
+def sine_of_mask(mask: Tensor, dim: int) -> Tensor:
+    """DETR's normalised positions: the running count of valid places, ending at 2π: [B, L, d]."""
+    count = mask.cumsum(dim=1, dtype=torch.float32)
+    return sine(count / (count[:, -1:] + 1e-6), dim, scale=2 * math.pi)
+
+
+def visible(mask: Tensor) -> Tensor:
+    """Keys that attention may look at, [B, L].
+
+    A row without any valid place sees all of its (zeroed) places: a softmax over nothing would be
+    NaN, and one such row must not poison a batch.
+    """
+    return mask | ~mask.any(dim=-1, keepdim=True)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, rate: float = 0.0) -> Tensor:
+    """Scaled dot-product attention [B, h, Q, e] of keys and values [B, h, L, e].
+
+    `mask` [B, L] says which keys may be seen; `rate` is the dropout of the weights. With dropout on
+    the CPU PyTorch has no fused kernel and would hold the weights anyway; doing so here lets them
+    use the faster dropout.
+    """
+    if rate == 0 or q.device.type != "cpu":
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask[:, None, None, :], dropout_p=rate
+        )
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    scores = scores.masked_fill_(~mask[:, None, None, :], float("-inf"))
+    return dropout(scores.softmax(dim=-1), rate, training=True) @ v
+
+
+class Attention(nn.Module):
+    """Multi-head attention with PyTorch's packed parameters (`nn.MultiheadAttention`'s layout)."""
+
+    def __init__(self, dim: int, heads: int, rate: float) -> None:
+        super().__init__()
+        self.dim, self.heads, self.rate = dim, heads, rate
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """[B, Q, d] from query [B, Q, d], key and value [B, L, d], key mask [B, L]."""
+        if self.heads * query.shape[1] < self.dim and query is not key:
+            return self._folded(query, key, value, mask)
+        weight, bias, d = self.in_proj_weight, self.in_proj_bias, self.dim
+        if query is key is value:
+            q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+        elif query is key:
+            q, k = F.linear(query, weight[: 2 * d], bias[: 2 * d]).chunk(2, dim=-1)
+            v = F.linear(value, weight[2 * d :], bias[2 * d :])
+        else:
+            q = F.linear(query, weight[:d], bias[:d])
+            k = F.linear(key, weight[d : 2 * d], bias[d : 2 * d])
+            v = F.linear(value, weight[2 * d :], bias[2 * d :])
+        mixed = attend(self._split(q), self._split(k), self._split(v), visible(mask), self._rate)
+        return self._out(mixed.transpose(1, 2).flatten(2))
+
+    def _folded(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """The same for few queries, without a projected key or value per place.
+
+        Per head, q·(K x + b) = (Kᵀq)·x + q·b: the second part is the same for every key and leaves
+        the softmax unchanged, so the key projection moves into the query. A weighted sum of V x + b
+        is V (weighted sum of x) + b (sum of weights): the value projection moves behind the sum.
+        Exact; cheaper as long as h * Q < d, and nothing of size L * d is made.
+        """
+        d, (rows, queries, _) = self.dim, query.shape
+        w_q, w_k, w_v = self.in_proj_weight.view(3, self.heads, d // self.heads, d)
+        b_q, _, b_v = self.in_proj_bias.view(3, self.heads, 1, -1)
+        q = torch.einsum("bqd,hed->hbqe", query, w_q).flatten(1, 2) + b_q
+        q = (q * (d // self.heads) ** -0.5 @ w_k).view(self.heads, rows, queries, d)
+        q = q.transpose(0, 1).reshape(rows, -1, d)
+        scores = q @ key.transpose(1, 2)
+        scores = scores.masked_fill_(~visible(mask)[:, None, :], float("-inf"))
+        weights = dropout(scores.softmax(dim=-1), self.rate, self.training)
+        sums = (weights @ value).view(rows, self.heads, queries, d).transpose(0, 1).flatten(1, 2)
+        total = weights.sum(dim=-1).view(rows, self.heads, queries).transpose(0, 1).flatten(1)
+        mixed = sums @ w_v.transpose(1, 2) + total[..., None] * b_v
+        return self._out(mixed.view(self.heads, rows, queries, -1).permute(1, 2, 0, 3).flatten(2))
+
+    @property
+    def _rate(self) -> float:
+        return self.rate if self.training else 0.0
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
+
+    def _out(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out_proj(x)
+        return out
+
+
+class MLP(nn.Sequential):
+    """`layers` linear layers with ReLU between them."""
+
+    def __init__(self, dim_in: int, dim: int, dim_out: int, layers: int) -> None:
+        widths = [dim_in] + [dim] * (layers - 1) + [dim_out]
+        parts: list[nn.Module] = []
+        for i in range(layers):
+            parts += [nn.Linear(widths[i], widths[i + 1]), nn.ReLU()]
+        super().__init__(*parts[:-1])
+
+
+class FeedForward(nn.Sequential):
+    """Linear, activation, dropout, linear."""
+
+    def __init__(self, dim: int, hidden: int, activation: nn.Module, rate: float) -> None:
+        super().__init__(nn.Linear(dim, hidden), activation, Dropout(rate), nn.Linear(hidden, dim))
+
+
+class EncoderLayer(nn.Module):
+    """DETR's post-norm encoder layer; positions enter queries and keys, never values."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        hidden: int,
+        rate: float,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(dim, heads, rate)
+        self.feed_forward = FeedForward(dim, hidden, activation(), rate)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = Dropout(rate)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """[B, L, d] from x and positions [B, L, d], mask [B, L]."""
+        placed = x + positions
+        x = self.norm1(x + self.dropout(self.attention(placed, placed, x, mask)))
+        normed: Tensor = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return normed
+
+
+class SelfAttentionBlock(nn.Module):
+    """MaDe's unimodal block: the residual carries the *normalised* x; a last linear follows."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, rate: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads, rate)
+        self.feed_forward = FeedForward(dim, hidden, nn.GELU(), rate)
+        self.dropout = Dropout(rate)
+        self.final = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = self.norm1(x)
+        x = self.norm2(x + self.attention(x, x, x, mask))
+        hidden = self.feed_forward
+        if torch.is_grad_enabled():
+            # A whole batch's blocks wait for their gradient at once. A third of what they would
+            # keep is this layer's; making it again costs 3 % of a training step.
+            changed = checkpoint(hidden, x, use_reentrant=False)
+        else:
+            changed = hidden(x)
+        out: Tensor = self.final(x + self.dropout(changed))
+        return out
+
+
+class CrossAttentionBlock(nn.Module):
+    """One sequence queries another: pre-norm, residual from the un-normed query, a last linear.
+
+    Heads have a width of their own, and queries, keys and values no bias.
+    """
+
+    def __init__(self, dim: int, heads: int, head_dim: int, hidden: int, rate: float) -> None:
+        super().__init__()
+        self.heads, self.rate = heads, rate
+        self.query_norm, self.context_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, heads * head_dim, bias=False)
+        self.key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
+        self.out = nn.Linear(heads * head_dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, hidden, nn.GELU(), rate)
+        self.dropout = Dropout(rate)
+        self.final = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+        """[B, L, d] from x [B, L, d] and context [B, K, d] with mask [B, K]."""
+        context = self.context_norm(context)
+        k, v = self.key_value(context).chunk(2, dim=-1)
+        q, k, v = (
+            part.view(*part.shape[:-1], self.heads, -1).transpose(1, 2)
+            for part in (self.query(self.query_norm(x)), k, v)
+        )
+        mixed = attend(q, k, v, visible(context_mask), self.rate if self.training else 0.0)
+        x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
+        out: Tensor = self.final(x + self.dropout(self.feed_forward(self.norm(x))))
+        return out

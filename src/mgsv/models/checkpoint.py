@@ -1,0 +1,186 @@
+"""A model on disk: one safetensors file with its weights and everything needed to use them.
+
+The metadata holds the model's name and config, the encoders its features must come from, the
+training record and the licence, as JSON text. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mgsv.config import check, from_dict, option, to_dict
+from mgsv.errors import ConfigError, EncoderMismatch, shown
+from mgsv.models.registry import build, config_of
+
+FORMAT = "mgsv-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Where features come from."""
+
+    name: str = option("", "The encoder's name.")
+    dim: int = option(0, "Width of its features.")
+    fingerprint: str = option("", "Of its weights and settings; empty: not known.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def __str__(self) -> str:
+        tail = f" [{self.fingerprint[:12]}]" if self.fingerprint else ""
+        return f"{self.name} ({self.dim} values){tail}"
+
+    def agrees(self, other: Encoder) -> bool:
+        """Same name and width, and the same fingerprint where both know it."""
+        both = self.fingerprint and other.fingerprint
+        return (self.name, self.dim) == (other.name, other.dim) and (
+            not both or self.fingerprint == other.fingerprint
+        )
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The two encoders that a model's features come from."""
+
+    video: Encoder = option(Encoder(), "Of the frames.")
+    music: Encoder = option(Encoder(), "Of the segments.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint; the model is in evaluation mode, on the CPU."""
+
+    name: str
+    model: nn.Module
+    encoders: Encoders
+    record: dict[str, Any]
+    licence: str
+
+    def require(self, encoders: Encoders) -> None:
+        """EncoderMismatch unless features of `encoders` are what the model was made for."""
+        for kind in ("video", "music"):
+            own, other = getattr(self.encoders, kind), getattr(encoders, kind)
+            if not own.agrees(other):
+                raise EncoderMismatch(
+                    f"the model was made for {kind} features of {own}, these are of {other}",
+                    "use a model of the same encoder, or index and extract anew with the model's",
+                )
+
+
+def save(
+    path: str | Path,
+    name: str,
+    model: nn.Module,
+    encoders: Encoders,
+    *,
+    record: Mapping[str, Any],
+    licence: str,
+) -> Path:
+    """Write `model`, registered as `name`, to `path`; an existing file is never overwritten.
+
+    `record` is JSON-ready: what the model was trained on and how. The file appears whole or not at
+    all: it is written beside its place and linked to it.
+    """
+    path = Path(path)
+    described = {
+        "format": FORMAT,
+        "model": name,
+        "config": json.dumps(to_dict(model.config)),  # type: ignore[arg-type]
+        "encoders": json.dumps(to_dict(encoders)),
+        "record": json.dumps(dict(record)),
+        "licence": licence,
+    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be written ({error.strerror})") from None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, metadata=described)
+            Path(temporary).chmod(0o644)
+            os.link(temporary, path)  # unlike a rename, fails where something is there already
+        finally:
+            Path(temporary).unlink()
+    except FileExistsError:
+        raise ConfigError(
+            f"{shown(path)}: exists already", "choose another name, or move the file away"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be written ({error.strerror})") from None
+    return path
+
+
+def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
+    """Read a checkpoint written by :func:`save`.
+
+    With `encoders`, EncoderMismatch where the model was made for others. ConfigError for a file
+    that is missing, truncated, no checkpoint of this project, or at odds with its own config.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ConfigError(f"{shown(path)}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ConfigError(
+            f"{shown(path)}: truncated or not a checkpoint ({reason})",
+            "an authors' .pt or .bin file is read with `mgsv import`",
+        ) from None
+    if described.get("format") != FORMAT:
+        raise ConfigError(f"{shown(path)}: not a checkpoint of this project")
+    try:
+        name, licence = described["model"], described["licence"]
+        config, kinds, record = (
+            json.loads(described[key]) for key in ("config", "encoders", "record")
+        )
+        settings = config_of(name, config)
+        with torch.device("meta"):  # a config may claim any size: compare before memory is taken
+            check_weights(build(name, settings), tensors)
+        model = build(name, settings)
+        model.load_state_dict(tensors, strict=False)
+        made_for = from_dict(Encoders, kinds, "encoders.")
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{shown(path)}: damaged metadata ({error})") from None
+    except ConfigError as error:
+        raise ConfigError(f"{shown(path)}: {error.problem}", error.remedy) from None
+    loaded = Checkpoint(name, model.eval(), made_for, record, licence)
+    if encoders is not None:
+        loaded.require(encoders)
+    return loaded
+
+
+_COUNTER = "num_batches_tracked"
+"""Of batch norms; nothing reads it where momentum is fixed, and the authors' files may lack it."""
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """ConfigError that names what is missing, left over or misshapen among a model's `weights`."""
+    own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith(_COUNTER)}
+    given = {k: v.shape for k, v in weights.items() if not k.endswith(_COUNTER)}
+    for problem, names in (
+        ("are missing", own.keys() - given.keys()),
+        ("are unknown", given.keys() - own.keys()),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            raise ConfigError(f"{len(names)} weights {problem} (first: {first})")
+    for name, shape in given.items():
+        if shape != own[name]:
+            raise ConfigError(f"weight {name} is {[*shape]}, the config says {[*own[name]]}")

@@ -1,0 +1,110 @@
+"""Unimodal embedding: features of one modality → tokens, and their normalised mean."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgsv.errors import ConfigError
+from mgsv.models.blocks import SelfAttentionBlock, sine_table
+from mgsv.models.chunks import inverse, rows_by_length
+from mgsv.models.configs import Embedding, MadeConfig
+from mgsv.models.matching import Embedded
+
+
+class SlotMLP(nn.Sequential):
+    """An MLP whose batch norms have one channel per time slot, so that lengths are fixed."""
+
+    def __init__(self, dim: int, hidden: int, slots: int) -> None:
+        # Momentum is the new batch's share: running = 0.01 running + 0.99 batch.
+        super().__init__(
+            nn.Linear(dim, hidden),
+            nn.BatchNorm1d(slots, momentum=0.99),
+            nn.ReLU(),
+            nn.Linear(hidden, dim),
+            nn.BatchNorm1d(slots, momentum=0.99),
+            nn.ReLU(),
+            nn.Linear(dim, dim),
+        )
+        self.slots = slots
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, L, d] → [B, L, d] for L up to `slots`; absent slots count as zeros."""
+        length = x.shape[1]
+        x = F.pad(x, (0, 0, 0, self.slots - length))
+        for part in self:
+            x = part(x)
+        return x[:, :length]
+
+
+class Tower(nn.Module):
+    """Projection and block of one modality."""
+
+    positions: Tensor
+
+    def __init__(self, config: MadeConfig, feature_dim: int, slots: int) -> None:
+        super().__init__()
+        d = config.hidden_dim
+        self.slots = slots
+        self.projection = nn.Linear(feature_dim, d)
+        self.block: SelfAttentionBlock | SlotMLP | None = None
+        if config.embedding is Embedding.SELF_ATTENTION:
+            self.block = SelfAttentionBlock(
+                d, config.heads, config.embedding_feed_forward, config.embedding_dropout
+            )
+        elif config.embedding is Embedding.MLP:
+            self.block = SlotMLP(d, config.embedding_feed_forward, slots)
+        self.register_buffer("positions", sine_table(slots, d), persistent=False)
+
+    @property
+    def rows_are_independent(self) -> bool:
+        """Whether rows may be computed in groups; batch norm needs the batch."""
+        return not isinstance(self.block, SlotMLP)
+
+    @property
+    def padding(self) -> Tensor:
+        """What an absent place holds, [d]: zero, or the projection's bias where no block follows.
+
+        The authors' code masks after the block only. Without one the bias stays in padded places,
+        and enters the mean; their checkpoints of that ablation rely on it.
+        """
+        bias = self.projection.bias
+        return bias if self.block is None else torch.zeros_like(bias)
+
+    def forward(self, feats: Tensor, mask: Tensor) -> Tensor:
+        """Tokens [B, L, d], zero where not valid, of features [B, L, D] and mask [B, L] bool."""
+        if feats.shape[1] > self.slots or feats.shape[2] != self.projection.in_features:
+            raise ConfigError(
+                f"features of {feats.shape[1]} places × {feats.shape[2]} values were given to a "
+                f"model of at most {self.slots} × {self.projection.in_features}",
+                "use the features and lengths the model was made for",
+            )
+        keep = mask[..., None]
+        # Not a product: features at masked places may be anything, NaN included.
+        x = self.projection(feats.masked_fill(~keep, 0.0))
+        if isinstance(self.block, SlotMLP):
+            x = self.block(x)
+        elif self.block is not None:
+            x = self.block(x + self.positions[: x.shape[1]].to(x.dtype), mask)
+        tokens: Tensor = x.masked_fill(~keep, 0.0)
+        return tokens
+
+    def embed(self, feats: Tensor, mask: Tensor, places: int | None) -> Embedded:
+        """Features [B, L, D] with mask [B, L] bool, embedded in groups of `places` slots."""
+        groups = rows_by_length(mask, places if self.rows_are_independent else None)
+        longest = max(length for _, length in groups)
+        parts = [
+            F.pad(self(feats[rows, :length], mask[rows, :length]), (0, 0, 0, longest - length))
+            for rows, length in groups
+        ]
+        tokens, mask = torch.cat(parts)[inverse(groups)], mask[:, :longest]
+        return Embedded(tokens, mask, self.pool(tokens, mask))
+
+    def pool(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Sum over all `slots` places divided by the number of valid ones, normalised: [B, d]."""
+        count = mask.sum(dim=1, keepdim=True)
+        total = tokens.sum(dim=1)
+        if self.block is None:
+            total = total + (self.slots - count) * self.padding
+        return F.normalize(total / count.clamp_min(1), dim=-1)

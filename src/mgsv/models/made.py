@@ -1,0 +1,231 @@
+"""MaDe: matching and detection in one network (MGSV, ICCV 2025).
+
+Frames and segments are embedded by one tower each; their means match videos to tracks, together
+with X-Pool's view of a track by a video; a small detection transformer over both sequences finds
+the moment. All rows of the paper's ablation table are fields of
+:class:`~mgsv.models.configs.MadeConfig`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from mgsv.data.batch import Batch
+from mgsv.models.blocks import CrossAttentionBlock
+from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
+from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.detr import Detector, compact
+from mgsv.models.embedding import Tower
+from mgsv.models.losses import Detection, info_nce, same_track, set_criterion
+from mgsv.models.matching import Embedded, XPool, log_temperature
+
+Gather = Callable[
+    [Embedded, Embedded, tuple[str, ...]], tuple[Embedded, Embedded, tuple[str, ...], int]
+]
+"""(videos, tracks, track ids) of this process → those of all, and where this process' rows start.
+
+Gradients must flow back to the process that an embedding came from."""
+
+
+class MaDe(nn.Module):
+    """One network that ranks tracks for a video and finds the moment of a track."""
+
+    places: int | None = 2048
+    """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
+    other devices: all rows in one. Changes speed and memory, never the result."""
+
+    def __init__(self, config: MadeConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        d = c.hidden_dim
+        self.video = Tower(c, c.frame_dim, c.max_frames)
+        self.music = Tower(c, c.segment_dim, c.max_segments)
+        self.log_temperature = log_temperature(c.temperature)
+        self.xpool = None if c.matching is Matching.DUAL else XPool(d, c.pool_dropout)
+        self.fusion: CrossAttentionBlock | None = None
+        if c.fusion is Fusion.CROSS_ATTENTION:
+            self.fusion = CrossAttentionBlock(
+                d, c.fusion_heads, c.fusion_head_dim, c.embedding_feed_forward, c.embedding_dropout
+            )
+        self.detector = Detector(
+            d,
+            c.heads,
+            c.feed_forward,
+            c.dropout,
+            encoder_layers=c.encoder_layers,
+            decoder_layers=c.decoder_layers,
+            queries=c.queries,
+            predict_width=c.predict_width,
+        )
+        self.criterion = set_criterion(c)
+
+    # Matching
+
+    def embed_videos(self, batch: Batch) -> Embedded:
+        """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
+        mask = batch.frame_mask != 0
+        return self.video.embed(batch.frame_feats, mask, self._places(mask))
+
+    def embed_tracks(self, batch: Batch) -> Embedded:
+        """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
+        mask = batch.segment_mask != 0
+        return self.music.embed(batch.segment_feats, mask, self._places(mask))
+
+    def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """cos(h(v), h0(M)) [V, M]: one matrix product, for a first choice among many tracks."""
+        return videos.pooled @ tracks.pooled.T
+
+    @torch.no_grad()
+    def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """The score p_s [V, M] that ranks, X-Pool included where the config has it."""
+        dual, matching = self.score_all(videos, tracks), self.config.matching
+        if self.xpool is None:
+            return dual
+        pooled = self.xpool.scores(videos.pooled, tracks, fused=matching is Matching.FUSED)
+        return dual + pooled if matching in (Matching.DUAL_AND_POOLED, Matching.SUM) else pooled
+
+    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
+        """The score p_s [K] of one video (a single row) with K candidate tracks."""
+        return self.pair_scores(video, candidates)[0]
+
+    # Detection
+
+    @torch.no_grad()
+    def detect(self, batch: Batch, embedded: tuple[Embedded, Embedded] | None = None) -> Tensor:
+        """Spans of each row's track, best first: [B, Q, 3] = (centre, width, score).
+
+        Centre and width are relative to the canvas, the score is the foreground probability.
+        `embedded` are the batch's videos and tracks where they are known already.
+        """
+        videos, tracks = embedded or (self.embed_videos(batch), self.embed_tracks(batch))
+        found = self.detection(batch, videos, tracks)
+        score = found.logits[-1].softmax(dim=-1)[..., 0]
+        best = score.argsort(dim=1, descending=True, stable=True)
+        ranked = torch.cat([found.spans[-1], score[..., None]], dim=-1)
+        return ranked.gather(1, best[..., None].expand_as(ranked))
+
+    def detection(self, batch: Batch, videos: Embedded, tracks: Embedded) -> Detection:
+        """Every decoder layer's spans and logits, for rows (videos[i], tracks[i])."""
+        content, groups = self._content(videos, tracks), self._groups(videos, tracks)
+        parts = [
+            self._detect(batch.video_seconds[rows], videos[rows], tracks[rows], content[rows], size)
+            for rows, size in groups
+        ]
+        return Detection.cat(parts, inverse(groups))
+
+    def _detect(
+        self, seconds: Tensor, videos: Embedded, tracks: Embedded, content: Tensor, length: int
+    ) -> Detection:
+        """Detection of one group of rows, whose memory has at most `length` valid places."""
+        if self.fusion is not None:
+            mask = tracks.mask
+            memory = self.fusion(tracks.tokens, videos.tokens, videos.mask) * mask[..., None]
+        else:
+            memory = torch.cat([videos.tokens, tracks.tokens], dim=1)
+            mask = torch.cat([videos.mask, tracks.mask], dim=1)
+        width = seconds / self.config.canvas_seconds
+        memory, mask = compact(memory, mask, length)
+        found: Detection = self.detector(memory, mask, content, width, self._frames(videos))
+        return found
+
+    def _frames(self, videos: Embedded) -> Tensor:
+        """Sum of the aligned frames over all `max_frames` slots, padded ones included: [B, d]."""
+        if self.config.queries == 1 and not torch.is_grad_enabled():
+            return torch.zeros_like(videos.pooled)  # one query's share is 1, whatever the frames
+        aligned = self.detector.aligned(videos.tokens) * videos.mask[..., None]
+        absent = self.config.max_frames - videos.mask.sum(dim=1, keepdim=True)
+        return aligned.sum(dim=1) + absent * self.detector.aligned(self.video.padding)
+
+    def _content(self, videos: Embedded, tracks: Embedded, seen: Tensor | None = None) -> Tensor:
+        """Content of the moment queries, [B, d]; `seen` is X-Pool's view where it is known."""
+        query = self.config.moment_query
+        if query is MomentQuery.VIDEO:
+            return videos.pooled
+        if query is MomentQuery.ZERO:
+            return torch.zeros_like(videos.pooled)
+        if query is MomentQuery.MUSIC:
+            return tracks.pooled
+        if seen is not None:
+            return seen
+        assert self.xpool is not None  # MadeConfig refuses these queries without it
+        pairs = self.xpool.pairs(videos.pooled, tracks, fused=False, summaries=True)
+        return pairs.own if query is MomentQuery.POOLED else pairs.mean
+
+    def _groups(self, videos: Embedded, tracks: Embedded) -> list[tuple[Tensor, int]]:
+        counts = videos.mask.sum(dim=1) + tracks.mask.sum(dim=1)
+        slots = torch.arange(int(counts.max()), device=counts.device)
+        return rows_by_length(slots < counts[:, None], self._places(counts))
+
+    def _places(self, on: Tensor) -> int | None:
+        return self.places if on.device.type == "cpu" else None
+
+    # Training
+
+    def loss(self, batch: Batch, gather: Gather | None = None) -> dict[str, Tensor]:
+        """Named, weighted terms whose sum is the loss; only their sum has a gradient.
+
+        Retrieval, InfoNCE on each similarity: `dual`, `pooled`, `sum` or `fused`. Detection, mean
+        over rows and summed over the decoder's layers: `span`, `giou`, `label`, `alignment`.
+        `gather` brings the other processes' embeddings for more negatives.
+        """
+        if batch.spans is None:
+            raise ValueError("a batch without spans has no loss")
+        videos, tracks = self.embed_videos(batch), self.embed_tracks(batch)
+        terms, seen = self._matching_loss(videos, tracks, batch.track_ids, gather)
+        content, truth = self._content(videos, tracks, seen), batch.spans
+
+        def detection(
+            rows: Tensor, length: int, frames: Tensor, segments: Tensor, query: Tensor
+        ) -> Tensor:
+            some = replace(videos[rows], tokens=frames), replace(tracks[rows], tokens=segments)
+            found = self._detect(batch.video_seconds[rows], *some, query, length)
+            return self.criterion(found, truth[rows]) / len(batch)
+
+        # An absent frame may hold the projection's bias, which the alignment loss then sees.
+        bias = [] if self.video.block else [self.video.projection.bias]
+        values = sum_over_groups(
+            detection,
+            self._groups(videos, tracks),
+            (videos.tokens, tracks.tokens, content),
+            [*self.parameter_groups()["detection"], *bias],
+        )
+        return terms | dict(zip(self.criterion.terms, values, strict=True))
+
+    def _matching_loss(
+        self, videos: Embedded, tracks: Embedded, ids: tuple[str, ...], gather: Gather | None
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Matching terms, and X-Pool's view of this process' tracks where the detector asks."""
+        start, size = 0, len(videos)
+        if gather is not None:
+            videos, tracks, ids, start = gather(videos, tracks, ids)
+        scores, matching = {"dual": self.score_all(videos, tracks)}, self.config.matching
+        seen = None
+        if self.xpool is not None:
+            query, fused = self.config.moment_query, matching is Matching.FUSED
+            wanted = query in (MomentQuery.POOLED, MomentQuery.POOLED_BATCH)
+            pairs = self.xpool.pairs(videos.pooled, tracks, fused=fused, summaries=wanted)
+            if wanted:
+                seen = (pairs.own if query is MomentQuery.POOLED else pairs.mean)[start:][:size]
+            if matching is Matching.DUAL_AND_POOLED:
+                scores["pooled"] = pairs.scores
+            elif matching is Matching.SUM:
+                scores = {"sum": scores["dual"] + pairs.scores}
+            else:
+                scores = {matching.value: pairs.scores}
+        masked = self.config.mask_same_track
+        excluded = same_track(ids, videos.pooled.device) if masked else None
+        scale = self.log_temperature.exp()
+        return {name: info_nce(s * scale, excluded) for name, s in scores.items()}, seen
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The three groups whose gradients the authors clip separately."""
+        groups: dict[str, list[nn.Parameter]] = {"embedding": [], "matching": [], "detection": []}
+        group_of = {"video": "embedding", "music": "embedding"}
+        group_of |= {"xpool": "matching", "log_temperature": "matching"}
+        for name, parameter in self.named_parameters():
+            groups[group_of.get(name.partition(".")[0], "detection")].append(parameter)
+        return groups

@@ -1,0 +1,246 @@
+"""Which track fits: embeddings, X-Pool and the scores of all pairs in bounded memory.
+
+V videos, M tracks, S segments, d width. Scores are [V, M], rows are videos.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mgsv.models.blocks import dropout, visible
+from mgsv.models.chunks import rows_by_length
+
+PAIRS_AT_ONCE = 8192
+"""Pairs whose pooled vectors exist at one time: 8 MB at d = 256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One modality of N rows, embedded: each place, and their normalised mean."""
+
+    tokens: Tensor
+    """[N, L, d], zero where not valid."""
+    mask: Tensor
+    """[N, L] bool, True = valid."""
+    pooled: Tensor
+    """[N, d], of length 1 (or 0 for a row without anything)."""
+
+    def __len__(self) -> int:
+        return self.pooled.shape[0]
+
+    def __getitem__(self, rows: Tensor | slice) -> Embedded:
+        return Embedded(self.tokens[rows], self.mask[rows], self.pooled[rows])
+
+    def to(self, device: torch.device | str) -> Embedded:
+        return Embedded(self.tokens.to(device), self.mask.to(device), self.pooled.to(device))
+
+    def summary(self) -> Embedded:
+        """The rows without their places: all that a video is to any track."""
+        return Embedded(self.tokens[:, :0], self.mask[:, :0], self.pooled)
+
+    @classmethod
+    def cat(cls, parts: list[Embedded]) -> Embedded:
+        """All rows of `parts`, whose lengths may differ."""
+        length = max(part.mask.shape[1] for part in parts)
+        return cls(
+            torch.cat([F.pad(p.tokens, (0, 0, 0, length - p.tokens.shape[1])) for p in parts]),
+            torch.cat([F.pad(p.mask, (0, length - p.mask.shape[1])) for p in parts]),
+            torch.cat([p.pooled for p in parts]),
+        )
+
+
+class Pairs(NamedTuple):
+    """What one pass over all pairs gives."""
+
+    scores: Tensor
+    """[V, M] cosine of each video and the track as this video sees it."""
+    mean: Tensor
+    """[M, d] pooled track, averaged over the videos."""
+    own: Tensor
+    """[M, d] pooled track m as video m sees it (only for V = M, else empty)."""
+
+
+class XPool(nn.Module):
+    """Text-to-video X-Pool, used video-to-track: a track summarised as one video sees it."""
+
+    def __init__(self, dim: int, rate: float) -> None:
+        super().__init__()
+        self.dim, self.rate = dim, rate
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
+        self.query, self.key, self.value, self.out, self.linear = (
+            nn.Linear(dim, dim) for _ in range(5)
+        )
+        for linear in (self.query, self.key, self.value, self.out, self.linear):
+            nn.init.eye_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, videos: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """h1(M | v) [M, V, d] of pooled videos [V, d] and track tokens [M, S, d]."""
+        return self._pool(self.queries(videos), tokens, mask)
+
+    def queries(self, videos: Tensor) -> Tensor:
+        """Scaled attention queries [V, d] of pooled videos [V, d]."""
+        scaled: Tensor = self.query(self.norm1(videos)) * self.dim**-0.5
+        return scaled
+
+    def weights_and_values(
+        self, queries: Tensor, tokens: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Attention weights [M, V, S] and values that have passed the output projection [M, S, d].
+
+        The weights sum to 1, so projecting each value before the sum equals projecting the sum:
+        M * S projections instead of M * V.
+        """
+        normed = self.norm1(tokens)
+        scores = queries @ self.key(normed).transpose(1, 2)
+        scores = scores.masked_fill_(~visible(mask)[:, None, :], float("-inf"))
+        return scores.softmax(dim=-1), self.out(self.value(normed))
+
+    def _pool(self, queries: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        weights, values = self.weights_and_values(queries, tokens, mask)
+        mixed = self.norm2(weights @ values)
+        mixed = mixed + dropout(self.linear(mixed), self.rate, self.training)
+        pooled: Tensor = self.norm3(mixed)
+        return pooled
+
+    def pairs(self, videos: Tensor, tracks: Embedded, *, fused: bool, summaries: bool) -> Pairs:
+        """Scores of all pairs, with gradients, never holding more than a chunk's pooled vectors.
+
+        `videos` [V, d] pooled. `fused` scores against h0 + h1 instead of h1; `summaries` asks for
+        `mean` and `own` too (else empty), taken from the same pass, thus the same dropout.
+        Backward recomputes each chunk.
+        """
+        queries = self.queries(videos)
+        size = max(1, PAIRS_AT_ONCE // max(1, len(videos))) * tracks.mask.shape[1]
+        groups = rows_by_length(tracks.mask, size)
+        parts = []
+        for rows, length in groups:
+            tokens, mask = tracks.tokens[rows, :length], tracks.mask[rows, :length]
+            own = rows if summaries and len(videos) == len(tracks) else None
+            offset = tracks.pooled[rows] if fused else None
+            arguments = (videos, queries, tokens, mask, offset, own, summaries)
+            if torch.is_grad_enabled():
+                parts.append(checkpoint(self._chunk, *arguments, use_reentrant=False))
+            else:
+                parts.append(self._chunk(*arguments))
+        back = torch.cat([rows for rows, _ in groups]).argsort()
+        return Pairs(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))._replace(
+            scores=torch.cat([scores for scores, _, _ in parts])[back].T
+        )
+
+    def _chunk(
+        self,
+        videos: Tensor,
+        queries: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        offset: Tensor | None,
+        own: Tensor | None,
+        summaries: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        pooled = self._pool(queries, tokens, mask)
+        target = pooled if offset is None else pooled + offset[:, None]
+        # cos(v, x) with a unit v: no normalised copy of x is made.
+        scores = torch.linalg.vecdot(target, videos) / target.norm(dim=-1).clamp_min(1e-12)
+        mean = pooled.mean(dim=1) if summaries else pooled[:, 0, :0]
+        chosen = pooled[:, 0, :0] if own is None else pooled[torch.arange(len(own)), own]
+        return scores, mean, chosen
+
+    @torch.no_grad()
+    def scores(self, videos: Tensor, tracks: Embedded, *, fused: bool) -> Tensor:
+        """Evaluation's scores [V, M]: equal to `pairs`, without a vector of length d per pair.
+
+        Per pair, h1 is a layer norm of a linear map of a layer norm of a weighted sum of values,
+        and only its inner products matter. Layer norm's mean is linear and its variance a quadratic
+        form, so every step moves to the values: with weights w over S places, r and s the two
+        inverse deviations, Y the values mapped through everything linear,
+
+            z = r (w Y) + c,   h1 = s z * gamma + beta,
+
+        and r, s, h1·v and |h1|² need only w, the Gram matrices of a track's values [S, S] and one
+        product [V, d] x [d, S]. Exact in exact arithmetic while no dropout stands in between.
+        """
+        if self.training:
+            raise RuntimeError("folded scores leave dropout out: call eval() first")
+        if len(videos) < tracks.mask.shape[1]:  # the Gram matrices would cost more than they save
+            return self.pairs(videos, tracks, fused=fused, summaries=False).scores
+        queries = self.queries(videos)
+        places = max(1, PAIRS_AT_ONCE // len(videos)) * tracks.mask.shape[1]
+        groups = rows_by_length(tracks.mask, places)
+        result = videos.new_empty(len(videos), len(tracks))
+        for rows, length in groups:
+            tokens, mask = tracks.tokens[rows, :length], tracks.mask[rows, :length]
+            offset = tracks.pooled[rows] if fused else None
+            result[:, rows] = self._folded(videos, queries, tokens, mask, offset).T
+        return result
+
+    def _folded(
+        self, videos: Tensor, queries: Tensor, tokens: Tensor, mask: Tensor, offset: Tensor | None
+    ) -> Tensor:
+        d, norm2, norm3 = self.dim, self.norm2, self.norm3
+        weights, values = self.weights_and_values(queries, tokens, mask)
+        values = values - values.mean(dim=-1, keepdim=True)
+        # z = (1 + linear)(norm2(w values)), then centred as norm3 will do
+        mapped = values * norm2.weight
+        mapped = mapped + F.linear(mapped, self.linear.weight)
+        mapped = mapped - mapped.mean(dim=-1, keepdim=True)
+        constant = norm2.bias + self.linear(norm2.bias)
+        constant = constant - constant.mean()
+        scaled, scaled_constant = mapped * norm3.weight, constant * norm3.weight
+        shift = norm3.bias.expand(len(tokens), 1, d)
+        if offset is not None:
+            shift = shift + offset[:, None]
+
+        def form(left: Tensor) -> Tensor:
+            """w left leftᵀ w of every pair, [M, V]."""
+            return ((weights @ (left @ left.transpose(1, 2))) * weights).sum(dim=-1)
+
+        linear = torch.stack(
+            [mapped @ constant, scaled @ scaled_constant, (scaled * shift).sum(dim=-1)], dim=-1
+        )
+        along = weights @ linear  # w·(Y c), w·(Yγ cγ), w·(Yγ b): [M, V, 3]
+        r = (form(values) / d + norm2.eps).rsqrt()
+        z2 = r**2 * form(mapped) + 2 * r * along[..., 0] + constant @ constant
+        s = (z2 / d + norm3.eps).rsqrt()
+        seen = (weights * (videos @ scaled.transpose(1, 2))).sum(dim=-1)
+        inner = s * (r * seen + videos @ scaled_constant) + (shift @ videos.T)[:, 0]
+        h2 = s**2 * (r**2 * form(scaled) + 2 * r * along[..., 1] + scaled_constant.square().sum())
+        h2 = h2 + 2 * s * (r * along[..., 2] + shift @ scaled_constant) + shift.square().sum(-1)
+        cosine: Tensor = inner / h2.clamp_min(1e-24).sqrt()
+        return cosine
+
+
+class Ranker(Protocol):
+    """What :func:`rerank_all` needs of a model."""
+
+    def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor: ...
+
+
+def rerank_all(
+    model: Ranker, videos: Embedded, tracks: Embedded, tracks_at_once: int = 256
+) -> Tensor:
+    """Final scores of every pair, [V, M] on the CPU, tracks taken in chunks.
+
+    `tracks` may live on another device (or a memory map) than the model: a chunk at a time is
+    moved to where `videos` are.
+    """
+    device = videos.pooled.device
+    return torch.cat(
+        [
+            model.pair_scores(videos, tracks[start : start + tracks_at_once].to(device)).cpu()
+            for start in range(0, len(tracks), tracks_at_once)
+        ],
+        dim=1,
+    )
+
+
+def log_temperature(temperature: float) -> nn.Parameter:
+    """A learnable τ; logits are scores * exp(τ)."""
+    return nn.Parameter(torch.tensor(math.log(1 / temperature)))
