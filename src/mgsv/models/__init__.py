@@ -1,0 +1,1 @@
+"""Learned models: features of a video and of tracks in, scores and spans out."""
