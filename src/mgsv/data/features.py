@@ -165,8 +165,11 @@ def _annotated_ids(data: DataFolder) -> dict[Kind, set[str]]:
     """The ids that the annotation files lying in the folder need features for."""
     ids: dict[Kind, set[str]] = {"frames": set(), "segments": set()}
     for split in SPLITS:
+        path = data.find_csv(split)
+        if path is None:
+            continue
         try:
-            rows, _ = check_annotations(data.csv(split))
+            rows, _ = check_annotations(path)
         except DataError:
             continue  # annotations are not what is checked here
         ids["frames"].update(rows.video_ids)

@@ -56,17 +56,21 @@ class DataFolder:
             raise DataError(root, problem, "check the path given as --data")
         return cls(root)
 
+    def find_csv(self, split: str) -> Path | None:
+        """The annotation file of `split`, or None."""
+        name = f"{split}_data.csv"
+        paths = (folder / name for folder in (self.root / CSV_FOLDER, self.root))
+        return next((path for path in paths if path.exists()), None)
+
     def csv(self, split: str) -> Path:
         """The annotation file of `split`; DataError where there is none."""
         if split not in SPLITS:
             raise DataError("--split", f"no split {split!r}", f"choose one of {', '.join(SPLITS)}")
-        name = f"{split}_data.csv"
-        for folder in (self.root / CSV_FOLDER, self.root):
-            if (folder / name).exists():
-                return folder / name
-        raise DataError(
-            self.root, f"no {CSV_FOLDER / name} in it", "fetch it with `mgsv data download`"
-        )
+        path = self.find_csv(split)
+        if path is None:
+            name = CSV_FOLDER / f"{split}_data.csv"
+            raise DataError(self.root, f"no {name} in it", "fetch it with `mgsv data download`")
+        return path
 
     def annotations(self, split: str) -> Annotations:
         return read_annotations(self.csv(split))
