@@ -20,7 +20,7 @@ ROOT = Path("features/Kuai_feature")
 
 
 def make_folder(root: Path, *, tracks: int = 6, stride: float = 2.5) -> None:
-    """A data folder of random features: holes in masks, `+` and Unicode in ids, odd float values."""
+    """Random features: holes in masks, `+` and Unicode in ids, odd float values."""
     rng = np.random.default_rng(1)
     for folder, count, name in (
         (FeatureFolder.frames(root / ROOT), 9, "10{}"),
