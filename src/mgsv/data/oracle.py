@@ -15,7 +15,7 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.folder import DataFolder
 from mgsv.data.packed import FloatArray, PackedStore
 from mgsv.data.planted import read_recipe, views
-from mgsv.data.songs import STEP, states_at
+from mgsv.data.songs import STATES, STEP, states_at
 
 HOP = 0.25
 """Seconds between the starts the oracle tries."""
@@ -38,15 +38,13 @@ def predict_oracle(folder: str | os.PathLike[str], rows: Annotations) -> npt.NDA
 def best_start(video: FloatArray, track: FloatArray, latest: float) -> float:
     """The start in seconds, at most `latest`, where track and video differ least.
 
-    `video` [F, K] lies at whole seconds, `track` [S, K] at multiples of 2.5 s. The video's own
-    constant look is taken out by comparing each with its mean over the moment removed, to the
-    degree that the look is known to vary: differences of the means count as one more second of
-    evidence.
+    `video` [F, K] lies at whole seconds, `track` [S, K] at multiples of 2.5 s. A video's constant
+    look shifts all its seconds alike, so the mean difference counts once and not once per second.
     """
     starts = np.arange(0, max(latest, 0) + HOP, HOP)
     starts = starts[starts <= max(latest, 0)]
     seconds = np.minimum(starts[:, None] + np.arange(len(video)), (len(track) - 1) * STEP)
-    padded = np.pad(track, ((0, max(0, 96 - len(track))), (0, 0)), mode="edge")
+    padded = np.pad(track, ((0, max(0, STATES - len(track))), (0, 0)), mode="edge")
     there = states_at(padded, seconds.ravel()).reshape(*seconds.shape, -1)
     difference = there - video
     mean = difference.mean(axis=1, keepdims=True)

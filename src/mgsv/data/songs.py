@@ -50,9 +50,14 @@ class SongOptions:
     """How songs are made; every field is an option of `mgsv data plant`."""
 
     latent_dim: int = 16
+    """Dimensions of the latent space. More make moments and tracks easier to tell apart."""
     family_size: int = 4
+    """Tracks that resemble each other; 1 for none."""
     family_similarity: float = 0.5
+    """Share of a track's constant and section parts that its family has in common."""
     repeat_similarity: float = 0.3
+    """Share of the moving parts that returns with a section; 1 makes repeats equal, and the oracle
+    guess between them."""
 
 
 def song(seed: int, number: int, options: SongOptions) -> Array:
