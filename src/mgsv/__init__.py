@@ -1,3 +1,48 @@
-"""Music grounding by short video: which track, and which moment of it, fits this clip."""
+"""Music grounding by short video: which track, and which moment of it, fits this clip.
+
+    library = mgsv.Library.open("~/Music")
+    moments = mgsv.ground("clip.mp4", library, top=5)
+    mgsv.render("clip.mp4", moments[0], "out.mp4")
+
+The names below are loaded on first use, so that `import mgsv` and `mgsv --help` stay quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mgsv.errors import MgsvError as MgsvError
+    from mgsv.grounding import Grounding as Grounding
+    from mgsv.grounding import RankedMoment as RankedMoment
+    from mgsv.grounding import ground as ground
+    from mgsv.grounding import render as render
+    from mgsv.grounding import write_timeline as write_timeline
+    from mgsv.library import Library as Library
+    from mgsv.moment import Moment as Moment
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Grounding": "mgsv.grounding",
+    "Library": "mgsv.library",
+    "MgsvError": "mgsv.errors",
+    "Moment": "mgsv.moment",
+    "RankedMoment": "mgsv.grounding",
+    "ground": "mgsv.grounding",
+    "render": "mgsv.grounding",
+    "write_timeline": "mgsv.grounding",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mgsv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

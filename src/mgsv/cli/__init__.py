@@ -1,1 +1,71 @@
-"""The command line: parse, call one public function, print."""
+"""The command line: parse, call one public function, print.
+
+Nothing heavy is imported here, so that `mgsv --help` answers at once; each command imports what it
+calls when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mgsv import __version__
+from mgsv.cli.doctor import doctor
+from mgsv.cli.ground import ground
+from mgsv.cli.library import library
+from mgsv.errors import MgsvError
+
+INTERRUPTED = 130
+"""128 + SIGINT, what a shell reports for a program stopped by Ctrl-C."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="mgsv")
+@click.option("--debug", is_flag=True, help="Show tracebacks; may stand anywhere on the line.")
+def app(debug: bool) -> None:
+    """Which song, and which seconds of it, fit this video?"""
+
+
+app.add_command(ground)
+app.add_command(library)
+app.add_command(doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Problems become one line on stderr.
+
+    `--debug` anywhere on the line lets the traceback through instead.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    if debug := "--debug" in options:
+        given.remove("--debug")
+    try:
+        status = app.main(given, prog_name="mgsv", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except MgsvError as error:
+        return _failed(str(error), 1, debug)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _failed("interrupted; nothing was left half-written", INTERRUPTED, debug=False)
+    except BrokenPipeError:
+        # The reader of our output has gone (`mgsv … | head`): nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".replace("\n", " ")
+        return _failed(f"unexpected problem: {text} (--debug shows where)", 1, debug)
+
+
+def _failed(text: str, status: int, debug: bool) -> int:
+    if debug:
+        raise
+    encoding = sys.stderr.encoding or "utf-8"
+    shown = f"mgsv: {text}".encode(encoding, "backslashreplace").decode(encoding)
+    print(shown, file=sys.stderr)
+    return status

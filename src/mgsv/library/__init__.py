@@ -1,1 +1,30 @@
-"""The music library: tracks, their features, and exact search."""
+"""The music library: tracks, their features, and exact search.
+
+Reading order: `library` (what it offers), `index` (what adding a folder does), `store` (what is
+kept), `filestore` (where).
+"""
+
+from mgsv.library.index import IndexReport, Progress
+from mgsv.library.library import (
+    CheckReport,
+    Library,
+    Track,
+    TrackCurves,
+    TrackFeatures,
+    default_folder,
+)
+from mgsv.library.store import Store
+from mgsv.library.walk import MUSIC_EXTENSIONS
+
+__all__ = [
+    "MUSIC_EXTENSIONS",
+    "CheckReport",
+    "IndexReport",
+    "Library",
+    "Progress",
+    "Store",
+    "Track",
+    "TrackCurves",
+    "TrackFeatures",
+    "default_folder",
+]

@@ -1,0 +1,5 @@
+"""`python -m mgsv` is `mgsv`."""
+
+from mgsv.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,32 @@
+"""`mgsv doctor`: what this installation is made of and whether it works."""
+
+from __future__ import annotations
+
+import click
+
+from mgsv.cli import options, show
+
+
+@click.command()
+@options.as_json
+def doctor(as_json: bool) -> int:
+    """Print versions, encoders with their fingerprints, the device, and whether codecs work."""
+    from mgsv.doctor import examine
+
+    found = examine()
+    if as_json:
+        show.document(found)
+        return 1 if found["problems"] else 0
+    for name in ("python", "system", "device", "library"):
+        click.echo(f"{name:10} {found[name]}")
+    for name in ("packages", "optional", "ffmpeg"):
+        click.echo(f"{name:10} " + ", ".join(f"{k} {v}" for k, v in found[name].items()))
+    for role, encoder in found["encoders"].items():
+        click.echo(f"{role:10} {encoder['name']}, {encoder['dim']}-d, {encoder['fingerprint']}")
+    working = [name for name, state in found["codecs"].items() if state == "works"]
+    click.echo(f"{'codecs':10} {len(working)} of {len(found['codecs'])} work")
+    for problem in found["problems"]:
+        show.note(f"problem: {problem}")
+    if not found["problems"]:
+        click.echo("everything works")
+    return 1 if found["problems"] else 0

@@ -1,0 +1,109 @@
+"""`mgsv library`: what is known of the music."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mgsv.cli import options, show
+from mgsv.errors import shown
+from mgsv.moment import clock
+
+if TYPE_CHECKING:
+    from mgsv.library import Track
+
+
+@click.group()
+def library() -> None:
+    """Index music, and see what is indexed."""
+
+
+_music = click.argument("music", type=options.FILE, nargs=-1, required=True)
+_some_music = click.argument("music", type=options.FILE, nargs=-1)
+
+
+@library.command()
+@_music
+@options.library
+@options.as_json
+@options.progress
+def add(music: tuple[Path, ...], folder: Path | None, as_json: bool, progress: str) -> int:
+    """Index MUSIC, folders or tracks; files seen before cost nothing.
+
+    Files that cannot be used are listed with the reason and left out; the exit status is then 1.
+    """
+    from mgsv.library import Library
+
+    with Library.open(folder=folder) as opened, show.progress(progress) as listen:
+        report = opened.add(music, progress=listen)
+    show.left_out(report)
+    counts = {"added": report.added, "unchanged": report.unchanged, "moved": report.moved}
+    if as_json:
+        failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
+        show.document({"schema": "mgsv.index/1", **counts, "failed": failed})
+    else:
+        click.echo(", ".join(f"{n} {what}" for what, n in counts.items()))
+    return 1 if report.failed else 0
+
+
+@library.command(name="list")
+@_some_music
+@options.library
+@options.as_json
+def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> None:
+    """List the tracks in MUSIC, or all, with duration, tags and tempo."""
+    from mgsv.library import Library
+
+    with Library.open(folder=folder, encoder=None) as opened:
+        tracks = opened.tracks(under=music, missing=True)
+    if as_json:
+        show.document({"schema": "mgsv.library/1", "tracks": [_fields(t) for t in tracks]})
+        return
+    for track in tracks:
+        state = "  (the file is gone)" if track.missing else ""
+        words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
+        click.echo(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
+    show.note(f"{len(tracks)} tracks")
+
+
+@library.command()
+@_music
+@options.library
+def remove(music: tuple[Path, ...], folder: Path | None) -> None:
+    """Forget MUSIC and its features; the music files themselves are never touched."""
+    from mgsv.library import Library
+
+    with Library.open(folder=folder, encoder=None) as opened:
+        removed = opened.remove(music)
+    click.echo(f"{removed} files forgotten")
+
+
+@library.command()
+@_some_music
+@options.library
+@click.option("--repair", is_flag=True, help="Drop what is damaged, so that `add` makes it anew.")
+@click.option("--sources", is_flag=True, help="Also compare the music files with what was indexed.")
+def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: bool) -> int:
+    """Verify the features of MUSIC, or all, and name what is damaged."""
+    from mgsv.library import Library
+
+    with Library.open(folder=folder, encoder=None, repair=repair) as opened:
+        report = opened.check(under=music, repair=repair, sources=sources)
+    for path, reason in report.problems:
+        show.note(f"{shown(path)}: {reason}")
+    dropped = f", {report.dropped} dropped" if repair else ""
+    click.echo(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
+    return 1 if len(report.problems) > report.dropped else 0
+
+
+def _fields(track: Track) -> dict[str, Any]:
+    return {
+        "path": str(track.path),
+        "id": track.id,
+        "duration": round(track.duration, 4),
+        "tempo": round(track.tempo, 2),
+        "tags": list(track.tags),
+        "missing": track.missing,
+    }

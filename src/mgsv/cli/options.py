@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)
+
+library = click.option(
+    "--library",
+    "folder",
+    type=FILE,
+    metavar="DIR",
+    help="Where features are kept.  [default: $MGSV_LIBRARY, or the user's data folder]",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+progress = click.option(
+    "--progress",
+    type=click.Choice(["auto", "none", "machine"]),
+    default="auto",
+    show_default=True,
+    help="How indexing reports on stderr: a bar, nothing, or a JSON line per track.",
+)

@@ -1,0 +1,176 @@
+"""What an encoder is, and the encoders there are, by name.
+
+An encoder turns a video's frames or a track's waveform into one row per step. Making one is cheap:
+torch and the weights are loaded when it first encodes, so that its name, width and fingerprint can
+be compared with a library's or a model's in no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.errors import ConfigError
+
+if TYPE_CHECKING:  # PyAV takes long to import, and only the types' names are wanted here
+    from mgsv.media.audio import Audio
+    from mgsv.media.rhythm import Rhythm
+    from mgsv.media.video import Frame, VideoCurves
+
+Features = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+DEFAULT_VIDEO = "efficientnet-lite0+motion"
+DEFAULT_MUSIC = "musicnn+rhythm"
+FRAME_STEP = 1.0
+"""Seconds from one row of video features to the next: row k shows the video at second k."""
+SEGMENT_STEP = 2.5
+"""Seconds from one row of music features to the next: row k is about [2.5 k, 2.5 (k + 1))."""
+
+_VIDEO = {
+    DEFAULT_VIDEO: "mgsv.encoders.efficientnet_motion:EfficientNetMotion",
+    "clip-vit-b32": "mgsv.encoders.clip:ClipEncoder",
+    "tiny": "mgsv.encoders.tiny:TinyVideo",
+}
+_MUSIC = {
+    DEFAULT_MUSIC: "mgsv.encoders.musicnn_rhythm:MusicnnRhythm",
+    "ast-audioset": "mgsv.encoders.ast:AstEncoder",
+    "tiny": "mgsv.encoders.tiny:TinyMusic",
+}
+# The names of pairs that belong together.
+_PAIRS = {"default": (DEFAULT_VIDEO, DEFAULT_MUSIC), "paper": ("clip-vit-b32", "ast-audioset")}
+
+
+class VideoEncoder(Protocol):
+    """Frames → one row of `dim` values per second.
+
+    name: as in the registry. dim: columns. fingerprint: changes whenever the same video may give
+    other features; features of different fingerprints must not meet. image_size: pixels of the
+    frames' shorter side that `encode` expects.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def image_size(self) -> int: ...
+
+    def encode(self, frames: Iterable[Frame], curves: Callable[[], VideoCurves]) -> Features:
+        """float32 [F, dim], row k for the k-th frame.
+
+        frames: a `VideoScan` or any frames at whole seconds, used up batch by batch; curves:
+        called once, after the last frame (a scan only knows its curves then).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MusicFeatures:
+    """What a music encoder says of a track.
+
+    segments: float32 [S, dim], S = `segment_count(duration)`. tags: mean probability of each tag
+    over the track, empty for encoders that have none.
+    """
+
+    segments: Features
+    tags: Mapping[str, float] = field(default_factory=dict)
+
+
+class MusicEncoder(Protocol):
+    """A waveform → one row of `dim` values per `step` seconds.
+
+    rate (Hz) and channel tell how `encode` wants the audio read. The rest as in `VideoEncoder`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def rate(self) -> int: ...
+    @property
+    def channel(self) -> Literal["mix", "first"]: ...
+    @property
+    def step(self) -> float: ...
+
+    def encode(self, audio: Audio, rhythm: Rhythm) -> MusicFeatures:
+        """Features of a whole track of any length. Raises ValueError for audio of another rate."""
+        ...
+
+
+def video_encoder(
+    name: str = "default", *, folder: str | os.PathLike[str] | None = None
+) -> VideoEncoder:
+    """The video encoder `name`: one of `encoder_names()`, or "default" or "paper".
+
+    folder: where encoders that do not bring their weights along find them; the rest ignore it.
+    Raises `ConfigError` for an unknown name, or weights that cannot be had.
+    """
+    encoder: VideoEncoder = _make(_VIDEO, 0, name, folder)
+    return encoder
+
+
+def music_encoder(
+    name: str = "default", *, folder: str | os.PathLike[str] | None = None
+) -> MusicEncoder:
+    """The music encoder `name`; see `video_encoder`."""
+    encoder: MusicEncoder = _make(_MUSIC, 1, name, folder)
+    return encoder
+
+
+def encoder_names() -> tuple[list[str], list[str]]:
+    """Names of the video encoders and of the music encoders."""
+    return list(_VIDEO), list(_MUSIC)
+
+
+def _make(
+    known: Mapping[str, str], side: int, name: str, folder: str | os.PathLike[str] | None
+) -> Any:
+    target = known.get(_PAIRS[name][side] if name in _PAIRS else name)
+    if target is None:
+        kind = ("video", "music")[side]
+        raise ConfigError(
+            f"there is no {kind} encoder {name!r}", f"use one of {', '.join([*_PAIRS, *known])}"
+        )
+    module, _, cls = target.partition(":")
+    return getattr(importlib.import_module(module), cls)(folder=folder)
+
+
+def segment_count(seconds: float, step: float = SEGMENT_STEP) -> int:
+    """Rows for a track of `seconds`: the last one may reach beyond its end. 240 s are 96 rows."""
+    return max(1, math.ceil(seconds / step - 1e-9))
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def fingerprint(name: str, version: int, weights: Path | None = None) -> str:
+    """`name` and a short hash of all that shapes its features.
+
+    version: of the preprocessing, raised with every change that alters features. weights: the file
+    with the network's weights, hashed whole.
+    """
+    digest = hashlib.sha256(f"{name} {version}".encode())
+    if weights is not None:
+        with weights.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{name}:{digest.hexdigest()[:12]}"

@@ -1,0 +1,298 @@
+"""A clip and a library in, ranked moments out; a moment in, the finished video out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from mgsv.errors import ConfigError, MediaError, MgsvError, shown
+from mgsv.library import Library, Progress, Track
+from mgsv.media.render import RenderReport
+from mgsv.media.video import VideoInfo, VideoScan
+from mgsv.methods.base import Detection, Fit, Method, Placement, Query, StartOn
+from mgsv.methods.registry import DEFAULT_METHOD
+from mgsv.methods.registry import method as method_named
+from mgsv.moment import Moment
+
+SCHEMA = "mgsv.grounding/1"
+
+MIN_CLIP_SECONDS = 1.0
+"""Shorter clips hold less than one frame of video features, and no rhythm."""
+
+SHORTLIST = 20
+"""At least so many tracks are detected on, and ranked again by the score of their moment."""
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class RankedMoment:
+    """One answer: this part of this track, with the reasons."""
+
+    rank: int
+    track: Track
+    start: float
+    end: float
+    score: float
+    evidence: dict[str, float]
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.start, self.end)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry of the `--json` document; seconds."""
+        return {
+            "rank": self.rank,
+            "track": os.fspath(self.track.path),
+            "start": round(self.start, 4),
+            "end": round(self.end, 4),
+            "score": round(self.score, 6),
+            "evidence": {
+                **{name: round(value, 6) for name, value in self.evidence.items()},
+                "tempo": round(self.track.tempo, 2),
+                "tags": list(self.track.tags),
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Grounding(Sequence[RankedMoment]):
+    """The ranked moments of one clip, best first, and what they rest on."""
+
+    video: VideoInfo
+    moments: tuple[RankedMoment, ...]
+    method: str
+    method_fingerprint: str
+    score_meaning: str
+    library_fingerprint: str
+    chance: float | None
+    """The score that luck alone reaches in this library; None where the method cannot tell."""
+    notes: tuple[str, ...]
+    """What a person should know about this result, a line each."""
+
+    @overload
+    def __getitem__(self, index: int) -> RankedMoment: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[RankedMoment, ...]: ...
+    def __getitem__(self, index: int | slice) -> RankedMoment | tuple[RankedMoment, ...]:
+        return self.moments[index]
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def __iter__(self) -> Iterator[RankedMoment]:
+        return iter(self.moments)
+
+    @property
+    def better_than_chance(self) -> bool:
+        return self.chance is not None and bool(self) and self.moments[0].score > self.chance
+
+    def as_dict(self) -> dict[str, Any]:
+        """The `--json` document: plain values only, times in seconds."""
+        return {
+            "schema": SCHEMA,
+            "video": {
+                "path": os.fspath(self.video.path),
+                "duration": round(self.video.duration, 4),
+                "width": self.video.width,
+                "height": self.video.height,
+            },
+            "moments": [moment.as_dict() for moment in self.moments],
+            "score_meaning": self.score_meaning,
+            "chance": None if self.chance is None else round(self.chance, 6),
+            "better_than_chance": self.better_than_chance,
+            "model": {"method": self.method, "fingerprint": self.method_fingerprint},
+            "library": {"fingerprint": self.library_fingerprint},
+            "notes": list(self.notes),
+        }
+
+
+def ground(
+    video: PathLike,
+    library: Library | PathLike | Sequence[PathLike],
+    *,
+    method: str | Method = DEFAULT_METHOD,
+    top: int = 5,
+    fit: Fit = "video",
+    start_on: StartOn = "any",
+    progress: Callable[[Progress], None] | None = None,
+) -> Grounding:
+    """Find the tracks of `library`, and the moment on each, that best fit `video`.
+
+    Args:
+        video: the clip; any local video file of at least a second.
+        library: an open `Library`, or music to open one for: a folder, a track, or several. With a
+            single track the song is known and its part is sought (the paper's single-music mode).
+        method: a registered name or an object that follows the `Method` protocol.
+        top: how many moments to return, at most one per track.
+        fit: "video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
+            "free" lets the method choose the width.
+        start_on: "beat" starts on a beat of the track, "any" anywhere.
+        progress: told about every track that is indexed, where `library` is a path.
+
+    Raises:
+        MediaError: the clip cannot be used.
+        LibraryError: the music cannot be opened, or holds no usable track.
+        ConfigError: an option makes no sense.
+    """
+    if top < 1:
+        raise ConfigError(f"--top {top}: at least one moment must be asked for")
+    placement = _placement(fit, start_on)
+    chosen = method_named(method) if isinstance(method, str) else method
+    query, notes = _read(video, chosen)
+    if isinstance(library, Library):
+        return _ground(query, library, chosen, top, placement, notes)
+    with Library.open(library, progress=progress) as opened:
+        notes += [f"left out: {shown(path)}: {reason}" for path, reason in opened.report.failed]
+        return _ground(query, opened, chosen, top, placement, notes)
+
+
+def read_query(video: PathLike, method: str | Method = DEFAULT_METHOD) -> Query:
+    """The clip as `method` sees it; raises MediaError where it cannot be used."""
+    return _read(video, method_named(method) if isinstance(method, str) else method)[0]
+
+
+def _placement(fit: str, start_on: str) -> Placement:
+    if fit not in ("video", "free"):
+        raise ConfigError(f"--fit {fit}: unknown", "choose video or free")
+    if start_on not in ("beat", "any"):
+        raise ConfigError(f"--start-on {start_on}: unknown", "choose beat or any")
+    return Placement(fit, start_on)  # type: ignore[arg-type]
+
+
+def _read(video: PathLike, method: Method) -> tuple[Query, list[str]]:
+    """One decode pass over the clip: its curves, and its features where the method wants them."""
+    path = Path(video)
+    if method.wants_features:
+        from mgsv.encoders.registry import video_encoder
+
+        encoder = video_encoder()
+        scan = VideoScan(path, shorter_side=encoder.image_size)
+        frame_feats = encoder.encode(scan, lambda: scan.curves)
+    else:
+        scan = VideoScan(path)
+        frame_feats = None
+        for _ in scan:
+            pass
+    if scan.curves.duration < MIN_CLIP_SECONDS:
+        raise MediaError(
+            path,
+            f"the clip is only {scan.curves.duration:.2f} s long",
+            f"give a clip of at least {MIN_CLIP_SECONDS:g} s",
+        )
+    return Query(scan.info, scan.curves, frame_feats), list(scan.warnings)
+
+
+def _ground(
+    query: Query,
+    library: Library,
+    method: Method,
+    top: int,
+    placement: Placement,
+    notes: list[str],
+) -> Grounding:
+    tracks = library.tracks()
+    usable = [track for track in tracks if not track.too_short]
+    if not usable:
+        raise MgsvError(
+            f"none of the {len(tracks)} tracks is long enough to be grounded",
+            "give music of at least 3 s",
+        )
+    if skipped := len(tracks) - len(usable):
+        notes.append(f"{skipped} of {len(tracks)} tracks are shorter than 3 s and were left out")
+
+    read = library.features if method.wants_features else library.curves
+    features = [read(track) for track in usable]
+    scores = method.score_tracks(query, features)
+    # Ties keep the library's order, so that a result does not depend on the sort.
+    order = np.argsort(-scores, kind="stable")[: max(SHORTLIST, 4 * top)]
+    detections = method.detect(query, [features[i] for i in order], placement)
+    ranked = sorted(
+        zip((usable[i] for i in order), detections, strict=True), key=lambda pair: -pair[1].score
+    )[:top]
+    moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(ranked, start=1))
+    chance = method.chance(query, features)
+    notes += _remarks(query, moments, chance)
+    return Grounding(
+        video=query.info,
+        moments=moments,
+        method=method.name,
+        method_fingerprint=method.fingerprint,
+        score_meaning=method.score_meaning,
+        library_fingerprint=library.fingerprint,
+        chance=chance,
+        notes=tuple(notes),
+    )
+
+
+def _ranked(rank: int, track: Track, found: Detection) -> RankedMoment:
+    return RankedMoment(
+        rank, track, found.moment.start, found.moment.end, found.score, dict(found.evidence)
+    )
+
+
+def _remarks(
+    query: Query, moments: tuple[RankedMoment, ...], chance: float | None
+) -> Iterator[str]:
+    if chance is None:
+        yield "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
+    elif moments[0].score <= chance:
+        yield (
+            f"nothing here fits better than chance (best score {moments[0].score:.2f}, "
+            f"luck alone reaches {chance:.2f}): take the ranking as a guess"
+        )
+    for found in moments:
+        if found.track.duration < query.seconds:
+            name, seconds = shown(found.track.path.name), found.track.duration
+            yield (
+                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "
+                f"({seconds:.1f} s), so the music ends first"
+            )
+
+
+def default_output(video: PathLike) -> Path:
+    """`clip.mp4` → `clip.mgsv.mp4`, beside the clip."""
+    path = Path(video)
+    return path.with_name(f"{path.stem}.mgsv.mp4")
+
+
+def render(
+    video: PathLike,
+    moment: RankedMoment,
+    output: PathLike | None = None,
+    *,
+    keep_audio: bool = False,
+    overwrite: bool = False,
+) -> RenderReport:
+    """Write `video` with the music of `moment`; see `mgsv.media.render.render`.
+
+    `output` defaults to `clip.mgsv.mp4` beside the clip.
+    """
+    from mgsv.media import render as renderer
+
+    target = default_output(video) if output is None else output
+    return renderer.render(
+        video,
+        moment.track.path,
+        moment.moment,
+        target,
+        keep_audio=keep_audio,
+        overwrite=overwrite,
+    )
+
+
+def write_timeline(
+    video: PathLike, moment: RankedMoment, output: PathLike, *, overwrite: bool = False
+) -> Path:
+    """Write an editor timeline with `video` and the music at its in-point; see `media.timeline`."""
+    from mgsv.media import timeline
+
+    return timeline.write_timeline(
+        video, moment.track.path, moment.moment, output, overwrite=overwrite
+    )

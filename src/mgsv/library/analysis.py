@@ -1,0 +1,131 @@
+"""From a music file to what a store keeps of it: hash, decode, rhythm, encode."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mgsv.library.features import Arrays, TrackRecord, content_hash
+from mgsv.library.walk import Found
+
+if TYPE_CHECKING:
+    from mgsv.encoders.registry import MusicEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """One track, ready to be stored."""
+
+    record: TrackRecord
+    arrays: Arrays
+    """By the names of `features.TENSORS`."""
+    warnings: tuple[str, ...] = ()
+
+
+class Analyse(Protocol):
+    """Decodes and encodes the file `path`, whose content has the hash `track`; safe to call in
+    threads.
+    """
+
+    def __call__(self, path: Path, track: str) -> Analysed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What reading a file gave: its track analysed, or an error, or neither where the content is
+    known.
+    """
+
+    track: str
+    """The content's hash, empty if the file could not even be read."""
+    analysed: Analysed | None = None
+    error: Exception | None = None
+
+
+class Analysis:
+    """The work for one file, called from several threads. Content met before is not analysed
+    again.
+    """
+
+    def __init__(self, analyse: Analyse, known: Iterable[str]) -> None:
+        self._analyse = analyse
+        self._known = set(known)
+        self._lock = threading.Lock()
+
+    def __call__(self, item: Found) -> Outcome:
+        track = ""
+        try:
+            track = content_hash(item.path)
+            with self._lock:
+                if track in self._known:
+                    return Outcome(track)
+                self._known.add(track)
+            path = Path(os.fsdecode(item.path))
+            analysed = self._analyse(path, track)
+            after = path.stat()
+            if (after.st_size, after.st_mtime_ns) != (item.size, item.mtime_ns):
+                raise OSError(0, "it changed while it was being read; add it again")
+        except Exception as error:  # whatever it is, the other files are worth going on for
+            return Outcome(track, error=error)
+        return Outcome(track, analysed)
+
+
+@contextlib.contextmanager
+def one_torch_thread_each() -> Iterator[None]:
+    """Keep torch from splitting each operation over all cores, which the workers use already.
+
+    Holds for threads that start inside; under load the split costs several times the work.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class MusicAnalyser:
+    """The `Analyse` with a music encoder."""
+
+    def __init__(self, encoder: MusicEncoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, path: Path, track: str) -> Analysed:
+        """Raises `MediaError` for a file that is no readable music."""
+        from mgsv.media.audio import read_audio
+        from mgsv.media.rhythm import analyse_rhythm
+
+        audio = read_audio(path, self._encoder.rate, self._encoder.channel)
+        rhythm = analyse_rhythm(audio.samples, audio.rate)
+        encoded = self._encoder.encode(audio, rhythm)
+        return Analysed(
+            TrackRecord(
+                track,
+                audio.duration,
+                float(rhythm.tempo),
+                _by_probability(encoded.tags),
+            ),
+            {
+                "segments": encoded.segments,
+                "segment_mask": np.ones(len(encoded.segments), bool),
+                "onset": rhythm.onset,
+                "energy": rhythm.energy,
+                "beats": rhythm.beats,
+            },
+            audio.warnings,
+        )
+
+
+def _by_probability(tags: Mapping[str, float]) -> dict[str, float]:
+    """Best first. Rounded, since a thousand tracks' tags are parsed whenever a library opens."""
+    best = sorted(tags, key=lambda tag: (-tags[tag], tag))
+    return {tag: round(float(tags[tag]), 4) for tag in best}

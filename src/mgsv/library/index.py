@@ -1,0 +1,260 @@
+"""Bringing a library up to date with the music on disk: as little reading as possible, on all
+cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgsv.errors import EncoderMismatch, LibraryError, MediaError, shown
+from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
+from mgsv.library.pool import run
+from mgsv.library.store import Place, Store
+from mgsv.library.walk import MUSIC_EXTENSIONS, Found, find_music
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of adding music: enough for a bar with the time left."""
+
+    done: int
+    """Files dealt with so far."""
+    total: int
+    """Files that are new or changed; the others are neither read nor counted."""
+    seconds: float
+    """Seconds of audio indexed so far."""
+    path: Path | None = None
+    """The file just dealt with; None for a notice about the whole."""
+    note: str = ""
+    """Why `path` could not be indexed, or who is being waited for."""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What adding music found and did."""
+
+    added: int = 0
+    """Tracks decoded and encoded."""
+    unchanged: int = 0
+    """Files with the path, size and time of change they had before (not read), or the same
+    content.
+    """
+    moved: int = 0
+    """Files whose content was known, renamed or a further copy: read, but not decoded."""
+    failed: tuple[tuple[Path, str], ...] = ()
+    """Files and folders that could not be indexed, each with the reason, in order of path."""
+    warnings: tuple[tuple[Path, str], ...] = ()
+    """Files that were added although something is wrong with them."""
+    seconds: float = 0.0
+    """Seconds of audio in `added`."""
+
+
+def require_encoder(store: Store, fingerprint: str) -> None:
+    """Raise `EncoderMismatch` if the features in `store` come from another encoder."""
+    if store.encoder not in (None, fingerprint):
+        raise EncoderMismatch(
+            f"the library was made with the encoder {store.encoder}, not with {fingerprint}",
+            "use that encoder, or name another folder with --library",
+        )
+
+
+class Indexer:
+    """Adds music files to a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: str,
+        analyse: Analyse,
+        *,
+        workers: int | None = None,
+        wait: float = 60.0,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        """
+        encoder: fingerprint of the encoder in `analyse`, which is called from `workers` threads
+        at once (None = one per core this process may use). wait: seconds to wait for another
+        writer.
+        """
+        self._store = store
+        self._encoder = encoder
+        self._analyse = analyse
+        self._workers = workers or len(os.sched_getaffinity(0))
+        self._wait = wait
+        self._progress = progress or (lambda _: None)
+
+    def add(self, roots: list[bytes], *, retry: bool = False) -> IndexReport:
+        """Index what is new or changed at and under the absolute paths `roots`.
+
+        Files that are no readable music are remembered, and read again only when they change or
+        with `retry`. Goes on after a bad file. Each track is kept as soon as it is done.
+
+        Raises `LibraryError` if a root cannot be read or all of them together hold no music, and
+        if the store cannot be written; what was kept until then stays.
+        """
+        found = list(find_music(roots))
+        if not found:
+            names = ", ".join(shown(os.fsdecode(root)) for root in roots)
+            endings = " ".join(sorted(MUSIC_EXTENSIONS))
+            raise LibraryError(
+                f"{names}: no music files in here", f"put some in; these endings count: {endings}"
+            )
+        update = _Update(self._store, self._encoder, self._progress)
+        changed = self._changed(found, roots, retry)
+        if changed:
+            with self._store.writing(self._wait, self._tell):
+                require_encoder(self._store, self._encoder)
+                # Asked again: the writer that we may have waited for can have done the work.
+                changed = self._changed(found, roots, retry)
+                update.start(changed)
+                analysis = Analysis(self._analyse, update.stored)
+                results = run(changed, analysis, self._workers)
+                with one_torch_thread_each(), contextlib.closing(results):
+                    for item, outcome in results:
+                        update.settle(item, outcome)
+                update.finish()
+        return self._report(found, roots, changed, update)
+
+    def _changed(self, found: list[Found], roots: list[bytes], retry: bool) -> list[Found]:
+        known = self._store.places(roots)
+
+        def as_before(item: Found) -> bool:
+            place = known.get(item.path)
+            return (
+                place is not None
+                and (place.size, place.mtime_ns) == (item.size, item.mtime_ns)
+                and not (retry and place.problem)
+            )
+
+        return [item for item in found if not item.problem and not as_before(item)]
+
+    def _report(
+        self, found: list[Found], roots: list[bytes], changed: list[Found], update: _Update
+    ) -> IndexReport:
+        known = self._store.places(roots)
+        failed = dict(update.passing)
+        for item in found:
+            place = known.get(item.path)
+            if problem := item.problem or (place.problem if place else ""):
+                failed[item.path] = problem
+        settled = {item.path for item in changed} | failed.keys()
+        return IndexReport(
+            added=update.added,
+            unchanged=sum(item.path not in settled for item in found) + update.touched,
+            moved=update.moved,
+            failed=tuple((Path(os.fsdecode(path)), failed[path]) for path in sorted(failed)),
+            warnings=tuple(update.warnings),
+            seconds=update.seconds,
+        )
+
+    def _tell(self, note: str) -> None:
+        _log.info(note)
+        self._progress(Progress(0, 0, 0.0, note=note))
+
+
+class _Update:
+    """What became of the changed files so far. Each is written to the store as soon as it is
+    known.
+    """
+
+    def __init__(self, store: Store, encoder: str, progress: ProgressCallback) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._progress = progress
+        self._total = self._done = 0
+        self._before: dict[bytes, str] = {}
+        self._copies: list[tuple[Found, str]] = []
+        self._failed: dict[str, str] = {}  # track → why it could not be indexed
+        self.stored: set[str] = set()
+        self.added = self.moved = self.touched = 0
+        self.seconds = 0.0
+        self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
+        self.warnings: list[tuple[Path, str]] = []
+
+    def start(self, changed: list[Found]) -> None:
+        self._total = len(changed)
+        self.stored = set(self._store.records())
+        known = self._store.places(item.path for item in changed)
+        self._before = {path: place.track for path, place in known.items() if place.track}
+        self._progress(Progress(0, self._total, 0.0))
+
+    def settle(self, item: Found, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._fail(item, outcome.track, outcome.error)
+        elif outcome.analysed is not None:
+            record, arrays = outcome.analysed.record, outcome.analysed.arrays
+            try:
+                self._store.put(record, self._encoder, arrays)
+            except ValueError as error:
+                self._fail(item, outcome.track, error)
+                return
+            self.stored.add(record.id)
+            self.added += 1
+            self.seconds += record.duration
+            for warning in outcome.analysed.warnings:
+                self.warnings.append((Path(os.fsdecode(item.path)), warning))
+            self._keep(item, record.id)
+        elif outcome.track in self.stored:
+            self._copy(item, outcome.track)
+        else:  # its twin is still in another thread's hands
+            self._copies.append((item, outcome.track))
+
+    def finish(self) -> None:
+        for item, track in self._copies:
+            if track in self.stored:
+                self._copy(item, track)
+            else:
+                self.passing[item.path] = self._failed[track]
+                self._step(item, self._failed[track])
+        # Content that was replaced and is nowhere else now cannot come back.
+        self._store.drop_tracks(set(self._before.values()))
+
+    def _copy(self, item: Found, track: str) -> None:
+        """Known content under a new name: where the old name is gone, the file has moved."""
+        gone = [p.path for p in self._store.places_of(track) if not os.path.lexists(p.path)]
+        self._keep(item, track)
+        self._store.drop_places(path for path in gone if path != item.path)
+        if self._before.get(item.path) == track:
+            self.touched += 1
+        else:
+            self.moved += 1
+
+    def _keep(self, item: Found, track: str) -> None:
+        self._store.place(Place(item.path, item.size, item.mtime_ns, track))
+        self._step(item)
+
+    def _fail(self, item: Found, track: str, error: Exception) -> None:
+        reason = _reason(error)
+        self._failed[track] = reason
+        if isinstance(error, MediaError):
+            self._store.place(Place(item.path, item.size, item.mtime_ns, None, reason))
+        else:
+            _log.debug("%s could not be indexed", item.path, exc_info=error)
+            self.passing[item.path] = reason
+        self._step(item, reason)
+
+    def _step(self, item: Found, note: str = "") -> None:
+        self._done += 1
+        path = Path(os.fsdecode(item.path))
+        self._progress(Progress(self._done, self._total, self.seconds, path, note))
+
+
+def _reason(error: Exception) -> str:
+    """The error as one line that does not name the file again."""
+    if isinstance(error, MediaError):
+        return str(error).removeprefix(f"{shown(error.path)}: ")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return shown(f"{type(error).__name__}: {error}")

@@ -1,0 +1,366 @@
+"""The music library as the rest of the program sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from mgsv.errors import LibraryError, shown
+from mgsv.library.analysis import MusicAnalyser
+from mgsv.library.features import CURVES, TENSORS, TrackRecord, content_hash
+from mgsv.library.filestore import FileStore
+from mgsv.library.index import Indexer, IndexReport, ProgressCallback, require_encoder
+from mgsv.library.store import Place, Store
+from mgsv.library.walk import plain
+
+if TYPE_CHECKING:
+    from mgsv.encoders.registry import MusicEncoder
+
+PathLike = str | os.PathLike[str]
+
+FOLDER_VARIABLE = "MGSV_LIBRARY"
+"""Environment variable that names another folder for the library."""
+
+SHORTEST_TRACK = 3.0
+"""Seconds. The music encoder hears patches of 3 s, so a shorter track has none that is all
+music.
+"""
+
+SHOWN_TAGS = 5
+_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A piece of music in a library."""
+
+    id: str
+    """Hash of the file's bytes (hexadecimal): the same music under any name."""
+    path: Path
+    """Where it is, or was; of several copies, one that is still there, first in order of path."""
+    duration: float
+    """Seconds."""
+    tempo: float
+    """Beats per minute, 0 where no beat was found."""
+    tags: tuple[str, ...] = ()
+    """The most probable words for it, best first."""
+    copies: tuple[Path, ...] = ()
+    """Other files with the same content."""
+    missing: bool = False
+    """No file holds it any more. Its features are kept until it is removed."""
+
+    @property
+    def too_short(self) -> bool:
+        return self.duration < SHORTEST_TRACK
+
+
+@dataclass(frozen=True, slots=True)
+class TrackCurves:
+    """What alignment needs of a track."""
+
+    track: Track
+    onset: npt.NDArray[np.float16]
+    """[T] onset strength at 62.5 Hz (`media.rhythm.ONSET_RATE`)."""
+    energy: npt.NDArray[np.float16]
+    """[T] loudness curve at 62.5 Hz."""
+    beats: npt.NDArray[np.float32]
+    """[K] seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFeatures(TrackCurves):
+    """All that is stored of a track."""
+
+    segments: npt.NDArray[np.float16]
+    """[S, D] music features, one row per 2.5 s."""
+    segment_mask: npt.NDArray[np.bool_]
+    """[S] true = valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `Library.check` found."""
+
+    tracks: int
+    """Tracks looked at."""
+    problems: tuple[tuple[Path, str], ...]
+    """Music files whose features or content are not as noted, each with what is wrong."""
+    dropped: int = 0
+    """Tracks taken out, to be indexed again when their folder is added."""
+
+
+def default_folder() -> Path:
+    """The folder of the user's library: `$MGSV_LIBRARY`, else in the user's data directory."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(os.fsdecode(plain(named)))
+    return platformdirs.user_data_path("mgsv") / "library"
+
+
+class Library:
+    """Tracks with their features, kept in a folder of their own.
+
+    >>> library = Library.open("~/Music")                      # doctest: +SKIP
+    >>> for track in library.tracks():                         # doctest: +SKIP
+    ...     print(track.path.name, track.duration, *track.tags)
+
+    A library opened with `music` shows the tracks at and under those paths; else all it holds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: MusicEncoder | None = None,
+        *,
+        wait: float = _WAIT,
+        workers: int | None = None,
+    ) -> None:
+        """A library on any `Store`. Most callers want `open`.
+
+        encoder: needed to add music. Raises `EncoderMismatch` if the store's features are
+        another's.
+        """
+        if encoder is not None:
+            require_encoder(store, encoder.fingerprint)
+        self._store = store
+        self._encoder = encoder
+        self._wait = wait
+        self._workers = workers
+        self._roots: list[bytes] | None = None
+        self.report = IndexReport()
+        """What the last `add`, or `open` with music, did."""
+
+    @classmethod
+    def open(
+        cls,
+        music: PathLike | Sequence[PathLike] | None = None,
+        *,
+        folder: PathLike | None = None,
+        encoder: str | MusicEncoder | None = "default",
+        progress: ProgressCallback | None = None,
+        wait: float = _WAIT,
+        workers: int | None = None,
+        repair: bool = False,
+    ) -> Self:
+        """Open the library in `folder`, and index what is new or changed in `music`.
+
+        music: folders, files or both; None = all that the library holds, nothing is added.
+        folder: None = `default_folder()`. Made if it does not exist.
+        encoder: a registered name, an encoder, or None to look only (list, remove, check).
+        progress: called after each new or changed file.
+        wait: seconds to wait while another process writes the library.
+        workers: threads that index; None = one per core.
+        repair: a damaged catalogue is set aside and made again from the feature files.
+
+        A bad music file is no error: `report.failed` names it. Raises `LibraryError` for a
+        library that cannot be opened, read or written and for `music` that does not exist or
+        holds no music, and `EncoderMismatch` for a library made by another encoder.
+        """
+        if isinstance(encoder, str):
+            from mgsv.encoders.registry import music_encoder
+
+            encoder = music_encoder(encoder)
+        place = default_folder() if folder is None else Path(os.fsdecode(plain(folder)))
+        store = FileStore(place, repair=repair)
+        try:
+            library = cls(store, encoder, wait=wait, workers=workers)
+            if music is not None:
+                library._roots = []
+                library.add(music, progress=progress, retry=False)
+        except BaseException:
+            store.close()
+            raise
+        return library
+
+    def add(
+        self,
+        music: PathLike | Sequence[PathLike],
+        *,
+        progress: ProgressCallback | None = None,
+        retry: bool = True,
+    ) -> IndexReport:
+        """Index what is new or changed in `music`, files or folders, and show its tracks too.
+
+        retry: read files again that failed before, even if they have not changed.
+        Raises as `open`; tracks that were done before an error or interrupt are kept.
+        """
+        if self._encoder is None:
+            raise LibraryError(
+                "a library opened without an encoder", "open it with one to add music"
+            )
+        roots = _roots(music)
+        indexer = Indexer(
+            self._store,
+            self._encoder.fingerprint,
+            MusicAnalyser(self._encoder),
+            workers=self._workers,
+            wait=self._wait,
+            progress=progress,
+        )
+        self.report = indexer.add(roots, retry=retry)
+        if self._roots is not None:
+            self._roots += [root for root in roots if root not in self._roots]
+        return self.report
+
+    def remove(self, music: PathLike | Sequence[PathLike]) -> int:
+        """Forget the files at and under `music`, and the features nothing else holds; how many
+        files.
+
+        The music files themselves are not touched. Raises `LibraryError` if none of them is known.
+        """
+        roots = _roots(music)
+        with self._store.writing(self._wait, lambda _: None):
+            places = self._store.places(roots)
+            if not places:
+                names = ", ".join(shown(os.fsdecode(root)) for root in roots)
+                raise LibraryError(
+                    f"{names}: nothing of it is in the library", "see `mgsv library list`"
+                )
+            self._forget(places.values())
+        return len(places)
+
+    def check(
+        self,
+        *,
+        under: Sequence[PathLike] | None = None,
+        repair: bool = False,
+        sources: bool = False,
+    ) -> CheckReport:
+        """Read everything stored and compare it with what was noted when it was written.
+
+        under: only tracks at and under these paths.
+        repair: take damaged tracks out, so that adding their folder indexes them again.
+        sources: read the music files too, and compare their content.
+        Raises `LibraryError` if the catalogue itself is damaged.
+        """
+        tracks = {track.id: track for track in self.tracks(under=under, missing=True)}
+        problems: dict[str, str] = {}
+        for id, problem in self._store.verify():
+            if id in tracks and problem:
+                problems[id] = problem
+        if sources:
+            for id, track in tracks.items():
+                if id not in problems and not track.missing and (why := _changed(track)):
+                    problems[id] = why
+        dropped = 0
+        if repair and problems:
+            with self._store.writing(self._wait, lambda _: None):
+                dropped = self._forget(
+                    place for id in problems for place in self._store.places_of(id)
+                )
+        found = tuple((tracks[id].path, problem) for id, problem in problems.items())
+        return CheckReport(len(tracks), found, dropped)
+
+    def tracks(
+        self, *, under: Sequence[PathLike] | None = None, missing: bool = False
+    ) -> list[Track]:
+        """The tracks in view, in order of path; those whose files are gone only with `missing`.
+
+        under: only those at and under these paths, files or folders.
+        """
+        records = self._store.records()
+        in_view = self._store.places(self._roots)
+        if under:
+            asked = self._store.places(_roots(under))
+            in_view = {path: place for path, place in in_view.items() if path in asked}
+        places: dict[str, list[bytes]] = {}
+        for place in in_view.values():
+            if place.track is not None:
+                places.setdefault(place.track, []).append(place.path)
+        tracks = [_track(records[id], paths) for id, paths in places.items()]
+        return sorted(
+            (track for track in tracks if missing or not track.missing),
+            key=lambda track: os.fsencode(track.path),
+        )
+
+    def curves(self, track: Track) -> TrackCurves:
+        """The rhythm curves of `track`; its segments stay on disk."""
+        return TrackCurves(track, **self._store.read(track.id, CURVES))
+
+    def features(self, track: Track) -> TrackFeatures:
+        """All features of `track`. Raises `LibraryError` if they are missing or damaged."""
+        return TrackFeatures(track, **self._store.read(track.id, tuple(TENSORS)))
+
+    def nearest(self, query: npt.NDArray[Any], k: int = 10) -> list[tuple[Track, float]]:
+        """The `k` tracks in view whose mean segment is closest to `query` [D], with their cosines.
+
+        Exact: every track is compared, in chunks. A vector of length 0 has the cosine 0 to all.
+        Raises `ValueError` if D is not that of the library's features.
+        """
+        tracks = {track.id: track for track in self.tracks()}
+        scores: dict[str, float] = {}
+        for ids, means in self._store.means():
+            if query.shape != means.shape[1:]:
+                raise ValueError(
+                    f"the query has the shape {query.shape}, the library {means.shape[1:]}"
+                )
+            lengths = np.linalg.norm(means, axis=1) * np.linalg.norm(query)
+            cosines = means @ query.astype(np.float32) / np.where(lengths > 0, lengths, np.inf)
+            scores |= {id: float(c) for id, c in zip(ids, cosines, strict=True) if id in tracks}
+        best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
+        return [(tracks[id], scores[id]) for id in best]
+
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """Of the encoder that made the features; None while the library is empty."""
+        return self._store.encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when the tracks in view or their encoder change."""
+        ids = sorted(track.id for track in self.tracks(missing=True))
+        text = "\n".join([self._store.encoder or "", *ids])
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _forget(self, places: Iterable[Place]) -> int:
+        known = list(places)
+        self._store.drop_places(place.path for place in known)
+        return self._store.drop_tracks({place.track for place in known if place.track})
+
+
+def _roots(music: PathLike | Sequence[PathLike]) -> list[bytes]:
+    given = [music] if isinstance(music, str | os.PathLike) else list(music)
+    if not given:
+        raise LibraryError("no music was named", "name a folder or a music file")
+    return [plain(path) for path in given]
+
+
+def _track(record: TrackRecord, paths: list[bytes]) -> Track:
+    there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 (bytes)
+    best = (there or paths)[0]
+    return Track(
+        id=record.id,
+        path=Path(os.fsdecode(best)),
+        duration=record.duration,
+        tempo=record.tempo,
+        tags=tuple(itertools.islice(record.tags, SHOWN_TAGS)),
+        copies=tuple(Path(os.fsdecode(path)) for path in paths if path != best),
+        missing=not there,
+    )
+
+
+def _changed(track: Track) -> str:
+    """Why the music file is not the content that was indexed, else ''."""
+    try:
+        same = content_hash(os.fsencode(track.path)) == track.id
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return "" if same else "its content is not what was indexed"

@@ -1,0 +1,81 @@
+"""What the library asks of the place where tracks are kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.library.features import Arrays, TrackRecord
+
+
+class Place(NamedTuple):
+    """A music file on disk, as last seen: either it holds a track, or it has a problem."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    track: str | None
+    problem: str = ""
+
+
+class Store(Protocol):
+    """What the library asks of the place where tracks are kept. A vector database can stand here.
+
+    Every method raises `LibraryError`, naming the file or service and the remedy, when the store is
+    damaged, full, or out of reach.
+    """
+
+    @property
+    def encoder(self) -> str | None:
+        """Fingerprint of the encoder that made all features here; None while there are none."""
+
+    def writing(
+        self, wait: float, tell: Callable[[str], None]
+    ) -> contextlib.AbstractContextManager[None]:
+        """The right to call the methods below that write, held by one process at a time.
+
+        If another holds it, `tell` is called once and up to `wait` seconds are waited.
+        """
+
+    def places(self, under: Iterable[bytes] | None = None) -> dict[bytes, Place]:
+        """Known files at or under the given paths (None = all), in order of path."""
+
+    def places_of(self, track: str) -> list[Place]:
+        """The files known to hold `track`."""
+
+    def records(self) -> dict[str, TrackRecord]:
+        """Every track, by id."""
+
+    def read(self, track: str, names: tuple[str, ...]) -> Arrays:
+        """The tensors `names` (of `features.TENSORS`) of a track."""
+
+    def means(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        """(ids, mean segments [n, D]) of all tracks, in chunks."""
+
+    def verify(self) -> Iterator[tuple[str, str]]:
+        """(track, what is wrong with what is stored of it, else '') for every track; reads
+        everything.
+        """
+
+    def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
+        """Keep a track, replacing what was known of it. Whole or not at all, even when killed.
+        (writes)
+
+        Raises `ValueError` for arrays that are not finite or of the wrong shape.
+        """
+
+    def place(self, place: Place) -> None:
+        """Note what is at a path now. (writes)"""
+
+    def drop_places(self, paths: Iterable[bytes]) -> None:
+        """Forget files; their tracks stay. (writes)"""
+
+    def drop_tracks(self, tracks: Iterable[str]) -> int:
+        """Delete those of the tracks that no known file holds; how many these were. (writes)"""
+
+    def close(self) -> None:
+        """Release files and connections. The store is of no use afterwards."""

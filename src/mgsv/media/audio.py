@@ -1,0 +1,227 @@
+"""The sound of a file as one float32 waveform at a chosen rate.
+
+A sample's place in the waveform is its presentation time: what a damaged stretch left out stays
+out as silence, so that seconds in the waveform are seconds in the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from mgsv.errors import MediaError
+from mgsv.media.source import claimed_duration, open_media
+
+Channel = Literal["mix", "first"]
+
+# The rate of the music encoders and of the rhythm module.
+DEFAULT_RATE = 16_000
+# Two hours, a long DJ set, are 461 MB of float32 at 16 kHz. Counted while decoding, since a header
+# may claim anything and a small file can hold days of silence.
+MAX_TRACK_SECONDS = 2 * 3600.0
+# The highest rate recorders and DSD conversions use; more is a damaged or hostile header.
+MAX_SAMPLE_RATE = 768_000
+# A shorter hole in the timestamps is rounding in the container; a longer one is a clock that was
+# reset, not missing sound.
+MIN_GAP, MAX_GAP = 0.02, 10.0
+# What a container's duration may be off by (it is often estimated from the bit rate) before the
+# file counts as cut short.
+TRUNCATED_BELOW = 0.9
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A waveform in memory.
+
+    samples: float32 [N], one channel, full scale ±1. Lossy codecs can exceed it; nothing is cut.
+    rate: samples per second. warnings: what was wrong with the file, one line each.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says about its main sound stream; nothing is decoded.
+
+    duration: seconds, 0 where the header does not tell. rate: Hz.
+    """
+
+    path: Path
+    duration: float
+    rate: int
+    channels: int
+    codec: str
+
+
+def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
+    """Read the header of `path`. Raises `MediaError` if it has no readable sound."""
+    with open_media(path) as container:
+        stream = audio_stream(container, path)
+        return AudioInfo(
+            path=Path(path),
+            duration=claimed_duration(container, stream),
+            rate=stream.codec_context.sample_rate,
+            channels=stream.codec_context.channels,
+            codec=stream.codec_context.name,
+        )
+
+
+def read_audio(
+    path: str | os.PathLike[str], rate: int = DEFAULT_RATE, channel: Channel = "mix"
+) -> Audio:
+    """Decode the main sound stream of `path` to one channel at `rate` Hz.
+
+    channel: "mix" averages the channels; "first" takes the first one alone, as the paper's music
+    encoder was fed. Packets that cannot be decoded become silence of their length, and a warning.
+    Raises `MediaError` if there is no sound, none of it decodes, or it is longer than
+    `MAX_TRACK_SECONDS`.
+    """
+    with open_media(path) as container:
+        stream = audio_stream(container, path)
+        claimed = claimed_duration(container, stream)
+        waveform = _Waveform(rate, channel)
+        damaged = 0
+        for frame in _frames(container, stream):
+            if frame is None:
+                damaged += 1
+                continue
+            waveform.add(frame)
+            if waveform.seconds > MAX_TRACK_SECONDS:
+                raise MediaError(
+                    path,
+                    f"it is longer than {MAX_TRACK_SECONDS / 3600:g} hours",
+                    "split it into shorter tracks",
+                )
+        samples = waveform.finish()
+    if not len(samples):
+        raise MediaError(path, "none of its sound can be decoded", "get or export it again")
+    warnings = []
+    if damaged:
+        packets = "packet was" if damaged == 1 else "packets were"
+        warnings.append(f"{damaged} damaged sound {packets} replaced by silence")
+    seconds = len(samples) / rate
+    if seconds < TRUNCATED_BELOW * claimed:
+        warnings.append(f"its sound ends after {seconds:.1f} s of the {claimed:.1f} s it promises")
+    return Audio(samples, rate, tuple(warnings))
+
+
+def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> AudioStream:
+    """The container's main sound stream; raises `MediaError` if it has none or an absurd one."""
+    stream = container.streams.best("audio")
+    if not isinstance(stream, AudioStream):
+        raise MediaError(path, "it has no sound", "give a file with a sound track")
+    context: Any = stream.codec_context  # None without a decoder, whatever the stubs say
+    if context is None:
+        raise MediaError(path, "its sound codec is not known here", "convert it to flac or mp3")
+    if not 0 < context.sample_rate <= MAX_SAMPLE_RATE:
+        raise MediaError(
+            path,
+            f"it claims {context.sample_rate} samples per second (at most {MAX_SAMPLE_RATE})",
+            "the file is damaged; get or export it again",
+        )
+    return stream
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:
+    """Decoded frames in order; None in the place of each packet that cannot be decoded."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError:  # the container itself is broken from here on
+            yield None
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            yield None
+            continue
+        yield from frames
+
+
+class _Waveform:
+    """Collects decoded frames as one channel at one rate."""
+
+    def __init__(self, rate: int, channel: Channel) -> None:
+        self._rate = rate
+        self._channel = channel
+        self._resampler: AudioResampler | None = None
+        self._format: tuple[int, str, str] | None = None
+        self._chunks: list[NDArray[np.float32]] = []
+        self._length = 0
+        self._start: float | None = None  # presentation time of the first frame
+        self._heard = 0.0  # seconds of sound fed in since then, holes included
+
+    @property
+    def seconds(self) -> float:
+        return self._length / self._rate
+
+    def add(self, frame: AudioFrame) -> None:
+        """Append `frame`, after silence where its timestamp says that something is missing."""
+        form = (frame.sample_rate, frame.layout.name, frame.format.name)
+        gap = self._gap_before(frame)
+        if form != self._format or gap:
+            # The format can change within a stream (radio recordings); a resampler takes only one.
+            self._drain()
+            self._append(np.zeros(round(gap * self._rate), np.float32))
+            self._resampler = AudioResampler("fltp", None, self._rate)
+            self._format = form
+        self._heard += gap + frame.samples / frame.sample_rate
+        frame.pts = None  # places are kept here; a resampler would stretch over jumps
+        self._resample(frame)
+
+    def finish(self) -> NDArray[np.float32]:
+        self._drain()
+        return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
+
+    def _gap_before(self, frame: AudioFrame) -> float:
+        """Seconds of sound missing between the previous frame and this one."""
+        if frame.time is None:
+            return 0.0
+        if self._start is None:
+            self._start = frame.time
+        gap = frame.time - self._start - self._heard
+        if MIN_GAP <= gap <= MAX_GAP:
+            return gap
+        if abs(gap) > MAX_GAP:
+            self._start = frame.time - self._heard
+        return 0.0
+
+    def _drain(self) -> None:
+        if self._resampler is not None:
+            self._resample(None)
+            self._resampler = None
+
+    def _resample(self, frame: AudioFrame | None) -> None:
+        assert self._resampler is not None
+        for resampled in self._resampler.resample(frame):
+            # [channels, N]. Mixed here, since FFmpeg's own mix of float sound is 3 dB louder.
+            channels = resampled.to_ndarray()
+            one = channels[0].copy() if self._channel == "first" else channels.mean(axis=0)
+            self._append(one.astype(np.float32, copy=False))
+
+    def _append(self, samples: NDArray[np.float32]) -> None:
+        if len(samples):
+            self._chunks.append(samples)
+            self._length += len(samples)

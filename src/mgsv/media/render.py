@@ -1,0 +1,186 @@
+"""A clip with a moment of a track as its sound, as a new file."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import av
+
+from mgsv.errors import ConfigError, MediaError
+from mgsv.media import pictures
+from mgsv.media.aac import AacSpool
+from mgsv.media.output import StrPath, check_output, new_file, unwritable
+from mgsv.media.pictures import Extent
+from mgsv.media.soundtrack import Scratch, make_soundtrack
+from mgsv.media.source import open_media, video_stream
+from mgsv.moment import Moment
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""FFmpeg's writer for each ending an output may have."""
+
+# Codecs (by decoder) that go into a container untouched: what players expect to find there, which
+# for mp4 is less than the format allows.
+_MP4 = frozenset({"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1"})
+_COPIED = {
+    "mp4": _MP4,
+    "mov": frozenset({"h264", "hevc", "mpeg4", "mjpeg", "prores"}),
+    "matroska": _MP4 | {"vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg2video", "theora", "mjpeg"},
+}
+_LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
+_TRUE_PEAK = (-20.0, 0.0)  # dBTP
+
+
+@dataclass(frozen=True, slots=True)
+class RenderReport:
+    """What was written.
+
+    path: the new file. duration: of its picture, seconds. copied_video: the picture's packets are
+    the clip's own. loudness, true_peak: of the sound as a player decodes it, integrated LUFS and
+    dBTP, −inf for silence. notes: what the user should know, one sentence each.
+    """
+
+    path: Path
+    duration: float
+    copied_video: bool
+    loudness: float
+    true_peak: float
+    notes: tuple[str, ...] = ()
+
+
+def render(
+    video: StrPath,
+    track: StrPath,
+    moment: Moment,
+    output: StrPath,
+    *,
+    keep_audio: bool = False,
+    overwrite: bool = False,
+    loudness: float = -14.0,
+    true_peak: float = -1.0,
+    fade: float = 0.3,
+) -> RenderReport:
+    """Write `output`: the clip `video` with `moment` of `track` as its sound.
+
+    The music starts with the clip's first picture, at `moment.start` to the sample, and lasts as
+    long as the clip; where the moment or the track ends earlier, it fades out there and silence
+    follows. The picture is copied untouched where the container allows, else encoded as h264.
+
+    output: ends in one of `CONTAINERS`. It appears when it is complete, or not at all.
+    keep_audio: the clip's own sound stays on top, and the music ducks under it.
+    overwrite: whether `output` may exist; it may never be one of the inputs.
+    loudness: integrated LUFS. true_peak: dBTP no decoded sample goes above; where that keeps the
+        loudness down, a note says so.
+    fade: seconds of fade-out at the end.
+
+    Raises `ConfigError` for values that make no sense, `MediaError` for a file that cannot be read
+    or written, and for a moment that starts after the track's end.
+    """
+    path = check_output(output, CONTAINERS, overwrite=overwrite, inputs=(video, track))
+    _check("loudness", loudness, *_LOUDNESS, "LUFS")
+    _check("true_peak", true_peak, *_TRUE_PEAK, "dBTP")
+    _check("fade", fade, 0.0, 60.0, "seconds")
+    if moment.start < 0:
+        raise ConfigError(
+            f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
+        )
+    if moment.duration <= 0:
+        raise ConfigError("the moment is empty", "give an end after its start")
+    with open_media(video) as clip:
+        stream = video_stream(clip, video)
+        assert stream.time_base is not None
+        extent = pictures.survey(clip, stream, video)
+        origin = float(extent.start * stream.time_base)
+        copied = extent.timed and stream.codec_context.name in _COPIED[CONTAINERS[_suffix(path)]]
+    with _workshop(path) as scratch:
+        sound = make_soundtrack(
+            video,
+            track,
+            moment,
+            origin=origin,
+            seconds=extent.seconds,
+            keep_audio=keep_audio,
+            loudness=loudness,
+            true_peak=true_peak,
+            fade=fade,
+            scratch=scratch,
+        )
+        if copied:
+            try:
+                _write(video, extent, sound.aac, path, overwrite, copied=True)
+            except _CannotCopyError:  # damaged, or cut in a way the container has no place for
+                copied = False
+        if not copied:
+            _write(video, extent, sound.aac, path, overwrite, copied=False)
+    level = sound.level
+    return RenderReport(path, extent.seconds, copied, level.loudness, level.peak, sound.notes)
+
+
+class _CannotCopyError(Exception):
+    """The container does not take the clip's packets as they are."""
+
+
+def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ConfigError(f"{name} is {value:g}", f"give {low:g} to {high:g} {unit}")
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower()
+
+
+@contextlib.contextmanager
+def _workshop(path: Path) -> Iterator[Scratch]:
+    """Unnamed temporary files beside `path`, where its user has room; gone at the end.
+
+    An `OSError` that leaves the block is one of writing there.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+
+            def scratch() -> IO[bytes]:
+                return stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+
+            yield scratch
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _write(
+    video: StrPath, extent: Extent, aac: AacSpool, path: Path, overwrite: bool, *, copied: bool
+) -> None:
+    """Mux picture and sound into `path`."""
+    with new_file(path, overwrite=overwrite) as file, open_media(video) as clip:
+        output = av.open(file, "w", format=CONTAINERS[_suffix(path)])
+        stream = video_stream(clip, video)
+        if copied:
+            shown = pictures.copy(clip, stream, extent, output)
+        else:
+            shown = pictures.encode(clip, stream, extent, output, video)
+        target = aac.add_stream(output)
+        heard = ((float(p.pts * p.time_base), p) for p in aac.packets(target) if p.pts is not None)
+        # In the order of time, so that the muxer has nothing to hold back.
+        for _, packet in heapq.merge(shown, heard, key=lambda timed: timed[0]):
+            try:
+                output.mux(packet)
+            except av.FFmpegError as error:
+                raise _refused(error, path, copied) from error
+        try:
+            output.close()
+        except av.FFmpegError as error:
+            raise _refused(error, path, copied) from error
+
+
+def _refused(error: av.FFmpegError, path: Path, copied: bool) -> Exception:
+    """What a muxer's error means: the packets' fault, if it says so, else the disk's."""
+    if copied and isinstance(error, ValueError):  # invalid data or arguments
+        return _CannotCopyError(str(error))
+    return MediaError(
+        path, f"it cannot be written ({error.strerror})", "choose another output name"
+    )

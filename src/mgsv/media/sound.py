@@ -1,0 +1,253 @@
+"""Sound as a stream of stereo blocks at 48 kHz: decoding, spooling, FFmpeg's filters.
+
+Nothing here holds more than a few blocks in memory. What has to be gone through more than once is
+kept in a `Spool`, a temporary file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import IO, Self
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.filter import Graph
+from av.filter.context import FilterContext
+from numpy.typing import NDArray
+
+from mgsv.media.audio import MAX_GAP, MIN_GAP
+
+RATE = 48_000
+LAYOUT = "stereo"
+TIME_BASE = Fraction(1, RATE)
+_BLOCK = 4_800  # samples of a spooled block: 0.1 s, the step of FFmpeg's meter
+_WARM_UP = 0.1  # seconds decoded on both sides of a cut, for the resampler's filter
+_SAMPLE_BYTES = 4 * 2  # float32, two channels side by side
+
+Filter = tuple[str, str]
+"""A filter's name and its arguments, as in FFmpeg's own notation."""
+
+
+class Spool:
+    """Stereo sound of any length in `file` (empty, binary): written once, read many times."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.samples = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / RATE
+
+    def fill(self, frames: Iterable[AudioFrame]) -> Self:
+        """Append all of `frames` (packed float stereo)."""
+        for frame in frames:
+            self._file.write(frame.to_ndarray().astype(np.float32, copy=False).tobytes())
+            self.samples += frame.samples
+        return self
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """The sound from its beginning, in blocks that carry their time."""
+        position = 0
+        self._file.seek(0)
+        while data := self._file.read(_BLOCK * _SAMPLE_BYTES):
+            yield _frame(np.frombuffer(data, np.float32).reshape(1, -1), position)
+            position += len(data) // _SAMPLE_BYTES
+
+
+def filtered(frames: Iterable[AudioFrame], *filters: Filter) -> Iterator[AudioFrame]:
+    """`frames` through a row of FFmpeg filters, as packed float stereo at 48 kHz.
+
+    The frames are all of one rate, sample format and layout.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        return
+    graph = Graph()
+    source = source_of(graph, first)
+    sink = row(graph, source, filters)
+    for frame in itertools.chain([first], frames, [None]):
+        try:
+            source.push(frame)
+        except av.EOFError:  # a filter that cuts has all it wants
+            break
+        yield from ready(sink)
+    yield from ready(sink)
+
+
+def ducked(own: Spool, music: Spool, *, own_gain: float, music_gain: float) -> Iterator[AudioFrame]:
+    """`own` with `music` under it, which steps back while `own` is heard; gains in dB.
+
+    Both are as long as each other. Brought to about −20 LUFS, `own` is some 14 dB above the
+    threshold (−34 dB) when speech is heard and presses the music down by 12 dB; the music comes
+    back within half a second.
+    """
+    graph = Graph()
+    voice = source_of(graph, next(own.frames()))
+    bed = source_of(graph, next(music.frames()))
+    loud = graph.add("volume", f"{own_gain}dB")
+    soft = graph.add("volume", f"{music_gain}dB")
+    split = graph.add("asplit", "2")
+    duck = graph.add("sidechaincompress", "threshold=0.02:ratio=8:attack=20:release=400")
+    mix = graph.add("amix", "inputs=2:duration=longest:normalize=0")
+    graph.link_nodes(voice, loud, split)
+    graph.link_nodes(bed, soft, duck)
+    split.link_to(duck, 0, 1)
+    split.link_to(mix, 1, 0)
+    duck.link_to(mix, 0, 1)
+    sink = row(graph, mix, ())
+    for heard, under in itertools.zip_longest(own.frames(), music.frames()):
+        for source, frame in ((voice, heard), (bed, under)):
+            if frame is not None:
+                source.push(frame)
+        yield from ready(sink)
+    voice.push(None)
+    bed.push(None)
+    yield from ready(sink)
+
+
+class Decoded:
+    """The main sound of an open file from `start` to `end`, as packed float stereo at 48 kHz.
+
+    container, stream: as `open_media` and `audio_stream` give them.
+    start, end: seconds after `origin`, the presentation time that counts as 0 (None = that of the
+        first sample, as in `read_audio`).
+
+    To be iterated once. Sound before `start` is decoded and dropped, never sought over, so that
+    the cut is exact in every format. As in `read_audio`, holes in the timestamps and packets that
+    cannot be decoded are silence. Afterwards `heard` tells where the decoding ended (seconds
+    after `origin`): the end of the sound, or just past `end`.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        start: float,
+        end: float,
+        origin: float | None = None,
+    ) -> None:
+        self._packets = container.demux(stream)
+        self._start, self._end = start, end
+        self._origin = origin
+        self.heard = 0.0
+
+    def __iter__(self) -> Iterator[AudioFrame]:
+        bounds = f"start_pts={round(self._start * RATE)}:end_pts={round(self._end * RATE)}"
+        return filtered(self._blocks(), ("atrim", bounds), ("asetpts", "N"))
+
+    def _blocks(self) -> Iterator[AudioFrame]:
+        """Blocks from a little before `start` to a little after `end`, placed by their times."""
+        resampler: AudioResampler | None = None
+        form: tuple[int, str, str] | None = None
+        place = 0  # of the next block, in samples at 48 kHz
+        for frame in self._decoded():
+            gap, new_form = self._gap_before(frame), _form(frame)
+            if new_form != form or gap or resampler is None:
+                if resampler is not None:
+                    yield from _placed(resampler.resample(None), place)
+                yield from _silence(self.heard, self.heard + gap)
+                self.heard += gap
+                resampler, form = None, new_form
+            seconds = frame.samples / frame.sample_rate
+            self.heard += seconds
+            if self.heard < self._start - _WARM_UP:
+                continue
+            if resampler is None:
+                resampler = AudioResampler("flt", LAYOUT, RATE)
+                place = round((self.heard - seconds) * RATE)
+            frame.pts = None  # places are kept here; a resampler would stretch over jumps
+            for block in _placed(resampler.resample(frame), place):
+                place += block.samples
+                yield block
+            if self.heard > self._end + _WARM_UP:
+                return
+        if resampler is not None:
+            yield from _placed(resampler.resample(None), place)
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Decoded frames, around damaged packets, up to where the container itself breaks."""
+        while True:
+            try:
+                packet = next(self._packets)
+            except (StopIteration, av.FFmpegError):
+                return
+            with contextlib.suppress(av.FFmpegError):
+                yield from packet.decode()
+
+    def _gap_before(self, frame: AudioFrame) -> float:
+        """Seconds of silence to put before `frame`; negative only before the very first one."""
+        if frame.time is None:
+            return 0.0
+        if self._origin is None:
+            self._origin = frame.time
+        gap = frame.time - self._origin - self.heard
+        if self.heard == 0.0 or MIN_GAP <= gap <= MAX_GAP:
+            return gap
+        if abs(gap) > MAX_GAP:  # a clock that was reset, not missing sound
+            self._origin = frame.time - self.heard
+        return 0.0
+
+
+def _form(frame: AudioFrame) -> tuple[int, str, str]:
+    """What a resampler cannot take a change of."""
+    return frame.sample_rate, frame.layout.name, frame.format.name
+
+
+def _placed(blocks: Iterable[AudioFrame], place: int) -> Iterator[AudioFrame]:
+    """48 kHz `blocks`, the first of them at `place`."""
+    for block in blocks:
+        block.time_base, block.pts = TIME_BASE, place
+        place += block.samples
+        yield block
+
+
+def _silence(start: float, end: float) -> Iterator[AudioFrame]:
+    """Blocks of silence from `start` to `end` seconds."""
+    for place in range(round(start * RATE), round(end * RATE), _BLOCK):
+        samples = min(_BLOCK, round(end * RATE) - place)
+        yield _frame(np.zeros((1, 2 * samples), np.float32), place)
+
+
+def _frame(samples: NDArray[np.float32], place: int) -> AudioFrame:
+    """A block of `samples` [1, 2 N], left and right in turn, at `place`."""
+    frame = AudioFrame.from_ndarray(samples, format="flt", layout=LAYOUT)
+    frame.sample_rate, frame.time_base, frame.pts = RATE, TIME_BASE, place
+    return frame
+
+
+def source_of(graph: Graph, frame: AudioFrame) -> FilterContext:
+    return graph.add_abuffer(
+        sample_rate=frame.sample_rate,
+        format=frame.format.name,
+        layout=frame.layout.name,
+        time_base=frame.time_base or Fraction(1, frame.sample_rate),
+    )
+
+
+def row(graph: Graph, source: FilterContext, filters: Iterable[Filter]) -> FilterContext:
+    """`source`, then `filters`, then a sink that gives packed float stereo at 48 kHz."""
+    shape: Filter = ("aformat", f"sample_fmts=flt:sample_rates={RATE}:channel_layouts={LAYOUT}")
+    nodes = [graph.add(name, arguments) for name, arguments in (*filters, shape)]
+    sink = graph.add("abuffersink")
+    graph.link_nodes(source, *nodes, sink).configure()
+    return sink
+
+
+def ready(sink: FilterContext) -> Iterator[AudioFrame]:
+    """What the sink holds by now."""
+    while True:
+        try:
+            frame = sink.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        assert isinstance(frame, AudioFrame)
+        yield frame

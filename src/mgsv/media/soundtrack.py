@@ -1,0 +1,193 @@
+"""The sound of a rendered clip: the music moment, maybe under the clip's own sound, mastered.
+
+Mastering brings the sound to a loudness under a true-peak ceiling: measure, gain, limiter, measure
+again, last on the decoded AAC, since lossy coding moves peaks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from mgsv.errors import MediaError
+from mgsv.media.aac import AacSpool
+from mgsv.media.audio import audio_stream
+from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure
+from mgsv.media.output import StrPath
+from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
+from mgsv.media.source import open_media
+from mgsv.moment import Moment, clock
+
+Scratch = Callable[[], IO[bytes]]
+"""Gives an empty temporary file that somebody else closes."""
+
+FADE_IN = 0.01
+"""Seconds: no click, and the beat a moment starts on keeps its attack."""
+SLACK = 0.1
+"""Seconds by which a moment may miss the clip's end and still be meant to reach it: annotations
+and container headers are rounded."""
+
+# The clip's own sound and the music are brought to this loudness before one ducks under the other.
+_MIX_LUFS = -20.0
+_MUSIC_BELOW = 4.0  # dB the music stays below, where it is not ducked at all
+_MAX_BOOST = 20.0  # dB. More would only bring up the hiss of a clip in which nothing is said
+
+_MAX_LIMITING = 8.0  # dB taken off the peaks. More is heard as pumping; then it stays quieter
+_PEAK_MARGIN = 0.5  # dB left for what AAC adds to the peaks
+_NEAR = 1.0  # LU. What the limiter takes from the loudness is made up for in one step this small
+_TOLERANCE = 0.4  # LU. Less than this below the loudness asked for is not worth a note
+_MAX_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Soundtrack:
+    """Encoded sound, its level as a player decodes it, and what the user should know."""
+
+    aac: AacSpool
+    level: Level
+    notes: tuple[str, ...]
+
+
+def make_soundtrack(
+    video: StrPath,
+    track: StrPath,
+    moment: Moment,
+    *,
+    origin: float,
+    seconds: float,
+    keep_audio: bool,
+    loudness: float,
+    true_peak: float,
+    fade: float,
+    scratch: Scratch,
+) -> Soundtrack:
+    """Sound of `seconds` for the clip whose first picture is at presentation time `origin`.
+
+    The other arguments are those of `mgsv.media.render.render`.
+    """
+    samples = max(1, round(seconds * RATE))
+    sound, notes = _music(track, moment, samples, fade, scratch)
+    if keep_audio:
+        own = _own_sound(video, origin, samples, scratch)
+        if isinstance(own, str):
+            notes.append(own)
+        else:
+            sound = _mixed(own, sound, scratch)
+    aac = _mastered(sound, loudness, true_peak, scratch)
+    level = aac.level
+    if samples < LOUDNESS_BLOCK * RATE:
+        notes.append("the clip is too short to have a loudness; the music's level was kept")
+    elif math.isinf(level.loudness):
+        notes.append("the sound is silent")
+    elif level.loudness < loudness - _TOLERANCE:
+        notes.append(
+            f"the {true_peak:g} dBTP ceiling keeps the loudness at {level.loudness:.1f} LUFS"
+            f" instead of {loudness:g}"
+        )
+    return Soundtrack(aac, level, tuple(notes))
+
+
+def _music(
+    track: StrPath, moment: Moment, samples: int, fade: float, scratch: Scratch
+) -> tuple[Spool, list[str]]:
+    """The moment's music with its fades, silence after it where it is shorter than `samples`."""
+    seconds = samples / RATE
+    wanted = moment.duration if moment.duration < seconds - SLACK else seconds
+    with open_media(track) as container:
+        stream = audio_stream(container, track)
+        decoded = Decoded(container, stream, moment.start, moment.start + wanted)
+        music = Spool(scratch()).fill(decoded)
+    if not decoded.heard:
+        raise MediaError(track, "none of its sound can be decoded", "get or export it again")
+    if not music.samples:
+        raise MediaError(
+            track,
+            f"the moment starts at {clock(moment.start)}, but the track ends at"
+            f" {clock(decoded.heard)}",
+            "choose an earlier moment",
+        )
+    notes = []
+    if (missing := seconds - music.seconds) > SLACK:
+        what = "the moment" if wanted - music.seconds < SLACK else "the track"
+        notes.append(f"{what} ends {missing:.1f} s before the clip; the music fades out there")
+    fade_in = _fade_samples(FADE_IN, music)
+    fade_out = _fade_samples(fade, music)
+    faded = filtered(
+        music.frames(),
+        ("afade", f"type=in:start_sample=0:nb_samples={fade_in}:curve=hsin"),
+        (
+            "afade",
+            f"type=out:start_sample={music.samples - fade_out}:nb_samples={fade_out}:curve=hsin",
+        ),
+        *_fitted(samples),
+    )
+    return Spool(scratch()).fill(faded), notes
+
+
+def _fade_samples(seconds: float, sound: Spool) -> int:
+    return max(1, min(round(seconds * RATE), sound.samples // 2))
+
+
+def _fitted(samples: int) -> tuple[Filter, Filter]:
+    """Silence after, or a cut, so that exactly `samples` come out."""
+    return ("apad", f"whole_len={samples}"), ("atrim", f"end_sample={samples}")
+
+
+def _own_sound(video: StrPath, origin: float, samples: int, scratch: Scratch) -> Spool | str:
+    """The clip's own sound in step with its pictures, or a word on why there is none."""
+    with open_media(video) as container:
+        if not container.streams.audio:
+            return "the clip has no sound of its own"
+        stream = audio_stream(container, video)
+        decoded = Decoded(container, stream, 0.0, samples / RATE, origin)
+        own = Spool(scratch()).fill(filtered(decoded, *_fitted(samples)))
+    return own if own.samples else "none of the clip's own sound can be decoded"
+
+
+def _mixed(own: Spool, music: Spool, scratch: Scratch) -> Spool:
+    """The music ducking under the clip's own sound."""
+    own_gain = min(_gain(measure(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+    music_gain = _gain(measure(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
+    return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
+
+
+def _gain(level: Level, loudness: float) -> float:
+    """dB from `level` to `loudness`; 0 for silence, which no gain makes louder."""
+    return 0.0 if math.isinf(level.loudness) else loudness - level.loudness
+
+
+def _mastered(sound: Spool, loudness: float, true_peak: float, scratch: Scratch) -> AacSpool:
+    """`sound` at `loudness`, as far as its decoded AAC can have that below `true_peak`."""
+    # The samples' peaks do here: the margin is for what rises between them, and the end is checked.
+    level = measure(sound.frames(), true_peaks=False)
+    ceiling = true_peak - _PEAK_MARGIN
+    most = ceiling + _MAX_LIMITING - level.peak
+    gain = min(_gain(level, loudness), most)
+    for _ in range(_MAX_ROUNDS):
+        if level.peak + gain <= ceiling:
+            break  # the limiter has nothing to do, and a plain gain does what it says
+        limited = measure(filtered(sound.frames(), *_limited(gain, ceiling)))
+        short = _gain(limited, loudness)
+        gain = min(gain + short, most)
+        ceiling -= max(0.0, limited.peak + _PEAK_MARGIN - true_peak)
+        if abs(short) <= _NEAR or gain >= most:
+            break
+    for _ in range(_MAX_ROUNDS):
+        aac = AacSpool(filtered(sound.frames(), *_limited(gain, ceiling)), scratch())
+        if (over := aac.level.peak - true_peak) <= 0:
+            break
+        # The limiter acts on samples; what rises between them may need the gain to go down too.
+        ceiling -= over + 0.1
+        gain -= over / 2
+    return aac
+
+
+def _limited(gain: float, ceiling: float) -> tuple[Filter, Filter]:
+    """`gain` in dB, then no sample above `ceiling` dBFS; the limiter's look-ahead is taken back."""
+    limit = 10 ** (ceiling / 20)
+    return ("volume", f"{gain}dB"), (
+        "alimiter",
+        f"limit={limit}:level=false:attack=5:release=50:latency=true",
+    )

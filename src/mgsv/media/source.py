@@ -1,0 +1,171 @@
+"""The one door through which media files are opened: plain local files in known formats.
+
+FFmpeg takes far more than files: addresses, devices, and scripts (playlists, concat lists,
+manifests) that name further files to open, recognised by content, so an `.mp4` name proves nothing.
+Here FFmpeg never sees a path. It reads from a Python file object, may recognise only self-contained
+formats, and a request for anything further (QuickTime's external references, say) is answered with
+an empty file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from mgsv.errors import MediaError
+
+# Demuxers that read one file. Not here, on purpose: hls, dash, concat, sdp, rtsp, image2 (file
+# sequences), vobsub, lavfi (runs filter scripts), devices, subtitles and still images.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,nut,mxf,dv,"
+    "h264,hevc,ivf,m4v,gif,rm,wav,w64,mp3,flac,aac,aiff,au,caf,ac3,eac3,dts,amr,ape,wv,tta,tak,"
+    "mpc,mpc8,dsf"
+)
+# 8192 x 8192, twice 8K UHD (7680 x 4320). A few header bytes can claim any size, and a decoder
+# allocates what they claim: 100 MB per picture here, for each of the pictures in flight.
+MAX_PIXELS = 8192 * 8192
+# Fewer turns of the interpreter's lock than with PyAV's 32 KiB.
+READ_BYTES = 256 * 1024
+
+_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": "none",  # no protocol has this name, so none is allowed
+    "max_pixels": str(MAX_PIXELS),
+}
+_PROBLEMS = {
+    errno.ENOENT: ("there is no such file", "check the name"),
+    errno.ENOTDIR: ("there is no such file", "check the name"),
+    errno.ENAMETOOLONG: ("its name is too long", "check the name"),
+    errno.ELOOP: ("its symbolic links form a loop", "give the file itself"),
+    errno.EACCES: ("it may not be read", "change its permissions"),
+    errno.EPERM: ("it may not be read", "change its permissions"),
+}
+
+
+@contextlib.contextmanager
+def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+    """Open the plain local file `path` for reading and close it at the end of the `with` block.
+
+    Raises `MediaError` for anything but a readable, non-empty, regular file in one of `FORMATS`,
+    and turns FFmpeg errors that leave the block into one as well.
+    """
+    with _open_regular(path) as file:
+        try:
+            container = av.open(
+                file,
+                options=_OPTIONS,
+                buffer_size=READ_BYTES,
+                io_open=_nothing,
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(
+                path,
+                "it is not a media file, or is damaged or incomplete",
+                "see whether it plays elsewhere, and export or convert it to mp4, mp3, flac or wav",
+            ) from error
+        assert isinstance(container, InputContainer)
+        with container:
+            try:
+                yield container
+            except av.FFmpegError as error:
+                raise MediaError(
+                    path,
+                    f"it cannot be decoded ({error.strerror})",
+                    "the file is damaged; get or export it again",
+                ) from error
+
+
+def video_stream(container: InputContainer, path: str | os.PathLike[str]) -> VideoStream:
+    """The container's main moving picture; raises `MediaError` if it has none or an absurd one.
+
+    Cover art in music files is stored as a video stream too, and is not one.
+    """
+    streams = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+    if not streams:
+        raise MediaError(path, "it has no moving picture", "give a video file")
+    best = container.streams.best("video")
+    stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
+    context: Any = stream.codec_context  # None without a decoder, whatever the stubs say
+    if context is None:
+        raise MediaError(path, "its video codec is not known here", "convert it to mp4 (h264)")
+    width, height = stream.width, stream.height
+    if not width or not height:
+        raise MediaError(path, "it holds no readable picture", "get or export it again")
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            path,
+            f"it claims pictures of {width} x {height}, more than {MAX_PIXELS} pixels",
+            "scale the video down first",
+        )
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change along the stream
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def claimed_duration(container: InputContainer, stream: Stream) -> float:
+    """Seconds that `stream` lasts according to the header; 0 if it does not tell.
+
+    Headers can be wrong, so this serves as a hint and to notice files that are cut short.
+    """
+    if stream.duration is not None and stream.time_base is not None:
+        return max(0.0, float(stream.duration * stream.time_base))
+    ticks = container.duration or 0
+    if "matroska" in container.format.name:  # its duration is the time of the end
+        ticks -= container.start_time or 0
+    return max(0.0, ticks / av.time_base)
+
+
+def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
+    """Open `path` for reading if it is a regular file with something in it.
+
+    Asked before opening, since opening a device can have effects, and again afterwards, since the
+    name may mean something else by then; without blocking, since a FIFO waits for its writer.
+    """
+    try:
+        _require_regular(path, Path(path).stat())
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        unknown = (f"it cannot be opened ({error.strerror})", "check the file")
+        raise MediaError(path, *_PROBLEMS.get(error.errno or 0, unknown)) from error
+    except ValueError as error:  # a NUL in the name
+        raise MediaError(path, "this is not a file name", "check the name") from error
+    # Unbuffered, since FFmpeg buffers; and written in C throughout, since a Ctrl-C that arrives in
+    # Python code called back from FFmpeg is lost.
+    file = io.FileIO(descriptor, "rb")
+    try:
+        _require_regular(path, os.fstat(descriptor))
+        # FFmpeg uses a name only to guess the format by its ending.
+        file.name = "media" + Path(path).suffix
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _require_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(path, "it is a folder", "give a media file")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(path, "it is not a regular file", "copy its content into one")
+    if status.st_size == 0:
+        raise MediaError(path, "the file is empty", "get or export it again")
+
+
+def _nothing(_url: str, _flags: int, _options: dict[str, str]) -> io.BytesIO:
+    """What FFmpeg gets when a media file asks for another one to be opened.
+
+    Not an exception: PyAV prints a second one that is raised before it could report the first.
+    """
+    return io.BytesIO()

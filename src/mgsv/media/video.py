@@ -1,0 +1,334 @@
+"""The picture of a video, upright and by timestamps: one frame per second, and curves of the rest.
+
+Time 0 is the video's first frame, whatever its timestamp. Decoding goes through the file once, in
+order: seeking to each second costs several times as much.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from mgsv.errors import MediaError
+from mgsv.media.shots import (
+    CURVE_RATE,
+    THUMB_HEIGHT,
+    THUMB_WIDTH,
+    CurveBuilder,
+    Thumb,
+    VideoCurves,
+)
+from mgsv.media.source import claimed_duration, open_media, video_stream
+
+__all__ = [
+    "CURVE_RATE",
+    "Frame",
+    "VideoCurves",
+    "VideoInfo",
+    "VideoScan",
+    "probe_video",
+    "read_curves",
+]
+
+# A frame may stay on screen for long (slides, screen recordings); a larger step in the timestamps
+# is a clock that was reset or a damaged one. So is one that goes back by more than MAX_BACK.
+MAX_STILL = 600.0
+MAX_BACK = 1.0
+# Timestamps are often rounded to milliseconds; a second that begins within this distance of the
+# video's end is not there.
+ROUNDING = 2e-3
+# Where neither the frame nor the stream tells how long a frame lasts.
+FALLBACK_FRAME_RATE = 25.0
+# Anamorphic pixels in use lie between 1:2 and 2:1; others are header noise.
+MAX_PIXEL_ASPECT = 4
+# Pictures thinner than this are squashed when resized, or a 16 x 8192 one would become huge.
+MAX_ASPECT = 16
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video file's picture as a player shows it.
+
+    duration: seconds. width, height: pixels with rotation and pixel aspect applied. rotation:
+    degrees clockwise that turned the stored picture upright (0, 90, 180, 270). frame_rate: mean
+    frames per second. codec: its FFmpeg name.
+    """
+
+    path: Path
+    duration: float
+    width: int
+    height: int
+    rotation: int
+    frame_rate: float
+    codec: str
+    has_audio: bool
+
+
+class Frame(NamedTuple):
+    """An upright picture. time: seconds; image: uint8 RGB [H, W, 3]."""
+
+    time: float
+    image: NDArray[np.uint8]
+
+
+class VideoScan:
+    """One pass through a video: iterating gives its frames, and afterwards there are the curves.
+
+    Yields a `Frame` for each whole second k (the frame a player shows then: the last one with
+    time <= k), its shorter side resized to `shorter_side` pixels; with None it yields nothing and
+    only the curves are made. Memory does not grow with the video's length.
+
+    After the iteration: `curves`; `info`, with the duration as decoded; `warnings`, one line each.
+    Raises `MediaError` while iterating if the file is no video or nothing in it can be decoded.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], shorter_side: int | None = None) -> None:
+        self.path = Path(path)
+        self.shorter_side = shorter_side
+        self.warnings: list[str] = []
+        self._curves: VideoCurves | None = None
+        self._info: VideoInfo | None = None
+
+    @property
+    def curves(self) -> VideoCurves:
+        if self._curves is None:
+            raise RuntimeError("the curves are known after the frames have been iterated over")
+        return self._curves
+
+    @property
+    def info(self) -> VideoInfo:
+        if self._info is None:
+            raise RuntimeError("the info is known after the frames have been iterated over")
+        return self._info
+
+    def __iter__(self) -> Iterator[Frame]:
+        builder, clock = CurveBuilder(), _Clock()
+        to_thumb, to_image = VideoReformatter(), VideoReformatter()
+        shown: VideoFrame | None = None
+        image: NDArray[np.uint8] | None = None  # of `shown`, once wanted
+        second, frames, damaged = 0, 0, 0
+        info: VideoInfo | None = None
+        with open_media(self.path) as container:
+            stream = video_stream(container, self.path)
+            for frame in _frames(container, stream):
+                if frame is None:
+                    damaged += 1
+                    continue
+                time = clock.time(frame, stream)
+                if time is None:
+                    continue
+                while self.shorter_side is not None and shown is not None and second < time - 1e-6:
+                    image = self._image(shown, to_image, stream) if image is None else image
+                    yield Frame(float(second), image)
+                    second += 1
+                info = info or _info(self.path, container, stream, frame)
+                builder.add(time, _thumb(frame, to_thumb))
+                shown, image = frame, None
+                frames += 1
+            if shown is None or info is None:
+                raise MediaError(
+                    self.path, "none of its frames can be decoded", "get or export it again"
+                )
+            while self.shorter_side is not None and second < max(clock.end - ROUNDING, 1e-6):
+                image = self._image(shown, to_image, stream) if image is None else image
+                yield Frame(float(second), image)
+                second += 1
+        if damaged:
+            were = "frame was" if damaged == 1 else "frames were"
+            self.warnings.append(f"{damaged} damaged {were} skipped")
+        if clock.end < 0.9 * info.duration:
+            self.warnings.append(
+                f"its picture ends after {clock.end:.1f} s of the {info.duration:.1f} s it promises"
+            )
+        self._curves = builder.finish(clock.end)
+        self._info = replace(info, duration=clock.end, frame_rate=frames / clock.end)
+
+    def _image(
+        self, frame: VideoFrame, reformatter: VideoReformatter, stream: VideoStream
+    ) -> NDArray[np.uint8]:
+        """`frame` upright, its shorter side resized: uint8 [H, W, 3]."""
+        assert self.shorter_side is not None
+        width, height = frame.width * _pixel_aspect(stream), Fraction(frame.height)
+        scale = self.shorter_side / min(width, height)
+        longest = self.shorter_side * MAX_ASPECT
+        picture = reformatter.reformat(
+            frame,
+            min(round(width * scale), longest),
+            min(round(height * scale), longest),
+            "rgb24",
+            interpolation=Interpolation.BICUBIC,
+        )
+        return orientation(frame).upright(np.asarray(picture.to_ndarray(), np.uint8))
+
+
+def read_curves(path: str | os.PathLike[str]) -> VideoCurves:
+    """The curves of a video alone."""
+    scan = VideoScan(path)
+    for _ in scan:
+        pass
+    return scan.curves
+
+
+def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
+    """What `path` says of itself, after decoding one frame.
+
+    The duration is the header's (where it has none, the packets'); `VideoScan.info` knows better.
+    Raises `MediaError` if it is no video or no frame can be decoded.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        frame = next((f for f in _frames(container, stream) if f is not None), None)
+        if frame is None:
+            raise MediaError(path, "none of its frames can be decoded", "get or export it again")
+        info = _info(Path(path), container, stream, frame)
+    return info if info.duration > 0 else replace(info, duration=_packets_end(path))
+
+
+class Orientation(NamedTuple):
+    """How the stored picture becomes upright: mirrored left to right first, then turned."""
+
+    mirrored: bool
+    quarter_turns: int  # clockwise
+
+    def upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.mirrored:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, -self.quarter_turns))
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """The display matrix of `frame`, rounded to quarter turns.
+
+    The matrix takes (x, y), y down, to (a x + c y, b x + d y); it is stored as a, b, u, c, d, v, …
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return Orientation(False, 0)
+    a, b, _, c, d = (float(v) for v in np.frombuffer(bytes(matrix), np.int32)[:5])
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return Orientation(mirrored, round(np.arctan2(b, a) / (np.pi / 2)) % 4)
+
+
+def _pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width of a stored pixel over its height."""
+    aspect = stream.sample_aspect_ratio
+    if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+        return Fraction(1)
+    return aspect
+
+
+def _info(
+    path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame
+) -> VideoInfo:
+    turns = orientation(frame).quarter_turns
+    width, height = round(frame.width * _pixel_aspect(stream)), frame.height
+    if turns % 2:
+        width, height = height, width
+    return VideoInfo(
+        path=path,
+        duration=claimed_duration(container, stream),
+        width=width,
+        height=height,
+        rotation=90 * turns,
+        frame_rate=float(stream.average_rate or 0),
+        codec=stream.codec_context.name,
+        has_audio=bool(container.streams.audio),
+    )
+
+
+def _packets_end(path: str | os.PathLike[str]) -> float:
+    """Seconds from the first to the end of the last packet, where the header has no duration."""
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        spans = [
+            (float(p.pts * p.time_base), float((p.pts + (p.duration or 0)) * p.time_base))
+            for p in container.demux(stream)
+            if p.pts is not None
+        ]
+    return max((e for _, e in spans), default=0.0) - min((s for s, _ in spans), default=0.0)
+
+
+def _thumb(frame: VideoFrame, reformatter: VideoReformatter) -> Thumb:
+    """uint8 [54, 64]: small luma over small chroma, full range."""
+    small = reformatter.reformat(
+        frame,
+        THUMB_WIDTH,
+        THUMB_HEIGHT,
+        "yuv420p",
+        interpolation=Interpolation.AREA,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return np.asarray(small.to_ndarray(), np.uint8)
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Decoded frames in order of presentation; None in the place of each damaged one."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError:  # the container itself is broken from here on
+            yield None
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            yield None
+            continue
+        for frame in frames:
+            assert isinstance(frame, VideoFrame)
+            yield None if frame.is_corrupt else frame
+
+
+class _Clock:
+    """Presentation times from 0, rising, whatever the file's timestamps do.
+
+    end: seconds at which the last frame taken stops being shown.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0.0
+        self._offset: float | None = None  # the file's time at our 0
+        self._last = 0.0
+
+    def time(self, frame: VideoFrame, stream: VideoStream) -> float | None:
+        """Seconds at which `frame` appears; None if that is not after the frame before."""
+        stamp = frame.time if frame.pts is not None else None
+        if self._offset is None:
+            self._offset = stamp or 0.0
+            time = 0.0
+        else:
+            time = self.end if stamp is None else stamp - self._offset
+            if not self._last - MAX_BACK < time < self._last + MAX_STILL:
+                assert stamp is not None
+                time, self._offset = self.end, stamp - self.end
+            if time <= self._last:
+                return None
+        self._last, self.end = time, time + self._shown_for(frame, stream)
+        return time
+
+    @staticmethod
+    def _shown_for(frame: VideoFrame, stream: VideoStream) -> float:
+        """Seconds, by the frame's own duration or the stream's mean rate."""
+        if frame.duration and frame.time_base:
+            own = float(frame.duration * frame.time_base)
+            if 0 < own < MAX_STILL:
+                return own
+        rate = float(stream.average_rate or 0)
+        return 1 / rate if rate > 0 else 1 / FALLBACK_FRAME_RATE

@@ -1,0 +1,82 @@
+"""What every way of grounding offers: score the tracks, then detect a moment on the best ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.library import TrackCurves
+from mgsv.media.video import VideoCurves, VideoInfo
+from mgsv.moment import Moment
+
+FloatArray = npt.NDArray[np.floating]
+Fit = Literal["video", "free"]
+StartOn = Literal["beat", "any"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A clip as the methods see it."""
+
+    info: VideoInfo
+    curves: VideoCurves
+    frame_feats: FloatArray | None = None
+    """[F, D] features of the frames at whole seconds; None unless the method `wants_features`."""
+
+    @property
+    def seconds(self) -> float:
+        return self.curves.duration
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a moment may lie on its track."""
+
+    fit: Fit = "video"
+    """`video`: exactly as long as the clip. `free`: the method chooses the width."""
+    start_on: StartOn = "any"
+    """`beat`: starts on a beat of the track. `any`: anywhere, beats slightly preferred."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The moment a method chose on one track."""
+
+    moment: Moment
+    score: float
+    """On the method's own stated scale; higher is better, comparable across tracks."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """Named quantities behind the score, for people and for `--json`."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A way to ground. Implementations hold no state between queries.
+
+    `tracks` are `TrackFeatures` where the method `wants_features`.
+    """
+
+    name: str
+    wants_features: bool
+    """Whether it needs the encoders' features; curves alone are read much faster."""
+    score_meaning: str
+    """One line that says what a score is and on which scale."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same input may give another result."""
+
+    def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
+        """A cheap score per track [M], higher is better; -inf for a track that cannot serve."""
+
+    def detect(
+        self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
+    ) -> list[Detection]:
+        """The best moment on each of `tracks` (a short list), with its final score."""
+
+    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
+        """The best score that luck alone reaches on these tracks; None where that is unknown."""

@@ -1,0 +1,208 @@
+"""The command as a person or a script meets it: a process with arguments, streams and a status."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import click
+import pytest
+
+import mgsv as package
+import real_media
+from conftest import Run
+from mgsv.cli import app
+from mgsv.media.audio import read_audio
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """A folder with three real tracks, one under an awkward name."""
+    folder = tmp_path / "my music"
+    folder.mkdir()
+    for number, source in enumerate(real_media.bgm_tracks()[:3]):
+        name = "-Ünïcode 🎵\n1.opus" if number == 1 else source.name
+        (folder / name).write_bytes(source.read_bytes())
+    return folder
+
+
+def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "-clip.mp4"
+    clip.write_bytes(real_media.bikes().read_bytes())
+    done = mgsv("ground", "--music", music, "--timeline", "cut.otio", "--", "-clip.mp4")
+    assert done.returncode == 0, done.stderr
+    header, _, first, *_ = [line for line in done.stdout.splitlines() if line.strip()]
+    assert header.split() == ["rank", "track", "moment", "score", "music"]
+    assert first.split()[0] == "1"
+    assert (tmp_path / "cut.otio").exists()
+    with av.open(str(tmp_path / "-clip.mgsv.mp4")) as written:
+        assert [stream.type for stream in written.streams] == ["video", "audio"]
+
+
+def test_json_is_one_document_and_alone_on_stdout(mgsv: Run, music: Path) -> None:
+    clip = real_media.bikes()
+    done = mgsv("ground", clip, "--music", music, "--json", "--no-render", "--top", "2")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "mgsv.grounding/1"
+    assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
+    assert [moment["rank"] for moment in document["moments"]] == [1, 2]
+    for moment in document["moments"]:
+        assert set(moment) == {"rank", "track", "start", "end", "score", "evidence"}
+        assert Path(moment["track"]).parent == music
+        assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)
+    assert document["model"]["fingerprint"] and document["library"]["fingerprint"]
+
+
+def test_the_second_run_indexes_nothing(mgsv: Run, music: Path) -> None:
+    arguments = ("ground", real_media.bikes(), "--music", music, "--no-render")
+    assert "3 tracks added" in mgsv(*arguments).stderr
+    again = mgsv(*arguments, "--progress", "machine")
+    assert "added" not in again.stderr and '"event"' not in again.stderr
+
+
+def test_one_track_is_the_single_music_mode(mgsv: Run, tmp_path: Path) -> None:
+    track = real_media.bgm_tracks()[4]
+    done = mgsv("ground", real_media.bikes(), "--music", track, "--no-render", "--json")
+    moments = json.loads(done.stdout)["moments"]
+    assert [Path(moment["track"]) for moment in moments] == [track]
+
+
+def test_several_tracks_may_follow_music(mgsv: Run) -> None:
+    tracks = real_media.bgm_tracks()[:3]
+    done = mgsv("ground", real_media.bikes(), "--music", *tracks, "--no-render", "--json")
+    assert {Path(m["track"]) for m in json.loads(done.stdout)["moments"]} == set(tracks)
+
+
+def test_an_existing_result_is_kept_without_overwrite(
+    mgsv: Run, music: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    arguments = ("ground", real_media.bikes(), "--music", music, "--output", target)
+    refused = mgsv(*arguments)
+    assert refused.returncode == 1 and "--overwrite" in refused.stderr
+    assert target.read_bytes() == b"precious"
+    assert mgsv(*arguments, "--overwrite").returncode == 0
+    assert target.read_bytes() != b"precious"
+
+
+def test_one_bad_file_is_named_and_the_rest_is_indexed(mgsv: Run, music: Path) -> None:
+    (music / "broken.mp3").write_bytes(b"no music at all")
+    added = mgsv("library", "add", music)
+    assert added.returncode == 1
+    assert "broken.mp3" in added.stderr and added.stdout.startswith("3 added")
+    done = mgsv("ground", real_media.bikes(), "--music", music, "--no-render")
+    assert done.returncode == 0 and "broken.mp3" in done.stderr
+
+
+def test_the_library_is_listed_checked_and_emptied(mgsv: Run, music: Path) -> None:
+    mgsv("library", "add", music)
+    listed = mgsv("library", "list", music)
+    assert len(listed.stdout.splitlines()) == 3, "a name with a newline stays one line"
+    assert mgsv("library", "list", music.parent / "elsewhere").stdout == ""
+    assert "3 tracks checked, 0 with problems" in mgsv("library", "check").stdout
+    assert mgsv("library", "remove", music).stdout == "3 files forgotten\n"
+    assert mgsv("library", "list").stdout == ""
+    assert len(list(music.iterdir())) == 3
+
+
+def test_the_doctor_finds_everything_working(mgsv: Run) -> None:
+    done = mgsv("doctor", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found["problems"]
+    assert set(found["encoders"]) == {"video", "music"}
+    assert found["codecs"]["decode h264"] == found["codecs"]["encode aac"] == "works"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["ground", "{clip}"], 1, "--music"),
+        (["ground", "{clip}", "--music", "{music}", "--top", "0"], 1, "--top"),
+        (["ground", "{clip}", "--music", "{music}", "--method", "magic"], 1, "sync"),
+        (["ground", "{clip}", "--music", "{music}", "--output", "a.txt"], 1, ".mp4"),
+        (["ground", "{clip}", "--music", "{music}", "--fit", "loose"], 2, "free"),
+        (["ground", "{clip}", "--music", "{music}", "--timeline", "a.txt"], 1, ".otio"),
+        (["ground", "{clip}", "--music", "no/such/folder"], 1, "no/such/folder"),
+        (["ground", "no-such.mp4", "--music", "{music}"], 1, "no-such.mp4"),
+        (["ground", "{music}", "--music", "{music}", "--no-render"], 1, "folder"),
+        (["library", "remove", "nothing-here"], 1, "nothing-here"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(
+    arguments: list[str], status: int, words: str, mgsv: Run, music: Path, tmp_path: Path
+) -> None:
+    places = {"{clip}": str(real_media.bikes()), "{music}": str(music)}
+    done = mgsv(*(places.get(argument, argument) for argument in arguments))
+    assert done.returncode == status
+    assert done.stdout == "" and words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if "left out" not in line]) <= 4
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_debug_shows_where(mgsv: Run, music: Path) -> None:
+    done = mgsv("ground", "no-such.mp4", "--music", music, "--debug")
+    assert done.returncode != 0 and "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.9, 1.8])
+def test_ctrl_c_ends_it_in_any_phase(delay: float, tmp_path: Path) -> None:
+    """Indexing eight tracks takes longer than the longest delay."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(real_media.bikes().read_bytes())
+    tracks = real_media.bgm_tracks()[:8]
+    command = [sys.executable, "-m", "mgsv", "ground", str(clip), "--library", str(tmp_path / "l")]
+    process = subprocess.Popen(
+        [*command, "--music", *map(str, tracks)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    if process.returncode == 0:
+        pytest.skip("it was done before the signal came")
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert delay < 0.5 or "Traceback" not in errors
+    assert not (tmp_path / "clip.mgsv.mp4").exists()
+    assert not list(tmp_path.glob(".mgsv-*"))
+    again = subprocess.run([*command, "--music", str(tracks[0])], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_command_is_the_function() -> None:
+    """`mgsv ground` and `mgsv.ground` + `mgsv.render` share names and defaults."""
+    command = app.commands["ground"]
+    offered = {p.name: p.default for p in command.params if isinstance(p, click.Option)}
+    for function in (package.ground, package.render):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY and name != "progress":
+                assert offered[name] == parameter.default, name
+
+
+def test_the_rendered_sound_is_the_reported_moment(mgsv: Run, music: Path, tmp_path: Path) -> None:
+    """In-point within 5 ms: the video's sound against the track's, by cross-correlation."""
+    import numpy as np
+
+    target = tmp_path / "out.mp4"
+    done = mgsv("ground", real_media.bikes(), "--music", music, "--json", "--output", target)
+    best = json.loads(done.stdout)["moments"][0]
+    track, heard = read_audio(best["track"]).samples, read_audio(target).samples
+    first = round(best["start"] * 16_000)
+    piece = heard[16_000 : 9 * 16_000]
+    window = np.concatenate([np.zeros(8000, np.float32), track, np.zeros(8000, np.float32)])
+    window = window[first + 16_000 : first + 16_000 + len(piece) + 16_000]
+    size = 1 << (len(window) + len(piece)).bit_length()
+    spectrum = np.fft.rfft(window, size) * np.conj(np.fft.rfft(piece, size))
+    lag = int(np.argmax(np.fft.irfft(spectrum)[:16_000]))
+    assert abs(lag - 8000) <= 0.005 * 16_000

@@ -1,0 +1,84 @@
+"""MusiCNN gives what the original gives, for any length of track and any batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mgsv.encoders import musicnn
+from mgsv.encoders.musicnn import PATCH_FRAMES, embed_track, load_musicnn, log_mel, patch_start
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "musicnn.safetensors"  # tools/golden_musicnn.py
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    return load_file(GOLDEN)
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise whose loudness and colour change, so that no two segments are alike."""
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal(round(seconds * 16_000)).astype(np.float32)
+    time = np.arange(len(samples)) / 16_000
+    return (samples * (0.2 + 0.2 * np.sin(time)) + 0.3 * np.sin(300 * time * time)).astype("f4")
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_network_equals_the_original_graph(golden: dict[str, Tensor], folded: bool) -> None:
+    """Tolerances: a few units in the last place of each output's largest values."""
+    with torch.inference_mode():
+        output = load_musicnn(folded)(golden["patches"].float())
+    for name, tolerance in {"mean_pool": 2e-5, "max_pool": 1e-3, "penultimate": 2e-5}.items():
+        torch.testing.assert_close(getattr(output, name), golden[name], atol=tolerance, rtol=0)
+    torch.testing.assert_close(output.tags, golden["tags"], atol=2e-6, rtol=0)
+
+
+def test_the_front_end_equals_librosas(golden: dict[str, Tensor]) -> None:
+    waveform = golden["waveform"].float() / 32768
+    frames = 1 + len(waveform) // 256
+    torch.testing.assert_close(log_mel(waveform, 0, frames), golden["log_mel"], atol=2e-5, rtol=0)
+
+
+def test_any_part_of_the_spectrogram_equals_that_part_of_the_whole() -> None:
+    track = torch.from_numpy(noise(7.0))
+    whole = log_mel(track, 0, 500)
+    assert not whole[440:].any()  # 437 frames are 7 s; beyond lies silence
+    for first, count in [(0, 1), (1, 200), (156, 187), (430, 70)]:
+        torch.testing.assert_close(
+            log_mel(track, first, count), whole[first : first + count], atol=1e-6, rtol=0
+        )
+    assert not log_mel(torch.zeros(0), 0, 5).any()
+
+
+def test_a_patch_begins_within_8_ms_of_its_segment() -> None:
+    starts = np.array([patch_start(k) for k in range(5000)])
+    np.testing.assert_array_less(np.abs(starts * 256 / 16_000 - 2.5 * np.arange(5000)), 0.00801)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 2.5, 3.2, 17.3])
+def test_a_track_of_any_length_equals_its_patches_one_by_one(seconds: float) -> None:
+    samples = noise(seconds)
+    segments = int(np.ceil(seconds / 2.5))
+    features, tags = embed_track(samples, segments)
+    assert features.shape == (segments, 753) and tags.shape == (segments, 50)
+    network = load_musicnn(folded=False)
+    for k in range(segments):
+        patch = log_mel(torch.from_numpy(samples), patch_start(k), PATCH_FRAMES)
+        with torch.inference_mode():
+            expected = network(patch[None])
+        np.testing.assert_allclose(features[k], expected.mean_pool[0], atol=2e-5)
+        np.testing.assert_allclose(tags[k], expected.tags[0], atol=2e-6)
+
+
+def test_the_batch_size_and_silence_after_the_track_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = noise(12.0)
+    features, _ = embed_track(samples, 5)
+    monkeypatch.setattr(musicnn, "BATCH", 5)
+    padded, _ = embed_track(np.pad(samples, (0, 16_000)), 5)
+    np.testing.assert_allclose(padded, features, atol=2e-5)

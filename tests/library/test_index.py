@@ -1,0 +1,267 @@
+"""What adding music reads, keeps and reports."""
+
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from library_support import TinyEncoder, opened, write_tone, write_tones
+from mgsv.errors import LibraryError, MediaError
+from mgsv.library.pool import run
+
+
+def counts(report):
+    return report.added, report.unchanged, report.moved, len(report.failed)
+
+
+def test_the_first_time_everything_the_second_time_nothing(music, folder, encoder):
+    write_tones(music, 5)
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (5, 0, 0, 0)
+        assert library.report.seconds == pytest.approx(20.0, abs=0.1)
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (0, 5, 0, 0)
+        assert len(library.tracks()) == 5
+    assert encoder.calls == 5
+
+
+def test_a_file_with_the_same_size_and_time_is_not_read(music, folder, encoder):
+    (song,) = write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    before = song.stat()
+    song.write_bytes(b"\0" * before.st_size)
+    os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (0, 1, 0, 0)
+
+
+def test_a_moved_file_keeps_its_features(music, folder, encoder):
+    first, _ = write_tones(music, 2)
+    with opened(music, folder, encoder) as library:
+        before = library.features(library.tracks()[0])
+    first.rename(music / "renamed.wav")
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (0, 1, 1, 0)
+        assert [t.path.name for t in library.tracks(missing=True)] == ["001.wav", "renamed.wav"]
+        after = library.features(library.tracks()[1])
+    assert after.track.id == before.track.id
+    assert np.array_equal(after.segments, before.segments)
+    assert encoder.calls == 2
+
+
+def test_a_copy_is_one_track_with_two_places(music, folder, encoder):
+    (song,) = write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    shutil.copy(song, music / "copy.wav")
+    with opened(music, folder, encoder) as library:
+        (track,) = library.tracks()
+    assert track.path == song and track.copies == (music / "copy.wav",)
+    assert encoder.calls == 1
+    song.unlink()
+    with opened(music, folder, encoder) as library:
+        (track,) = library.tracks()
+    assert track.path == music / "copy.wav" and not track.missing
+
+
+def test_copies_added_at_once_are_encoded_once(music, folder):
+    encoder = TinyEncoder(pause=0.2)
+    song = write_tone(music / "0.wav")
+    for k in range(1, 6):
+        shutil.copy(song, music / f"{k}.wav")
+    with opened(music, folder, encoder, workers=3) as library:
+        assert counts(library.report) == (1, 0, 5, 0)
+    assert encoder.calls == 1
+
+
+def test_two_files_that_change_names_keep_their_features(music, folder, encoder):
+    a, b = write_tones(music, 2)
+    with opened(music, folder, encoder) as library:
+        ids = [track.id for track in library.tracks()]
+    a.rename(music / "x")
+    b.rename(a)
+    (music / "x").rename(b)
+    with opened(music, folder, encoder) as library:
+        assert [track.id for track in library.tracks()] == ids[::-1]
+        assert all(len(library.features(t).segments) for t in library.tracks())
+    assert encoder.calls == 2
+
+
+def test_changed_content_replaces_the_track_and_its_features(music, folder, encoder):
+    (song,) = write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    old = list(folder.glob("features/*/*"))
+    write_tone(song, hertz=999.0)
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (1, 0, 0, 0)
+        (track,) = library.tracks()
+    new = list(folder.glob("features/*/*"))
+    assert len(old) == len(new) == 1 and old != new and new[0].stem == track.id
+
+
+def test_a_touched_file_is_unchanged(music, folder, encoder):
+    (song,) = write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    os.utime(song, ns=(1, 1))
+    for _ in range(2):
+        with opened(music, folder, encoder) as library:
+            assert counts(library.report) == (0, 1, 0, 0)
+    assert encoder.calls == 1
+
+
+def test_bad_files_are_listed_with_reasons_and_the_rest_is_added(music, folder, encoder):
+    write_tones(music, 2)
+    (music / "text.mp3").write_text("this is no music")
+    (music / "empty.ogg").write_bytes(b"")
+    os.mkfifo(music / "pipe.wav")
+    with opened(music, folder, encoder) as library:
+        report = library.report
+    assert report.added == 2
+    reasons = {path.name: reason for path, reason in report.failed}
+    assert reasons.keys() == {"text.mp3", "empty.ogg", "pipe.wav"}
+    assert "not a media file" in reasons["text.mp3"] and str(music) not in reasons["text.mp3"]
+    assert "empty" in reasons["empty.ogg"]
+
+
+def test_a_bad_file_is_reported_again_but_read_only_when_it_changes(
+    music, folder, encoder, monkeypatch
+):
+    import mgsv.media.audio as audio
+
+    reads = []
+    read = audio.read_audio
+    monkeypatch.setattr(
+        audio, "read_audio", lambda path, *how: reads.append(path) or read(path, *how)
+    )
+    write_tones(music, 1)
+    bad = music / "bad.wav"
+    bad.write_text("no")
+    for _ in range(3):
+        with opened(music, folder, encoder) as library:
+            assert [path for path, _ in library.report.failed] == [bad]
+    assert reads.count(bad) == 1
+    with opened(None, folder, encoder) as library:
+        assert counts(library.add(music)) == (0, 1, 0, 1)  # `add` itself tries again
+    assert reads.count(bad) == 2
+    write_tone(bad, hertz=777.0)
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (1, 1, 0, 0)
+
+
+def test_a_failure_that_is_not_the_files_fault_is_tried_again(music, folder, encoder):
+    write_tones(music, 3)
+
+    class Moody(TinyEncoder):
+        def encode(self, *_):
+            raise RuntimeError("no more\nmemory")
+
+    with opened(music, folder, Moody()) as library:
+        assert counts(library.report) == (0, 0, 0, 3)
+        assert library.report.failed[0][1] == r"RuntimeError: no more\nmemory"
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (3, 0, 0, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6], ids=str)
+def test_features_that_cannot_be_stored_fail_that_file(music, folder, value):
+    write_tones(music, 1)
+
+    class Broken(TinyEncoder):
+        def encode(self, audio, rhythm):
+            found = super().encode(audio, rhythm)
+            found.segments[0, 0] = value
+            return found
+
+    with opened(music, folder, Broken()) as library:
+        ((_, reason),) = library.report.failed
+    assert "segments holds values that are not finite" in reason
+    assert not list(folder.glob("features/*/*"))
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(music, folder):
+    (song,) = write_tones(music, 1)
+
+    class Slow(TinyEncoder):
+        def encode(self, audio, rhythm):
+            write_tone(song, hertz=555.0, seconds=5.0)
+            return super().encode(audio, rhythm)
+
+    with opened(music, folder, Slow()) as library:
+        ((_, reason),) = library.report.failed
+        assert "changed while it was being read" in reason
+        assert library.tracks(missing=True) == []
+
+
+def test_a_short_track_is_indexed_and_marked(music, folder, encoder):
+    write_tone(music / "short.wav", seconds=1.0)
+    write_tone(music / "song.wav", seconds=3.5)
+    with opened(music, folder, encoder) as library:
+        long_enough = {track.path.name: not track.too_short for track in library.tracks()}
+    assert long_enough == {"short.wav": False, "song.wav": True}
+
+
+def test_a_folder_without_music(music, folder, encoder):
+    music.mkdir()
+    (music / "readme.txt").write_text("nothing here")
+    with pytest.raises(LibraryError, match=r"no music files in here: .*flac.*mp3.*opus"):
+        opened(music, folder, encoder)
+
+
+def test_progress_counts_changed_files_and_names_the_bad_ones(music, folder, encoder):
+    write_tones(music, 3)
+    opened(music, folder, encoder).close()
+    write_tone(music / "new.wav", hertz=50.0)
+    (music / "bad.mp3").write_text("no")
+    steps = []
+    opened(music, folder, encoder, progress=steps.append).close()
+    assert [(s.done, s.total) for s in steps] == [(0, 2), (1, 2), (2, 2)]
+    notes = {s.path.name: s.note for s in steps if s.path}
+    assert notes["new.wav"] == "" and "not a media file" in notes["bad.mp3"]
+    assert steps[-1].seconds == pytest.approx(4.0, abs=0.1)
+
+
+def test_any_name_survives_the_round_trip(music, folder, encoder):
+    names = ["a b", "new\nline", "🎵", "-dash", os.fsdecode(b"\xff\xe9"), "%41?#'\""]
+    for k, name in enumerate(names):
+        write_tone(music / f"{name}.wav", 100.0 + k)
+    opened(music, folder, encoder).close()
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (0, 6, 0, 0)
+        assert {track.path.stem for track in library.tracks()} == set(names)
+        assert all(track.path.exists() for track in library.tracks())
+
+
+def test_an_exception_in_the_progress_callback_ends_the_adding(music, folder, encoder):
+    write_tones(music, 4)
+
+    def stop(step):
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(music, folder, encoder, progress=stop, workers=1)
+    assert not any(thread.name.startswith("index-") for thread in threading.enumerate())
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (2, 2, 0, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("jobs", [0, 1, 3, 50])
+def test_the_pool_does_each_job_once(workers, jobs):
+    done = sorted(run(range(jobs), lambda job: job * job, workers))
+    assert done == [(k, k * k) for k in range(jobs)]
+
+
+def test_the_pool_stops_when_closed():
+    started = []
+    results = run(range(1000), started.append, 2)
+    next(results)
+    results.close()
+    assert len(started) <= 2 * 2 + 1
+
+
+def test_media_errors_keep_their_remedy():
+    from mgsv.library.index import _reason
+
+    assert _reason(MediaError("x/y.mp3", "it is bad", "fix it")) == "it is bad: fix it"

@@ -1,0 +1,89 @@
+import os
+
+import pytest
+
+from library_support import as_nobody
+from mgsv.errors import LibraryError
+from mgsv.library.walk import find_music, plain
+
+
+def names(*roots):
+    found = list(find_music([plain(root) for root in roots]))
+    base = plain(roots[0])
+    return {os.path.relpath(item.path, base): item.problem for item in found}
+
+
+def test_music_endings_in_any_case_and_nothing_hidden(tmp_path):
+    for name in ("b.mp3", "A.FLAC", "notes.txt", "cover.jpg", ".hidden.mp3", "mp3", "c.d/e.opus"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/f.mp3").write_bytes(b"x")
+    assert names(tmp_path) == {b"A.FLAC": "", b"b.mp3": "", b"c.d/e.opus": ""}
+
+
+def test_a_file_named_outright_needs_no_ending_and_is_given_once(tmp_path):
+    song = tmp_path / "song.dat"
+    song.write_bytes(b"x")
+    other = tmp_path / "other.mp3"
+    other.write_bytes(b"x")
+    found = list(find_music([plain(song), plain(tmp_path), plain(other)]))
+    assert [item.path for item in found] == [plain(song), plain(other)]
+    assert found[0].size == 1 and found[0].mtime_ns == song.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.mp3", "new\nline.mp3", "🎵.mp3", "-dash.mp3", os.fsdecode(b"latin\xe9.mp3"), "%41?#.mp3"],
+)
+def test_any_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    assert names(tmp_path) == {os.fsencode(name): ""}
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    (inside / "deep").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "far.mp3").write_bytes(b"x")
+    (inside / "near.mp3").write_bytes(b"x")
+    (inside / "deep/up").symlink_to(inside)
+    (inside / "link").symlink_to(outside)
+    (inside / "self").symlink_to("self")
+    (inside / "self.mp3").symlink_to("self.mp3")
+    (inside / "dead.mp3").symlink_to("nowhere")
+    assert names(inside) == {
+        b"near.mp3": "",
+        b"link/far.mp3": "",
+        b"self.mp3": "too many levels of symbolic links",
+        b"dead.mp3": "no such file or directory",
+    }
+
+
+def test_a_fifo_is_named_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp3")
+    assert names(tmp_path) == {b"pipe.mp3": "not a regular file"}
+    with pytest.raises(LibraryError, match="neither a folder nor a regular file"):
+        names(tmp_path / "pipe.mp3")
+
+
+@pytest.mark.parametrize("name", ["missing", "file.mp3/inside", "nul\0", "x" * 300])
+def test_a_root_that_is_not_there(tmp_path, name):
+    (tmp_path / "file.mp3").write_bytes(b"x")
+    with pytest.raises(LibraryError) as caught:
+        names(tmp_path / name)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_listed(public_path):
+    closed = public_path / "closed"
+    closed.mkdir()
+    (public_path / "open.mp3").write_bytes(b"x")
+    closed.chmod(0o311)
+
+    def look():
+        assert names(public_path) == {b"open.mp3": "", b"closed": "permission denied"}
+        with pytest.raises(LibraryError, match="closed: permission denied: check"):
+            names(closed)
+
+    as_nobody(look)

@@ -1,0 +1,163 @@
+"""`sync` against a plain implementation, and on clips whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgsv.media.rhythm import ONSET_RATE
+from mgsv.methods.base import Method, Placement
+from mgsv.methods.sync import Sync, TrackPattern, _fft_size, _pattern, agreement
+from synthetic import query, query_for, random_track, track
+
+
+def test_it_is_a_method() -> None:
+    assert isinstance(Sync(), Method)
+
+
+def test_agreement_equals_the_plain_sums() -> None:
+    """Oracle: the same correlations, start by start, with np.corrcoef."""
+    features = random_track("a", 40, seed=1)
+    asked = query_for(features, 11.3, 12.0)
+    clip, pattern = _pattern(asked), TrackPattern.of(features)
+    total, terms = agreement(clip, pattern)
+    length = len(clip.motion)
+    usual = pattern.strength.mean()
+    for start in range(0, len(total), 37):
+        window = slice(start, start + length)
+        hits = pattern.strength[start + (clip.cuts * 10).astype(int)]
+        expected = {
+            "cuts": (hits.mean() - usual) / (1 - usual),
+            "motion": np.corrcoef(clip.motion, pattern.energy[window])[0, 1],
+            "bursts": np.corrcoef(clip.bursts, pattern.onset[window])[0, 1],
+        }
+        for name, value in expected.items():
+            assert terms[name][start] == pytest.approx(value, abs=2e-4), name
+        weighted = sum(clip.weights[name] * value for name, value in expected.items())
+        assert total[start] == pytest.approx(weighted, abs=2e-4)
+
+
+@pytest.mark.parametrize("start", [0.0, 3.21, 17.5, 27.9])
+def test_a_planted_moment_is_found(start: float) -> None:
+    tracks = [random_track(f"t{i}", 40, seed=i) for i in range(8)]
+    asked = query_for(tracks[5], start, 12.0)
+    assert int(np.argmax(Sync().score_tracks(asked, tracks))) == 5
+    (found,) = Sync().detect(asked, [tracks[5]], Placement())
+    assert found.moment.start == pytest.approx(start, abs=0.05)
+    assert found.moment.duration == pytest.approx(12.0)
+    chance = Sync().chance(asked, tracks)
+    assert chance is not None and found.score > chance
+
+
+def test_nothing_after_four_minutes_is_ignored() -> None:
+    long = random_track("long", 330, seed=3)
+    (found,) = Sync().detect(query_for(long, 270.0, 15.0), [long], Placement())
+    assert found.moment.start == pytest.approx(270.0, abs=0.05)
+
+
+def test_starts_on_a_beat_when_asked() -> None:
+    features = random_track("a", 40, seed=1)
+    asked = query_for(features, 11.27, 12.0)
+    (found,) = Sync().detect(asked, [features], Placement(start_on="beat"))
+    assert np.abs(features.beats - found.moment.start).min() < 1e-6
+
+
+def test_a_track_without_beats_still_starts_somewhere() -> None:
+    features = random_track("a", 40, seed=1)
+    beatless = track("b", features.onset, features.energy)
+    (found,) = Sync().detect(
+        query_for(features, 11.3, 12.0), [beatless], Placement(start_on="beat")
+    )
+    assert found.moment.start == pytest.approx(11.3, abs=0.05)
+
+
+def test_no_start_in_silence() -> None:
+    """The clip fits the silent part best, but nobody would hear it."""
+    features = random_track("a", 60, seed=4)
+    energy = features.energy.astype(np.float32)
+    asked = query_for(features, 10.0, 10.0)
+    energy[round(9 * ONSET_RATE) : round(11 * ONSET_RATE)] = 0
+    (found,) = Sync().detect(asked, [track("q", features.onset, energy)], Placement())
+    assert not 9.0 <= found.moment.start <= 10.4
+
+
+def test_a_clip_longer_than_the_track_gets_all_of_it() -> None:
+    features = random_track("short", 8, seed=5)
+    asked = query_for(random_track("long", 40, seed=6), 5.0, 20.0)
+    (found,) = Sync().detect(asked, [features], Placement())
+    assert (found.moment.start, found.moment.end) == (0.0, pytest.approx(8.0))
+    assert np.isfinite(found.score)
+
+
+def test_tracks_too_short_are_never_ranked() -> None:
+    tracks = [random_track("tiny", 2.0, seed=7), random_track("fine", 30, seed=8)]
+    scores = Sync().score_tracks(query_for(tracks[1], 3.0, 10.0), tracks)
+    assert scores[0] == -np.inf and np.isfinite(scores[1])
+
+
+def test_a_still_clip_has_no_chance_level() -> None:
+    tracks = [random_track("a", 30, seed=9)]
+    still = query(10.0)
+    assert Sync().chance(still, tracks) is None
+    (found,) = Sync().detect(still, tracks, Placement())
+    assert found.score == 0.0
+
+
+def test_unrelated_clips_stay_near_chance() -> None:
+    """At most 2 of 20 unrelated clips may beat a level that 95 % should stay below."""
+    tracks = [random_track(f"t{i}", 60, seed=i) for i in range(6)]
+    other = random_track("other", 300, seed=99, beat=0.61)
+    beaten = 0
+    for number in range(20):
+        asked = query_for(other, 5.0 + 13 * number, 12.0)
+        chance = Sync().chance(asked, tracks)
+        assert chance is not None
+        beaten += bool(Sync().score_tracks(asked, tracks).max() > chance)
+    assert beaten <= 2
+
+
+def test_free_fit_leaves_out_an_end_that_does_not_belong() -> None:
+    """The clip follows the music for half its length and something else afterwards."""
+    features, other = random_track("a", 60, seed=10), random_track("o", 60, seed=11)
+    first, second = query_for(features, 20.0, 12.0), query_for(other, 33.3, 12.0)
+    asked = query(
+        24.0,
+        np.concatenate([first.curves.cuts, second.curves.cuts + 12]),
+        np.concatenate([first.curves.motion, second.curves.motion]),
+    )
+    (found,) = Sync().detect(asked, [features], Placement(fit="free"))
+    assert found.moment.duration == pytest.approx(12.0)
+    assert found.moment.start == pytest.approx(20.0, abs=0.05)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seconds=st.floats(1.0, 30.0),
+    track_seconds=st.floats(3.0, 50.0),
+    cuts=st.lists(st.floats(0.0, 30.0), max_size=8),
+    seed=st.integers(0, 1000),
+    start_on=st.sampled_from(["any", "beat"]),
+    fit=st.sampled_from(["video", "free"]),
+)
+def test_a_moment_always_lies_on_its_track(
+    seconds: float, track_seconds: float, cuts: list[float], seed: int, start_on: str, fit: str
+) -> None:
+    features = random_track("a", track_seconds, seed)
+    motion = np.random.default_rng(seed).random(round(seconds * 10))
+    asked = query(seconds, sorted(cuts), motion)
+    (found,) = Sync().detect(asked, [features], Placement(fit, start_on))  # type: ignore[arg-type]
+    assert 0 <= found.moment.start <= found.moment.end <= features.track.duration + 1e-6
+    assert -1.001 <= found.score <= 1.001
+    assert found.moment.duration <= seconds + 1e-6
+
+
+@given(st.integers(1, 100_000))
+def test_fft_size_is_smooth_and_large_enough(length: int) -> None:
+    size = _fft_size(length)
+    assert length <= size <= max(1, 1 << (length - 1).bit_length())
+    for prime in (2, 3, 5):
+        while size % prime == 0:
+            size //= prime
+    assert size == 1
