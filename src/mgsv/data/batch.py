@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,12 +38,20 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
-        tensors = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **tensors)
+
+        def moved(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=non_blocking)
+
+        return replace(
+            self,
+            frame_feats=moved(self.frame_feats),
+            frame_mask=moved(self.frame_mask),
+            segment_feats=moved(self.segment_feats),
+            segment_mask=moved(self.segment_mask),
+            video_seconds=moved(self.video_seconds),
+            track_seconds=moved(self.track_seconds),
+            spans=None if self.spans is None else moved(self.spans),
+        )
 
     def trimmed(self) -> Batch:
         """The batch without the slots after the last valid one of its longest row.
