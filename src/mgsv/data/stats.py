@@ -183,6 +183,7 @@ def _track_use(figure: Figure, parts: dict[str, Annotations]) -> None:
         left.set_ylim(bottom=0.8)
     else:
         left.set_yticks(range(int(uses[0]) + 1))
+        left.set_ylim(bottom=0)
     left.set_xlim(1, max(2, len(uses)))
     _axes(left, "tracks, most used first", "videos on the track")
     right.plot(100 * rank / len(uses), 100 * np.cumsum(uses) / uses.sum(), color=COLOURS[0])
