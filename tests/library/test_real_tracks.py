@@ -4,13 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-from library_support import start
-from real_media import bgm_tracks
 
+from library_support import start
 from mgsv.encoders.registry import music_encoder
 from mgsv.library import Library
 from mgsv.media.audio import read_audio
 from mgsv.media.rhythm import analyse_rhythm
+from real_media import bgm_tracks
 
 AGAIN = """
 import sys

@@ -50,7 +50,7 @@ class TrackRecord:
     tempo: float
     """Beats per minute, 0 where no beat was found."""
     tags: Mapping[str, float] = field(default_factory=dict)
-    """Readable tag → mean probability over the track, as the encoder gives them."""
+    """Readable tag → mean probability over the track, the most probable first."""
 
 
 def content_hash(path: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -345,13 +346,12 @@ def _roots(music: PathLike | Sequence[PathLike]) -> list[bytes]:
 def _track(record: TrackRecord, paths: list[bytes]) -> Track:
     there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 (bytes)
     best = (there or paths)[0]
-    by_probability = sorted(record.tags, key=lambda tag: (-record.tags[tag], tag))
     return Track(
         id=record.id,
         path=Path(os.fsdecode(best)),
         duration=record.duration,
         tempo=record.tempo,
-        tags=tuple(by_probability[:SHOWN_TAGS]),
+        tags=tuple(itertools.islice(record.tags, SHOWN_TAGS)),
         copies=tuple(Path(os.fsdecode(path)) for path in paths if path != best),
         missing=not there,
     )
