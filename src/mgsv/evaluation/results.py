@@ -53,6 +53,10 @@ class Results:
     def measures(self) -> dict[str, float]:
         return all_measures(self.iou, self.rank)
 
+    def ranked(self, rank: npt.NDArray[np.int64], best_track: tuple[str, ...]) -> Results:
+        """The same answers with the music-set mode's."""
+        return replace(self, rank=rank, best_track=best_track)
+
     def where(self, keep: npt.NDArray[np.bool_]) -> Results:
         """Only the queries for which `keep` [V] holds. Ranks stay those among all tracks."""
         at = np.flatnonzero(keep)
