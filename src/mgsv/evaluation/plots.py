@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.errors import ConfigError
 from mgsv.evaluation.results import Results
 
 Drawing = Callable[[Any], None]
@@ -21,8 +22,10 @@ def figure(draw: Drawing, *, width: float = 5.4, height: float = 3.6, dots: bool
 
     Lines and bars become SVG; a cloud of `dots` becomes PNG, which thousands of points suit better.
     """
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise ConfigError("plots need matplotlib", "pip install 'mgsv[train]'") from error
     matplotlib.use("agg")
     from matplotlib import pyplot
 

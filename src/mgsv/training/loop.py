@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
@@ -25,6 +23,12 @@ from mgsv.training.logs import Bar, Log, brief
 from mgsv.training.schedule import rate_factor
 from mgsv.training.state import Progress, read_state, save_state
 from mgsv.training.stopping import KEPT
+
+try:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+except ModuleNotFoundError as error:
+    raise ConfigError("training needs Lightning Fabric", "pip install 'mgsv[train]'") from error
 
 Rows = npt.NDArray[np.int64]
 
