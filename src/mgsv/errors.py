@@ -35,6 +35,14 @@ class ConfigError(MgsvError):
     """An option or configuration value that makes no sense; the text names the field or flag."""
 
 
+class DataError(MgsvError):
+    """Annotations or features that cannot be used; the text names the file, and line and field."""
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
+        self.path = Path(path)
+        super().__init__(f"{shown(path)}: {problem}", remedy)
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """`path` as one printable line.
 

@@ -1,0 +1,88 @@
+"""Where things lie in a data folder, be it the hub data set, an extraction or a planted benchmark.
+
+    DIR/dataset/MGSV-EC/{train,val,test}_data.csv   annotations
+    DIR/features/Kuai_feature/...                   published feature files
+    DIR/packed/{frames,segments-2p5}/               packed stores
+
+The CSVs may also lie in DIR itself, and the feature folders anywhere at most three levels below DIR
+(the hub's archive may be unpacked with or without its top folders).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mgsv.data.annotations import SPLITS, Annotations, read_annotations
+from mgsv.errors import DataError
+
+Kind = Literal["frames", "segments"]
+
+CSV_FOLDER = Path("dataset/MGSV-EC")
+FEATURE_FOLDER = Path("features/Kuai_feature")
+PACKED_FOLDER = Path("packed")
+FRAMES_ROOT = "vit_feature1"
+
+STRIDES = {2.5: "2p5", 5.0: "5", 7.5: "7p5", 10.0: "10"}
+"""Published strides of the music features in seconds → how folder names spell them."""
+
+
+def spelled(stride: float) -> str:
+    """How folder names spell a stride; DataError for one that is not published."""
+    if stride not in STRIDES:
+        choices = ", ".join(f"{value:g}" for value in STRIDES)
+        raise DataError("--stride", f"{stride:g} s is not published", f"choose one of {choices}")
+    return STRIDES[stride]
+
+
+def packed_name(kind: Kind, stride: float = 2.5) -> str:
+    """Name of the packed store of `kind`; only segments come in strides."""
+    return kind if kind == "frames" else f"{kind}-{spelled(stride)}"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """The folder given as `--data DIR`."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | os.PathLike[str]) -> DataFolder:
+        root = Path(root)
+        if not root.is_dir():
+            problem = "is not a folder" if root.exists() else "no such folder"
+            raise DataError(root, problem, "check the path given as --data")
+        return cls(root)
+
+    def find_csv(self, split: str) -> Path | None:
+        """The annotation file of `split`, or None."""
+        name = f"{split}_data.csv"
+        paths = (folder / name for folder in (self.root / CSV_FOLDER, self.root))
+        return next((path for path in paths if path.exists()), None)
+
+    def csv(self, split: str) -> Path:
+        """The annotation file of `split`; DataError where there is none."""
+        if split not in SPLITS:
+            raise DataError("--split", f"no split {split!r}", f"choose one of {', '.join(SPLITS)}")
+        path = self.find_csv(split)
+        if path is None:
+            name = CSV_FOLDER / f"{split}_data.csv"
+            raise DataError(self.root, f"no {name} in it", "fetch it with `mgsv data download`")
+        return path
+
+    def annotations(self, split: str) -> Annotations:
+        return read_annotations(self.csv(split))
+
+    def features(self) -> Path | None:
+        """The folder that holds `vit_feature1` and `ast_feature…`, or None."""
+        for pattern in ("features/Kuai_feature", ".", "*", "*/*", "*/*/*"):
+            for folder in sorted(self.root.glob(pattern)) if pattern != "." else [self.root]:
+                if (folder / FRAMES_ROOT).is_dir() or (folder / "ast_feature2p5").is_dir():
+                    return folder
+        return None
+
+    def packed(self, kind: Kind, stride: float = 2.5) -> Path:
+        """Where the packed store of `kind` lies or will lie."""
+        return self.root / PACKED_FOLDER / packed_name(kind, stride)

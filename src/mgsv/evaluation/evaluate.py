@@ -1,0 +1,140 @@
+"""`evaluate`: a checkpoint measured on a split, beside what can be had without looking."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mgsv.data.annotations import Annotations, read_annotations
+from mgsv.data.dataset import SplitData
+from mgsv.data.folder import DataFolder
+from mgsv.data.oracle import predict_oracle
+from mgsv.errors import ConfigError, DataError, shown
+from mgsv.evaluation import protocol
+from mgsv.evaluation.bootstrap import confidence_intervals
+from mgsv.evaluation.breakdown import breakdown
+from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
+from mgsv.methods import blind
+from mgsv.models import checkpoint as checkpoints
+
+SCHEMA = "mgsv-evaluation-1"
+
+
+def evaluate(
+    checkpoint: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    split: str = "test",
+    *,
+    report: str | os.PathLike[str] | None = None,
+    music_set: bool = True,
+    batch_size: int = 128,
+    device: str = "auto",
+    progress: protocol.Progress | None = None,
+) -> dict[str, Any]:
+    """All measures of `checkpoint` on `split` of the data folder, as a JSON-ready document.
+
+    `measures` with their 95 % `intervals`; `breakdown` per category and length; `shuffled`, the
+    model's measures when every video is exchanged for another; and `baselines`, methods that never
+    look at the video (and a planted benchmark's oracle, which knows the recipe). With `report`, a
+    new folder gets the document, the answer to each query, and a page with plots. Raises
+    EncoderMismatch when the model was made for other features.
+    """
+    folder = _new_folder(report) if report is not None else None
+    pairs = SplitData.open(data, split)
+    loaded = checkpoints.load(Path(checkpoint), encoders_of(data, pairs))
+    model: Any = loaded.model.to(pick_device(device))
+    results = protocol.run(
+        model, pairs, music_set=music_set, batch_size=batch_size, progress=progress
+    )
+    shuffled = protocol.run(
+        model, ShuffledVideos(pairs), music_set=music_set, batch_size=batch_size
+    )
+    baselines = blind_answers(data, pairs)
+    intervals = confidence_intervals(results.iou, results.rank)
+    document = {
+        "schema": SCHEMA,
+        "model": loaded.name,
+        "record": loaded.record,
+        "split": split,
+        "queries": len(results),
+        "tracks": len({*results.tracks}),
+        "measures": results.measures(),
+        "intervals": {name: [*ends] for name, ends in intervals.items()},
+        "shuffled": shuffled.measures(),
+        "baselines": {
+            name: replace(results, predicted=moments, rank=None, best_track=None).measures()
+            for name, moments in baselines.items()
+        },
+        "breakdown": [asdict(part) for part in breakdown(results)],
+    }
+    if folder is not None:
+        from mgsv.evaluation.report import write_report  # plots: matplotlib is half a second
+
+        results.save(folder / "results.jsonl")
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+        write_report(folder / "index.html", document, results, baselines.get("highlight"))
+    return document
+
+
+def blind_answers(
+    data: str | os.PathLike[str], pairs: SplitData
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Moments [V, 2] in seconds of every baseline that this data folder allows.
+
+    The priors need the training annotations, and are left out where those are missing.
+    """
+    rows = pairs.rows
+    answers = {"start 0": blind.start_0(rows), "whole track": blind.whole_track(rows)}
+    train = _training_rows(data)
+    if train is not None:
+        answers["position prior"] = blind.PositionPrior(train).predict(rows)
+        answers["per-track prior"] = blind.PerTrackPrior(train).predict(rows)
+    answers["highlight"] = blind.highlight(rows, pairs.segments)
+    if is_planted(data):
+        answers["oracle"] = predict_oracle(data, rows)
+    return answers
+
+
+def best_blind(document: dict[str, Any]) -> float:
+    """The highest mIoU in `document` that was reached without the video."""
+    rows: dict[str, dict[str, float]] = document["baselines"]
+    return max(measures["mIoU"] for name, measures in rows.items() if name != "oracle")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first GPU, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {name}: not available here", "use auto or cpu") from error
+    return device
+
+
+def _training_rows(data: str | os.PathLike[str]) -> Annotations | None:
+    try:
+        path = DataFolder.open(data).csv("train")
+    except DataError:
+        return None
+    return read_annotations(path)
+
+
+def _new_folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"--report {shown(folder)}: is not empty", "name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--report {shown(folder)}: {error.strerror}") from error
+    return folder

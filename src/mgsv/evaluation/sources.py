@@ -1,0 +1,87 @@
+"""What is measured: a split's features, which encoders made them, and the split shuffled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mgsv.config import to_dict
+from mgsv.data.annotations import Annotations
+from mgsv.data.batch import Batch
+from mgsv.data.dataset import SplitData
+from mgsv.data.planted import RECIPE, read_recipe
+from mgsv.errors import ConfigError
+from mgsv.evaluation.protocol import IntArray, Pairs
+from mgsv.models.checkpoint import Encoder, Encoders
+
+CLIP, AST = "clip-vit-b32", "ast-audioset"
+
+
+def is_planted(folder: str | os.PathLike[str]) -> bool:
+    """Whether a data folder holds a planted benchmark."""
+    return (Path(folder) / RECIPE).exists()
+
+
+def encoders_of(folder: str | os.PathLike[str], split: SplitData) -> Encoders:
+    """Which encoders the features of a data folder come from.
+
+    A planted benchmark's views depend on its recipe, so each recipe is an encoder of its own; all
+    else in the published layout is CLIP's and AST's.
+    """
+    names, fingerprint = (CLIP, AST), ""
+    if is_planted(folder):
+        recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
+        names = ("planted-frames", "planted-segments")
+        fingerprint = hashlib.sha256(recipe.encode()).hexdigest()
+    return Encoders(
+        video=Encoder(names[0], split.frames.dim, fingerprint),
+        music=Encoder(names[1], split.segments.dim, fingerprint),
+    )
+
+
+def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:
+    """`rows` rows of `split`: the first of the file, or drawn with `seed`; 0 for all of them."""
+    if rows == 0 or rows == len(split):
+        return split
+    if rows > len(split):
+        raise ConfigError(
+            f"{rows} rows asked for where the split has {len(split)}", "ask for fewer"
+        )
+    at = np.arange(rows)
+    if seed is not None:
+        at = np.sort(np.random.default_rng(seed).choice(len(split), rows, replace=False))
+    chosen = Annotations(tuple(split.rows[int(i)] for i in at))
+    return SplitData(chosen, split.frames, split.segments)
+
+
+class ShuffledVideos:
+    """Pairs in which every row has another row's video, with its length.
+
+    A model that uses its videos must fall to what the tracks alone tell. The wrong video comes from
+    a cyclic shift of a random order, so that no row keeps its own.
+    """
+
+    def __init__(self, pairs: Pairs, seed: int = 0) -> None:
+        self._pairs = pairs
+        order = np.random.default_rng(seed).permutation(len(pairs.rows))
+        self._other = np.empty_like(order)
+        self._other[order] = np.roll(order, 1)
+
+    @property
+    def rows(self) -> Annotations:
+        return self._pairs.rows
+
+    def batch(self, rows: IntArray) -> Batch:
+        right, wrong = self._pairs.batch(rows), self._pairs.batch(self._other[rows])
+        return replace(
+            right,
+            frame_feats=wrong.frame_feats,
+            frame_mask=wrong.frame_mask,
+            video_seconds=wrong.video_seconds,
+            video_ids=wrong.video_ids,
+        )

@@ -1,0 +1,118 @@
+"""How a model is trained: the published settings, and those for machines without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, make_dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from mgsv.config import option, override
+from mgsv.errors import ConfigError
+from mgsv.models.configs import ABLATIONS
+from mgsv.models.registry import Config, config_of
+
+
+class Precision(StrEnum):
+    """Of the network's arithmetic; weights and targets stay in 32 bits."""
+
+    FULL = "32-true"
+    BF16 = "bf16-mixed"
+    FP16 = "16-mixed"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a run; the defaults are the paper's."""
+
+    lr: float = option(3e-4, "Adam's learning rate after the warm-up.")
+    batch_size: int = option(512, "Rows of a step, over all processes; an incomplete last is left.")
+    epochs: int = option(100, "Epochs at most.")
+    warmup: float = option(0.02, "Share of the steps with a linearly growing learning rate.")
+    clip: float = option(1.0, "Largest gradient norm, of each parameter group by itself.")
+    min_epochs: int = option(60, "Epochs before which a run never stops early.")
+    patience: int = option(20, "Epochs without a better val figure after which a run stops.")
+    validate_every: int = option(1, "Epochs between two looks at the val split.")
+    rows: int = option(0, "Training rows to use, drawn with the seed; 0 for all.")
+    val_rows: int = option(0, "Val rows to use, the first of the file; 0 for all.")
+    seed: int = option(42, "Of weights, order of rows and dropout.")
+    precision: Precision = option(Precision.FULL, "Arithmetic of the network.")
+    accelerator: str = option("auto", "cpu, cuda, mps, or auto for the best there is.")
+    devices: int = option(1, "Processes to start, each with a device of its own.")
+    save_seconds: float = option(60.0, "Time between two stored states; a kill loses at most that.")
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "devices", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}={getattr(self, name)} is below 1")
+        for name in ("lr", "clip"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"train.{name}={getattr(self, name)} is not positive")
+        for name in ("rows", "val_rows", "seed", "min_epochs", "patience", "save_seconds"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name}={getattr(self, name)} is negative")
+        if not 0 <= self.warmup < 1:
+            raise ConfigError(f"train.warmup={self.warmup} is not in [0, 1)")
+        if self.batch_size % self.devices:
+            raise ConfigError(
+                f"train.batch_size={self.batch_size} cannot be shared by {self.devices} devices",
+                "choose a multiple of train.devices",
+            )
+
+
+_SMALL = (
+    "model.hidden_dim=128",
+    "model.feed_forward=256",
+    "model.embedding_feed_forward=256",
+    "model.decoder_layers=3",
+    "model.embedding_dropout=0.1",
+    "model.pool_dropout=0.1",
+    "train.lr=1e-3",
+    "train.batch_size=128",
+    "train.min_epochs=0",
+    "train.val_rows=500",
+)
+
+PRESETS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "paper": (),
+        "cpu-small": (*_SMALL, "train.epochs=12"),
+        "cpu-ablation": (*_SMALL, "train.epochs=4", "train.rows=16000"),
+        "overnight": (*_SMALL, "train.epochs=60"),
+    }
+)
+"""Changes to the paper's settings. `cpu-small` trains within half an hour on two cores,
+`cpu-ablation` is a row of the ablation table in six minutes."""
+
+
+def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Config, TrainConfig]:
+    """Settings of a run of `model`: a preset, changed by `model.x=…` and `train.y=…`.
+
+    A preset may name a row of the ablation table after a plus sign: `cpu-small+no_sa`. Raises
+    ConfigError naming an unknown preset, row or field.
+    """
+    name, plus, row = preset.partition("+")
+    if name not in PRESETS:
+        raise ConfigError(f"--preset {name}: no such preset", f"choose {_choices(PRESETS)}")
+    ablation: dict[str, Any] = {}
+    if plus:
+        if model != "made" or row not in ABLATIONS:
+            raise ConfigError(
+                f"--preset {preset}: no such row for model {model}",
+                f"rows of made are {_choices(ABLATIONS)}",
+            )
+        ablation = ABLATIONS[row]
+    rows = [f"model.{field}={value}" for field, value in ablation.items()]
+    default = config_of(model)
+    both = make_dataclass(
+        "Settings", [("model", type(default)), ("train", TrainConfig)], frozen=True
+    )
+    settings: Any = override(both(default, TrainConfig()), PRESETS[name], f"--preset {name}")
+    settings = override(settings, rows, f"--preset {preset}")
+    settings = override(settings, changes)
+    return settings.model, settings.train
+
+
+def _choices(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,185 @@
+"""`train`: a registered model fitted to a data folder, in one call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mgsv.config import to_dict
+from mgsv.data.batch import Batch
+from mgsv.data.dataset import SplitData
+from mgsv.data.sampler import BucketedBatches
+from mgsv.errors import ConfigError, shown
+from mgsv.evaluation import protocol
+from mgsv.evaluation.sources import encoders_of, is_planted, part_of
+from mgsv.models import checkpoint, registry
+from mgsv.training.config import configure
+from mgsv.training.logs import CsvLog, Log, TensorBoardLog
+from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric
+from mgsv.training.state import Progress
+from mgsv.training.stopping import KEPT
+
+MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
+"""Settings that a resumed run may choose anew: they say where it runs, not what it computes."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to."""
+
+    output: Path
+    epochs: int
+    steps: int
+    seconds: float
+    """Time spent training and validating, over all sittings."""
+    best: Mapping[str, float]
+    """Best value of each watched val figure."""
+    checkpoints: Mapping[str, Path]
+    """`last`, and the best by each of R1, mIoU, MoR1@0.5 and MoR1@0.7 that the model has."""
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training split in the order of its sampler."""
+
+    split: SplitData
+    sampler: BucketedBatches
+
+    def plan(self, epoch: int) -> Sequence[Rows]:
+        return self.sampler.plan(epoch)
+
+    def batch(self, rows: Rows) -> Batch:
+        return self.split.batch(rows)
+
+
+def train(
+    model: str = "made",
+    *,
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    preset: str = "cpu-small",
+    set: Iterable[str] = (),
+    resume: bool = False,
+    show_progress: bool = False,
+) -> TrainResult:
+    """Fit `model` to the data folder `data` and keep the best checkpoints in the folder `output`.
+
+    `preset` names settings (`paper`, `cpu-small`, `overnight`; `cpu-small+no_sa` for a row of the
+    ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`). An `output` that
+    holds anything is refused, unless `resume` is given: then the run in it goes on where its
+    stored state stands, to the same result as an unbroken one. Raises ConfigError or DataError
+    before any training starts.
+    """
+    architecture, config = configure(model, preset, set)
+    folder = Path(output)
+    whole = SplitData.open(data, "train")
+    rows = part_of(whole, config.rows, config.seed)
+    val = part_of(SplitData.open(data, "val"), config.val_rows)
+    _refuse_widths(architecture, whole)
+    identity = {
+        "model": {"name": model, **to_dict(architecture)},
+        "train": {k: v for k, v in to_dict(config).items() if k not in MAY_CHANGE},
+        "data": {"train": _digest(rows), "val": _digest(val)},
+    }
+    fabric = make_fabric(config)
+    if fabric.is_global_zero:
+        _prepare(folder, identity, resume)
+    fabric.barrier()
+    torch.manual_seed(config.seed)
+    network = registry.build(model, architecture)
+    encoders = encoders_of(data, whole)
+    # Weights are bound by the licence of what they were fitted to.
+    licence = "Apache-2.0" if is_planted(data) else "CC-BY-NC-4.0"
+
+    def save_model(path: Path, network: nn.Module, progress: Progress) -> None:
+        record = {
+            "train": to_dict(config),
+            "rows": len(rows),
+            "data": identity["data"],
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "val": progress.best.value,
+        }
+        fresh = path.with_name(f".new-{path.name}")
+        fresh.unlink(missing_ok=True)  # of a sitting that was killed
+        checkpoint.save(fresh, model, network, encoders, record=record, licence=licence)
+        fresh.replace(path)
+
+    def logs(progress: Progress) -> list[Log]:
+        return [
+            CsvLog(folder / "log.csv", progress.epoch),
+            TensorBoardLog(folder / "tensorboard", progress.step),
+        ]
+
+    run = Run(
+        model=network,
+        source=TrainingRows(rows, rows.sampler(config.batch_size, seed=config.seed)),
+        config=config,
+        output=folder,
+        validate=lambda network: protocol.run(network, val).measures(),
+        save_model=save_model,
+        logs=logs,
+        identity=identity,
+        show_progress=show_progress,
+    )
+    progress = run.fit(fabric)
+    paths = {name: checkpoint_path(folder, name) for name in (*KEPT, "last")}
+    return TrainResult(
+        output=folder,
+        epochs=progress.epoch,
+        steps=progress.step,
+        seconds=progress.seconds,
+        best=progress.best.value,
+        checkpoints={name: path for name, path in paths.items() if path.exists()},
+    )
+
+
+def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
+    """Make the output folder, and refuse to disturb an earlier run in it."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output {shown(folder)}: is a file", "name a folder")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ConfigError(
+            f"--output {shown(folder)}: is not empty",
+            "give --resume to go on with the run in it, or name another folder",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "config.json").exists():
+            text = json.dumps(identity, indent=2, ensure_ascii=False)
+            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"--output {shown(folder)}: cannot be written ({error.strerror})", "name another folder"
+        ) from error
+
+
+def _refuse_widths(architecture: registry.Config, split: SplitData) -> None:
+    """Raise ConfigError where the model's inputs are not as wide and long as the features."""
+    for field, value, most in (
+        ("frame_dim", split.frames.dim, False),
+        ("segment_dim", split.segments.dim, False),
+        ("max_frames", split.frames.slots, True),
+        ("max_segments", split.segments.slots, True),
+    ):
+        own = getattr(architecture, field)
+        if own < value or (own != value and not most):
+            raise ConfigError(
+                f"model.{field}={own} but the features have {value}", f"--set model.{field}={value}"
+            )
+
+
+def _digest(split: SplitData) -> str:
+    """Changes with the rows and with the features."""
+    digest = hashlib.sha256(json.dumps([split.frames.sha256, split.segments.sha256]).encode())
+    for row in split.rows:
+        digest.update(repr((row.video_id, row.music_id, row.music_start, row.music_end)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,106 @@
+"""What a run tells: a CSV table per epoch, TensorBoard curves, a progress bar."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Log(Protocol):
+    """Takes one epoch's figures at a time."""
+
+    def write(self, epoch: int, step: int, figures: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class CsvLog:
+    """`log.csv`: one row per epoch.
+
+    Resuming at `epoch` drops the rows a killed sitting wrote beyond the state it left, so the table
+    is that of an unbroken run.
+    """
+
+    def __init__(self, path: Path, epoch: int = 0) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as lines:
+                self.rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) <= epoch]
+        self._rewrite()
+
+    def write(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
+        self.rows.append(
+            {"epoch": epoch, "step": step} | {k: f"{v:.6g}" for k, v in figures.items()}
+        )
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Whole and by rename: at most a few hundred short rows, and no row is ever half there."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        unfinished = self.path.with_name(self.path.name + ".part")
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, names or ["epoch", "step"])
+            table.writeheader()
+            table.writerows(self.rows)
+        unfinished.replace(self.path)
+
+    def close(self) -> None:
+        pass
+
+
+class TensorBoardLog:
+    """Curves for `tensorboard --logdir`, against the step."""
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # 1.5 s to import
+
+        self.writer: Any = SummaryWriter(str(folder), purge_step=step)
+
+    def write(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            # Slashes group the curves: train/loss, val/mIoU.
+            self.writer.add_scalar(name.replace(" ", "/", 1), value, step)
+        self.writer.add_scalar("epoch", epoch, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Bar:
+    """One line that shows the batches of the epoch under way and the last figures."""
+
+    def __init__(self, total: int, done: int, *, shown: bool) -> None:
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            disable=not shown,
+        )
+        self._task = self._progress.add_task("", total=total, completed=done, epoch=1)
+
+    @contextmanager
+    def running(self) -> Iterator[Bar]:
+        with self._progress:
+            yield self
+
+    def at(self, epoch: int, step: int, text: str | None = None) -> None:
+        self._progress.update(self._task, epoch=epoch, completed=step, description=text)
+
+
+def brief(figures: Mapping[str, float], names: Sequence[str] = ("val mIoU", "val R1")) -> str:
+    """The figures a person watches, for the progress bar."""
+    shown = [
+        f"{name.removeprefix('val ')} {figures[name]:.3g}" for name in names if name in figures
+    ]
+    return ", ".join(shown)

@@ -1,0 +1,125 @@
+"""A run's state on disk: everything needed to go on after a kill as if nothing had happened.
+
+One safetensors file holds the tensors (weights, optimizer moments); the JSON in its metadata holds
+the rest (position in the data, best figures, sums for the log). One file, renamed into place, can
+be neither half-written nor out of step with itself, and nothing is ever unpickled.
+
+No state of a random generator is stored: every step seeds its own from (seed, step, rank), see
+`loop.seed_step`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mgsv.errors import ConfigError, shown
+from mgsv.training.stopping import Best
+
+KEY = "mgsv.training_state"
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a run stands: what a fresh run starts with, and what a state file holds as JSON."""
+
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches done of the epoch under way."""
+    step: int = 0
+    """Batches done in all."""
+    best: Best = field(default_factory=Best)
+    sums: dict[str, float] = field(default_factory=dict)
+    """Loss terms summed over the batches of the epoch under way, for its line in the log."""
+    scaler: dict[str, float] = field(default_factory=dict)
+    """State of the gradient scaler of 16-bit training; empty otherwise."""
+    seconds: float = 0.0
+    """Time spent training, over all sittings."""
+    finished: bool = False
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Progress:
+        names = {f.name for f in fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"expected the fields {', '.join(sorted(names))}")
+        return cls(**(values | {"best": Best(**values["best"])}))
+
+
+def save_state(
+    path: Path,
+    progress: Progress,
+    weights: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    identity: Mapping[str, Any],
+) -> None:
+    """Write the state of a run. `identity` is JSON that says which run it is."""
+    tensors = {f"weights.{name}": value.detach().cpu() for name, value in weights.items()}
+    for parameter, slots in optimizer.state_dict()["state"].items():
+        for slot, value in slots.items():
+            tensors[f"optimizer.{parameter}.{slot}"] = value.detach().cpu()
+    document = json.dumps(
+        {"format": FORMAT, "progress": asdict(progress), "identity": dict(identity)}, sort_keys=True
+    )
+    unfinished = path.with_name(path.name + ".part")
+    # A tensor that shares memory with another (tied weights) is refused unless cloned.
+    save_file({k: v.clone() for k, v in tensors.items()}, unfinished, {KEY: document})
+    with unfinished.open("rb") as written:
+        os.fsync(written.fileno())
+    unfinished.replace(path)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state file, read but not yet taken up."""
+
+    path: Path
+    progress: Progress
+    identity: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def restore(self, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Fill `weights` and `optimizer`; ConfigError, and nothing filled, for another model's."""
+        start = "weights."
+        stored = {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+        if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in weights.items()}:
+            raise ConfigError(
+                f"{shown(self.path)} belongs to a model of another shape",
+                "resume with the settings the run was started with, or give another --output",
+            )
+        for name, value in weights.items():
+            value.detach().copy_(stored[name])
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in self.tensors.items():
+            if name.startswith("optimizer."):
+                _, parameter, slot = name.split(".")
+                slots.setdefault(int(parameter), {})[slot] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def read_state(path: Path) -> State:
+    """The state in the file `path`; ConfigError when it is not the state of a run."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads((file.metadata() or {})[KEY])
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']}, this version reads {FORMAT}")
+            progress = Progress.from_json(document["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return State(path, progress, document["identity"], tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{shown(path)} is not the state of a training run ({error})",
+            "give another --output, or delete the file to start this run anew",
+        ) from error

@@ -1,0 +1,265 @@
+"""`train` and the lists of runs, from a planted data folder to checkpoints, tables and pages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mgsv.config import to_dict
+from mgsv.errors import ConfigError, EncoderMismatch
+from mgsv.evaluation.evaluate import evaluate
+from mgsv.models import checkpoint
+from mgsv.models.configs import ABLATIONS, MadeConfig
+from mgsv.training import fit
+from mgsv.training.config import PRESETS, TrainConfig, configure
+from mgsv.training.loop import Loss
+from mgsv.training.reproduce import PAPER, reproduce_ablations, reproduce_data_size
+from planted_small import TINY, planted
+from subprocesses import python
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return planted(tmp_path_factory.mktemp("data") / "planted")
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> fit.TrainResult:
+    return fit.train(data=data, output=tmp_path_factory.mktemp("run") / "out", set=TINY)
+
+
+def test_a_run_leaves_checkpoints_logs_and_its_settings(trained: fit.TrainResult):
+    assert trained.epochs == 2 and trained.steps == 4
+    assert set(trained.checkpoints) == {"R1", "mIoU", "MoR1@0.5", "MoR1@0.7", "last"} & {
+        *trained.checkpoints
+    }
+    assert {"mIoU", "R1", "last"} <= set(trained.checkpoints)
+    settings = json.loads((trained.output / "config.json").read_text())
+    assert settings["model"]["hidden_dim"] == 8 and settings["train"]["epochs"] == 2
+    assert len((trained.output / "log.csv").read_text().splitlines()) == 3
+    assert list((trained.output / "tensorboard").iterdir())
+
+
+def test_a_checkpoint_says_where_it_comes_from(trained: fit.TrainResult):
+    loaded = checkpoint.load(trained.checkpoints["last"])
+    assert loaded.record["train"]["batch_size"] == 16
+    assert (loaded.record["rows"], loaded.record["epoch"]) == (40, 2)
+    assert loaded.encoders.video.name == "planted-frames"
+    assert loaded.licence == "Apache-2.0"
+    assert str(trained.output.parent) not in json.dumps(loaded.record)
+
+
+def test_an_earlier_run_is_never_overwritten(data: Path, trained: fit.TrainResult):
+    before = {p: p.stat().st_mtime_ns for p in trained.output.rglob("*")}
+    with pytest.raises(ConfigError, match=r"is not empty.*--resume"):
+        fit.train(data=data, output=trained.output, set=TINY)
+    assert {p: p.stat().st_mtime_ns for p in trained.output.rglob("*")} == before
+
+
+def test_resuming_a_finished_run_gives_its_result(data: Path, trained: fit.TrainResult):
+    assert fit.train(data=data, output=trained.output, set=TINY, resume=True) == trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [(("model.hidden_dim=16",), "model.hidden_dim"), (("train.lr=1",), "train.lr")],
+)
+def test_resuming_with_other_settings_is_refused(
+    data: Path, trained: fit.TrainResult, changes: tuple[str, ...], named: str
+):
+    with pytest.raises(ConfigError, match=named.replace(".", r"\.")):
+        fit.train(data=data, output=trained.output, set=(*TINY, *changes), resume=True)
+
+
+def test_resuming_on_other_data_is_refused(tmp_path: Path, trained: fit.TrainResult):
+    other = planted(tmp_path / "other", seed=1)
+    with pytest.raises(ConfigError, match=r"data\.train"):
+        fit.train(data=other, output=trained.output, set=TINY, resume=True)
+
+
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
+def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
+    data: Path, trained: fit.TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    often = (*TINY, "train.save_seconds=0")
+    forward, calls = Loss.forward, iter(range(10**6))
+
+    def killed(self, batch):
+        if next(calls) == 3:
+            raise Interrupted
+        return forward(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loss, "forward", killed)
+        with pytest.raises(Interrupted):
+            fit.train(data=data, output=tmp_path / "out", set=often)
+    again = fit.train(data=data, output=tmp_path / "out", set=often, resume=True)
+    assert again.best == trained.best
+    for name, path in trained.checkpoints.items():
+        mine, theirs = load_file(again.checkpoints[name]), load_file(path)
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs), name
+
+
+def test_features_of_another_width_are_refused_before_training(data: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"model\.frame_dim=64 but the features have 512"):
+        fit.train(data=data, output=tmp_path / "out", set=(*TINY, "model.frame_dim=64"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_refuses_features_of_another_recipe(tmp_path: Path, trained: fit.TrainResult):
+    other = planted(tmp_path / "other", seed=1)
+    with pytest.raises(EncoderMismatch):
+        evaluate(trained.checkpoints["last"], other)
+
+
+def test_evaluation_reports_all_there_is(data: Path, trained: fit.TrainResult, tmp_path: Path):
+    document = evaluate(trained.checkpoints["mIoU"], data, "val", report=tmp_path / "report")
+    # What training saw on val is what evaluation sees there.
+    assert document["measures"]["mIoU"] == pytest.approx(trained.best["mIoU"], abs=1e-6)
+    assert set(document["baselines"]) >= {"start 0", "whole track", "position prior", "oracle"}
+    assert (
+        document["shuffled"].keys() == document["measures"].keys() == document["intervals"].keys()
+    )
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == document
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count("data:image/") == 5
+    assert "http://" not in page and "https://" not in page and 'src="/' not in page
+    with pytest.raises(ConfigError, match="is not empty"):
+        evaluate(trained.checkpoints["mIoU"], data, "val", report=tmp_path / "report")
+
+
+SPREAD = """
+import json, sys
+from mgsv.training.fit import train
+train(**json.loads(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_that_sees_the_joint_batch(data: Path, tmp_path: Path):
+    """The retrieval loss couples all rows of a batch: right only if negatives are shared."""
+    script = tmp_path / "spread.py"
+    script.write_text(SPREAD)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    # No dropout, which every process draws for itself.
+    still = [f"model.{name}dropout=0" for name in ("", "embedding_", "pool_")]
+    for count in (1, 2):
+        changes = [*TINY, *still, "train.epochs=1", "train.warmup=0", f"train.devices={count}"]
+        arguments = {"data": str(data), "output": str(tmp_path / str(count)), "set": changes}
+        done = python(*launch[: 4 * (count - 1)], str(script), json.dumps(arguments))
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (load_file(tmp_path / n / "state.safetensors") for n in ("1", "2"))
+    # Adam's running means of the gradients, and not the weights: it moves a weight whose true
+    # gradient is 0 (X-Pool's key bias) by the sign of its rounding error.
+    gradients = [name for name in one if name.endswith("exp_avg")]
+    assert len(gradients) > 50
+    for name in gradients:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-7, msg=name)
+    assert (tmp_path / "1" / "config.json").read_text() == (
+        tmp_path / "2" / "config.json"
+    ).read_text()
+
+
+# Settings
+
+
+def test_the_paper_preset_is_the_papers():
+    model, config = configure("made", "paper")
+    assert model == MadeConfig()
+    assert (config.lr, config.batch_size, config.epochs, config.warmup) == (3e-4, 512, 100, 0.02)
+    assert (config.clip, config.min_epochs, config.patience, config.seed) == (1.0, 60, 20, 42)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("row", ABLATIONS)
+def test_every_preset_has_every_row_of_the_table(preset: str, row: str):
+    plain, config = configure("made", preset)
+    model, same = configure("made", f"{preset}+{row}")
+    changed = {f.name for f in fields(plain) if getattr(plain, f.name) != getattr(model, f.name)}
+    assert changed == set(ABLATIONS[row]) and same == config
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "text"),
+    [
+        ("fast", (), "no such preset"),
+        ("paper+nothing", (), "no such row"),
+        ("paper", ("train.learning_rate=1",), r"train\.learning_rate"),
+        ("paper", ("train.epochs=0",), r"train\.epochs=0 is below 1"),
+        ("paper", ("train.lr=fast",), r"train\.lr"),
+        ("paper", ("train.devices=3",), r"train\.devices"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(preset: str, changes: tuple[str, ...], text: str):
+    with pytest.raises(ConfigError, match=text):
+        configure("made", preset, changes)
+
+
+def test_every_field_of_the_settings_is_explained():
+    assert all(field.metadata["doc"].endswith(".") for field in fields(TrainConfig))
+
+
+# Lists of runs
+
+
+def test_the_papers_rows_are_the_models_rows():
+    assert list(PAPER) == list(ABLATIONS)
+
+
+@pytest.mark.slow
+def test_the_ablation_list_is_made_row_by_row(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    arguments = {"data": data, "output": tmp_path, "set": TINY}
+    first = reproduce_ablations(rows=["full", "dual_only"], **arguments)
+    assert [row["number"] for row in first] == [0, 3]
+    assert first[1]["paper"] == {"mIoU": 0.708, "MoR1": 7.1, "MoR10": 15.8, "MoR100": 29.1}
+    trained: list[str] = []
+    train = fit.train
+    monkeypatch.setattr(
+        "mgsv.training.reproduce.train", lambda **k: (trained.append(k["preset"]), train(**k))[1]
+    )
+    rows = reproduce_ablations(rows=["full", "dual_only", "no_encoder"], **arguments)
+    assert trained == ["cpu-ablation+no_encoder"]  # what was measured is not made again
+    assert rows[:2] == first
+    assert json.loads((tmp_path / "ablations.json").read_text()) == rows
+    text = (tmp_path / "ablations.txt").read_text().splitlines()
+    assert text[0].split()[:2] == ["#", "setup"] and len(text) == 6
+    assert "0.722" in text[1] and f"{rows[0]['ours']['mIoU']:.3f}" in text[1]
+    with pytest.raises(ConfigError, match="other settings"):
+        reproduce_ablations(data=data, output=tmp_path, set=(*TINY, "train.lr=0.5"))
+
+
+@pytest.mark.slow
+def test_the_data_size_curve_takes_parts_of_the_rows(data: Path, tmp_path: Path):
+    rows = reproduce_data_size(data=data, output=tmp_path, shares=(0.5, 1.0), set=TINY)
+    assert [(row["rows"], row["epochs"]) for row in rows] == [(20, 4), (40, 2)]
+    assert (tmp_path / "data-size.html").read_text().count("data:image/svg") == 1
+
+
+def test_the_first_rows_and_drawn_rows(data: Path):
+    from mgsv.data.dataset import SplitData
+    from mgsv.evaluation.sources import part_of
+
+    split = SplitData.open(data, "train")
+    assert part_of(split, 5).rows.video_ids == split.rows.video_ids[:5]
+    drawn = part_of(split, 5, seed=1).rows.video_ids
+    assert len(set(drawn)) == 5 and drawn != split.rows.video_ids[:5]
+    assert drawn == part_of(split, 5, seed=1).rows.video_ids
+    with pytest.raises(ConfigError, match="41 rows"):
+        part_of(split, 41)
+
+
+def test_settings_survive_the_checkpoint(trained: fit.TrainResult):
+    loaded = checkpoint.load(trained.checkpoints["last"])
+    _, config = configure("made", "cpu-small", TINY)
+    assert loaded.record["train"] == to_dict(config)
+    assert replace(config) == config
