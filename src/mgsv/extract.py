@@ -1,0 +1,212 @@
+"""Features of one's own videos and tracks, in the published layout (see mgsv.data.features).
+
+A file's name without its ending becomes its id. What is there already is left alone, so that an
+interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mgsv.data.annotations import usable_as_file_name
+from mgsv.data.features import FeatureFolder
+from mgsv.data.folder import FEATURE_FOLDER, Kind, packed_name
+from mgsv.encoders.ast import AstEncoder
+from mgsv.encoders.clip import ClipEncoder
+from mgsv.encoders.registry import Features, music_encoder, video_encoder
+from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
+from mgsv.library.walk import MUSIC_EXTENSIONS
+from mgsv.media.audio import Audio, read_audio
+from mgsv.media.video import VideoScan, probe_video
+from mgsv.moment import CANVAS_SECONDS
+
+_ENDINGS = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
+VIDEO_EXTENSIONS = frozenset(_ENDINGS.split())
+"""Endings (lower case, no dot) taken for videos in a folder. A file named outright may have any."""
+
+ENCODERS_FILE = "encoders.json"
+"""Beside the feature folders: kind of features → fingerprint of the encoder that made them."""
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What became of the files. failed: (file, reason) of those without features."""
+
+    written: int = 0
+    present: int = 0
+    failed: tuple[tuple[Path, str], ...] = field(default=())
+
+
+def extract(
+    paths: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    encoders: str = "paper",
+    encoders_dir: str | os.PathLike[str] | None = None,
+    kind: Literal["auto", "video", "music"] = "auto",
+    stride: float = 2.5,
+    overwrite: bool = False,
+    progress: Callable[[int, int, Path], None] | None = None,
+) -> ExtractReport:
+    """Write the features of videos and tracks below `output`/features/Kuai_feature.
+
+    paths: files, or folders that are searched for files with a video's or music's ending. encoders:
+    "paper", the pair the layout is made for. encoders_dir: where their weights lie (None = the
+    hub's cache). kind: what the files are; "auto" takes what has a moving picture for a video.
+    stride: seconds between music segments: 2.5, 5, 7.5 or 10. overwrite: make features anew that
+    are there. progress: called with (files done, files in all, file) before each file.
+
+    A file that cannot be used is in the report and the others are gone on with. Raises
+    `ConfigError` for options or weights, `EncoderMismatch` where `output` holds features of other
+    weights, `DataError` where it cannot be written or `paths` hold nothing.
+    """
+    sources = [Path(path) for path in paths]
+    files = list(_find(sources))
+    if not files:
+        raise DataError(", ".join(map(str, sources)), "no videos and no music", "check the path")
+    writer = _Writer(Path(output) / FEATURE_FOLDER, encoders, encoders_dir, stride, overwrite)
+    written, failed = 0, []
+    for done, path in enumerate(files):
+        if progress is not None:
+            progress(done, len(files), path)
+        try:
+            written += writer.add(path, _kind(path) if kind == "auto" else _KINDS[kind])
+        except MediaError as error:
+            failed.append((path, str(error).removeprefix(f"{shown(path)}: ")))
+    return ExtractReport(written, len(files) - written - len(failed), tuple(failed))
+
+
+_KINDS: dict[str, Kind] = {"video": "frames", "music": "segments"}
+
+
+class _Writer:
+    """Encodes files and writes their features; encoders are made when first needed."""
+
+    def __init__(
+        self,
+        root: Path,
+        encoders: str,
+        weights: str | os.PathLike[str] | None,
+        stride: float,
+        overwrite: bool,
+    ) -> None:
+        self._root, self._overwrite = root, overwrite
+        self._stride = stride
+        self._folders = {
+            "frames": FeatureFolder.frames(root),
+            "segments": FeatureFolder.segments(root, stride),
+        }
+        video, music = (make(encoders, folder=weights) for make in (video_encoder, music_encoder))
+        if not isinstance(video, ClipEncoder) or not isinstance(music, AstEncoder):
+            raise ConfigError(
+                f"--encoders {encoders}: its features do not fit the published layout",
+                "use --encoders paper",
+            )
+        self._video, self._music = video, music
+        self._claimed: dict[tuple[Kind, str], Path] = {}
+        self._checked: set[Kind] = set()
+
+    def add(self, path: Path, kind: Kind) -> bool:
+        """Whether features were written (not: there already); MediaError if they cannot be made."""
+        name, folder = path.stem, self._folders[kind]
+        if not usable_as_file_name(name):
+            raise MediaError(path, "its name cannot name a feature file", "rename it")
+        first = self._claimed.setdefault((kind, name), path)
+        if first != path:
+            raise MediaError(path, f"has the same id as {shown(first)}", "rename one of them")
+        if kind not in self._checked:
+            self._check_encoder(kind)
+            self._checked.add(kind)
+        if not self._overwrite and _complete(folder, name):
+            return False
+        features = self._frames(path) if kind == "frames" else self._segments(path)
+        try:
+            folder.write(name, features, np.ones(len(features), bool))
+        except (OSError, RuntimeError) as error:  # torch has its own for a full disk
+            raise _cannot_write(folder.features, error) from error
+        return True
+
+    def _frames(self, path: Path) -> Features:
+        """One row per whole second of the video, as many as the layout has places for."""
+        scan = VideoScan(path, self._video.image_size)
+        frames = itertools.islice(scan, self._folders["frames"].slots)
+        return self._video.encode(frames, lambda: scan.curves)
+
+    def _segments(self, path: Path) -> Features:
+        """One row per window whose centre is not beyond the track's end or the canvas."""
+        audio = read_audio(path, self._music.rate, channel=self._music.channel)
+        centres = self._stride * np.arange(self._folders["segments"].slots)
+        heard = Audio(audio.samples[: round(CANVAS_SECONDS * audio.rate)], audio.rate)
+        return self._music.encode_windows(heard, centres[centres <= audio.duration].tolist())
+
+    def _check_encoder(self, kind: Kind) -> None:
+        """Refuse to mix features of different weights in one folder."""
+        encoder = self._video if kind == "frames" else self._music
+        key, file = packed_name(kind, self._stride), self._root / ENCODERS_FILE
+        try:
+            made_by = json.loads(file.read_text()) if file.exists() else {}
+            if not isinstance(made_by, dict):
+                raise ValueError("not an object")
+        except (OSError, ValueError) as error:
+            raise DataError(file, "cannot be read", "remove it if the folder is yours") from error
+        if made_by.setdefault(key, encoder.fingerprint) != encoder.fingerprint:
+            raise EncoderMismatch(
+                f"{shown(self._root)} holds {key} made by {shown(str(made_by[key]))}, "
+                f"and these weights are {encoder.fingerprint}",
+                "use the same weights, or another --output",
+            )
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(made_by, indent=2) + "\n")
+            partial.replace(file)
+        except OSError as error:
+            raise _cannot_write(self._root, error) from error
+
+
+def _find(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and those with a known ending in the folders named, by name."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                ending = name.rpartition(".")[2].lower()
+                if ending in MUSIC_EXTENSIONS | VIDEO_EXTENSIONS and not name.startswith("."):
+                    yield Path(folder, name)
+
+
+def _kind(path: Path) -> Kind:
+    """Whether `path` is a video or a track; cover art is no moving picture."""
+    if path.suffix.lower().removeprefix(".") in MUSIC_EXTENSIONS:
+        return "segments"
+    try:
+        probe_video(path)
+    except MediaError:
+        if path.suffix.lower().removeprefix(".") in VIDEO_EXTENSIONS:
+            raise  # a damaged video is no track
+        return "segments"
+    return "frames"
+
+
+def _complete(folder: FeatureFolder, name: str) -> bool:
+    try:
+        folder.read(name)
+    except DataError:
+        return False
+    return True
+
+
+def _cannot_write(path: Path, error: OSError | RuntimeError) -> DataError:
+    reason = getattr(error, "strerror", None) or "is the disk full?"
+    return DataError(path, f"cannot be written ({reason})", "make room or give another --output")
