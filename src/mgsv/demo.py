@@ -11,7 +11,6 @@ import click
 from mgsv import cli
 from mgsv.errors import MgsvError
 
-
 MEDIA = Path(sys.prefix) / "media"
 """Where the packages of requirements-demo.txt are unpacked; only their files are used."""
 
