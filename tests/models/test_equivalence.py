@@ -223,6 +223,34 @@ def test_folded_attention_equals_pytorchs(queries: int) -> None:
         close(a, b, 1e-10)
 
 
+def test_folded_attention_drops_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropped weights no longer sum to 1: the values' bias must shrink with them."""
+
+    def fixed(x: Tensor, rate: float, training: bool) -> Tensor:
+        assert training and rate == 0.4
+        g = torch.Generator().manual_seed(9)
+        return x * (torch.rand(x.numel(), generator=g) >= rate).view(x.shape) / (1 - rate)
+
+    monkeypatch.setattr(blocks, "dropout", fixed)
+    torch.manual_seed(0)
+    module = Attention(32, 4, 0.4).double().train()
+    with torch.no_grad():
+        module.in_proj_bias.normal_()
+    mask = torch.arange(11) < torch.tensor([11, 5, 1])[:, None]
+    query, key, value = (torch.randn(3, n, 32, dtype=torch.float64) for n in (2, 11, 11))
+    q, k, v = (
+        F.linear(x, w, b).unflatten(-1, (4, 8)).transpose(1, 2)
+        for x, w, b in zip(
+            (query, key, value),
+            module.in_proj_weight.chunk(3),
+            module.in_proj_bias.chunk(3),
+            strict=True,
+        )
+    )
+    plain = blocks.attend(q, k, v, mask, 0.4).transpose(1, 2).flatten(2)
+    close(module(query, key, value, mask), module.out_proj(plain), 1e-12)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=30), st.none() | st.integers(1, 60))
 def test_groups_hold_every_row_once_at_its_length(counts: list[int], places: int | None) -> None:

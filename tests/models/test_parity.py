@@ -27,7 +27,7 @@ def loaded(golden: Golden, places: int | None) -> MaDe:
 def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     for name, value in theirs.items():
         assert ours[name].shape == value.shape, name
-        difference = float((ours[name] - value).abs().max())
+        difference = float((ours[name].detach() - value).abs().max())
         assert difference <= 1e-5, f"{name}: {difference:.2e}"
 
 
