@@ -105,4 +105,4 @@ def test_dual_only_lacks_exactly_xpool() -> None:
 def test_temperature_starts_as_published() -> None:
     model = build("made", MadeConfig(hidden_dim=16, heads=2))
     assert isinstance(model, MaDe)
-    assert float(model.log_temperature) == pytest.approx(math.log(1 / 0.03))
+    assert float(model.log_temperature.detach()) == pytest.approx(math.log(1 / 0.03))
