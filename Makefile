@@ -13,7 +13,7 @@ test: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadscope
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py

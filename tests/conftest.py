@@ -17,10 +17,20 @@ from mgsv import Library
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured and noted with `record_property`."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.fixture(scope="session")
 def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of the 28 short and 2 long bundled tracks, indexed once for all tests."""
-    folder = tmp_path_factory.mktemp("bundled")
+    # One folder for all of pytest's processes: the library makes the later ones wait for the first.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundled"
     with Library.open([*real_media.bgm_tracks(), *real_media.long_tracks()], folder=folder):
         return folder
 
