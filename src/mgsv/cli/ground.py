@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     help="Keep the clip's own sound on top of the music, or drop it (default).",
 )
 @options.library
+@options.encoders
+@options.encoders_dir
 @options.progress
 def ground(
     video: Path,
@@ -80,6 +82,8 @@ def ground(
     render: bool,
     keep_audio: bool,
     folder: Path | None,
+    encoders: str,
+    encoders_dir: Path | None,
     progress: str,
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
@@ -88,6 +92,7 @@ def ground(
     look only at files that changed.
     """
     from mgsv import grounding
+    from mgsv.encoders.registry import encoder_pair
     from mgsv.library import Library
     from mgsv.media import render as renderer
     from mgsv.media import timeline as timelines
@@ -105,13 +110,14 @@ def ground(
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
 
+    pair = encoder_pair(encoders, folder=encoders_dir)
     with (
         show.progress(progress) as listen,
-        Library.open(places, folder=folder, progress=listen) as library,
+        Library.open(places, folder=folder, encoder=pair.music, progress=listen) as library,
     ):
         show.index_report(library.report)
         result = grounding.ground(
-            video, library, method=method, top=top, fit=fit, start_on=start_on
+            video, library, method=method, encoders=pair, top=top, fit=fit, start_on=start_on
         )
     if as_json:
         show.document(result.as_dict())

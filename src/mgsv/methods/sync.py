@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
@@ -91,6 +92,10 @@ class Sync:
 
     name = "sync"
     wants_features = False
+    reranks = 0
+    chance_unknown = (
+        "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
+    )
     score_meaning = (
         "agreement of cuts and motion with onsets and energy: "
         "1 is perfect, 0 what unrelated moments average"
@@ -99,6 +104,9 @@ class Sync:
     @property
     def fingerprint(self) -> str:
         return f"sync-{VERSION}"
+
+    def require(self, video: Source, music: Source) -> None:
+        """Any encoder will do: only the curves are looked at."""
 
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
         """The agreement of each track's best start [M]; -inf for tracks too short to serve."""
@@ -110,6 +118,10 @@ class Sync:
             ],
             np.float32,
         )
+
+    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
+        """The same scores: there is nothing better to say."""
+        return self.score_tracks(query, tracks)
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
