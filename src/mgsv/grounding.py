@@ -16,7 +16,16 @@ from mgsv.errors import ConfigError, MediaError, MgsvError, shown
 from mgsv.library import Library, Progress, Track, TrackCurves
 from mgsv.media.render import RenderReport
 from mgsv.media.video import VideoInfo, VideoScan
-from mgsv.methods.base import Detection, Fit, Method, Placement, Query, StartOn
+from mgsv.methods.base import (
+    DEFAULT_RERANK,
+    Detection,
+    Fit,
+    Method,
+    Placement,
+    Query,
+    Rerank,
+    StartOn,
+)
 from mgsv.methods.registry import DEFAULT_METHOD
 from mgsv.methods.registry import method as method_named
 from mgsv.moment import Moment
@@ -120,6 +129,8 @@ def ground(
     library: Library | PathLike | Sequence[PathLike],
     *,
     method: str | Method = DEFAULT_METHOD,
+    model: PathLike | None = None,
+    rerank: Rerank = DEFAULT_RERANK,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
     top: int = 5,
@@ -134,6 +145,8 @@ def ground(
         library: an open `Library`, or music to open one for: a folder, a track, or several. With a
             single track the song is known and its part is sought (the paper's single-music mode).
         method: a registered name or an object that follows the `Method` protocol.
+        model: the checkpoint of a learned method.
+        rerank: how many of the best tracks a learned method scores with all it knows, or "all".
         encoders: "default" or "paper", of the clip's features, and of the music's where `library`
             is a path; or a pair that was made already.
         encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
@@ -152,7 +165,7 @@ def ground(
     if top < 1:
         raise ConfigError(f"--top {top}: at least one moment must be asked for")
     placement = _placement(fit, start_on)
-    chosen = method_named(method) if isinstance(method, str) else method
+    chosen = _method(method, model, rerank)
     pair = _encoders(encoders, encoders_dir)
     if not isinstance(library, Library):
         chosen.require(pair.video, pair.music)
@@ -170,12 +183,17 @@ def read_query(
     video: PathLike,
     method: str | Method = DEFAULT_METHOD,
     *,
+    model: PathLike | None = None,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
 ) -> Query:
     """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    chosen = method_named(method) if isinstance(method, str) else method
+    chosen = _method(method, model, DEFAULT_RERANK)
     return _read(video, chosen, _encoders(encoders, encoders_dir))[0]
+
+
+def _method(method: str | Method, model: PathLike | None, rerank: Rerank) -> Method:
+    return method_named(method, model=model, rerank=rerank) if isinstance(method, str) else method
 
 
 def _encoders(encoders: str | EncoderPair, folder: PathLike | None) -> EncoderPair:

@@ -20,7 +20,7 @@ encoders = click.option(
     type=click.Choice(["default", "paper"]),
     default="default",
     show_default=True,
-    help="Whose features are used: the bundled encoders', or CLIP's and AST's. A library holds one.",
+    help="Features of the bundled encoders', or CLIP's and AST's (a library holds one).",
 )
 encoders_dir = click.option(
     "--encoders-dir",

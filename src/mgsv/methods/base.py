@@ -17,6 +17,10 @@ from mgsv.moment import Moment
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
 StartOn = Literal["beat", "any"]
+Rerank = int | Literal["all"]
+
+DEFAULT_RERANK = 100
+"""Candidates of a learned model that get its final score: the published table's largest k."""
 
 
 @dataclass(frozen=True)
