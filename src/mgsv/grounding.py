@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
+from mgsv.encoders.registry import EncoderPair, encoder_pair
 from mgsv.errors import ConfigError, MediaError, MgsvError, shown
-from mgsv.library import Library, Progress, Track
+from mgsv.library import Library, Progress, Track, TrackCurves
 from mgsv.media.render import RenderReport
 from mgsv.media.video import VideoInfo, VideoScan
-from mgsv.methods.base import Detection, Fit, Method, Placement, Query, StartOn
+from mgsv.methods.base import (
+    DEFAULT_RERANK,
+    Detection,
+    Fit,
+    Method,
+    Placement,
+    Query,
+    Rerank,
+    StartOn,
+)
 from mgsv.methods.registry import DEFAULT_METHOD
 from mgsv.methods.registry import method as method_named
 from mgsv.moment import Moment
@@ -118,6 +129,10 @@ def ground(
     library: Library | PathLike | Sequence[PathLike],
     *,
     method: str | Method = DEFAULT_METHOD,
+    model: PathLike | None = None,
+    rerank: Rerank = DEFAULT_RERANK,
+    encoders: str | EncoderPair = "default",
+    encoders_dir: PathLike | None = None,
     top: int = 5,
     fit: Fit = "video",
     start_on: StartOn = "any",
@@ -130,6 +145,11 @@ def ground(
         library: an open `Library`, or music to open one for: a folder, a track, or several. With a
             single track the song is known and its part is sought (the paper's single-music mode).
         method: a registered name or an object that follows the `Method` protocol.
+        model: the checkpoint of a learned method.
+        rerank: how many of the best tracks a learned method scores with all it knows, or "all".
+        encoders: "default" or "paper", of the clip's features, and of the music's where `library`
+            is a path; or a pair that was made already.
+        encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
         top: how many moments to return, at most one per track.
         fit: "video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
             "free" lets the method choose the width.
@@ -139,23 +159,63 @@ def ground(
     Raises:
         MediaError: the clip cannot be used.
         LibraryError: the music cannot be opened, or holds no usable track.
+        EncoderMismatch: the method was made for features of other encoders.
         ConfigError: an option makes no sense.
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one moment must be asked for")
     placement = _placement(fit, start_on)
-    chosen = method_named(method) if isinstance(method, str) else method
-    query, notes = _read(video, chosen)
+    chosen = _method(method, model, rerank)
+    pair = _encoders(encoders, encoders_dir)
+    if not isinstance(library, Library):
+        chosen.require(pair.video, pair.music)
+    elif made_by := _source(library):
+        chosen.require(pair.video, made_by)
+    query, notes = _read(video, chosen, pair)
     if isinstance(library, Library):
         return _ground(query, library, chosen, top, placement, notes)
-    with Library.open(library, progress=progress) as opened:
+    with Library.open(library, encoder=pair.music, progress=progress) as opened:
         notes += [f"left out: {shown(path)}: {reason}" for path, reason in opened.report.failed]
         return _ground(query, opened, chosen, top, placement, notes)
 
 
-def read_query(video: PathLike, method: str | Method = DEFAULT_METHOD) -> Query:
+def read_query(
+    video: PathLike,
+    method: str | Method = DEFAULT_METHOD,
+    *,
+    model: PathLike | None = None,
+    encoders: str | EncoderPair = "default",
+    encoders_dir: PathLike | None = None,
+) -> Query:
     """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    return _read(video, method_named(method) if isinstance(method, str) else method)[0]
+    chosen = _method(method, model, DEFAULT_RERANK)
+    return _read(video, chosen, _encoders(encoders, encoders_dir))[0]
+
+
+def _method(method: str | Method, model: PathLike | None, rerank: Rerank) -> Method:
+    return method_named(method, model=model, rerank=rerank) if isinstance(method, str) else method
+
+
+def _encoders(encoders: str | EncoderPair, folder: PathLike | None) -> EncoderPair:
+    return encoder_pair(encoders, folder=folder) if isinstance(encoders, str) else encoders
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The encoder that a library was made with."""
+
+    name: str
+    dim: int
+    fingerprint: str
+
+
+def _source(library: Library) -> _Source | None:
+    """None while the library is empty."""
+    fingerprint, tracks = library.encoder_fingerprint, library.tracks()
+    if fingerprint is None or not tracks:
+        return None
+    width = library.features(tracks[0]).segments.shape[1]
+    return _Source(fingerprint.partition(":")[0], width, fingerprint)
 
 
 def _placement(fit: str, start_on: str) -> Placement:
@@ -166,15 +226,12 @@ def _placement(fit: str, start_on: str) -> Placement:
     return Placement(fit, start_on)  # type: ignore[arg-type]
 
 
-def _read(video: PathLike, method: Method) -> tuple[Query, list[str]]:
+def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query, list[str]]:
     """One decode pass over the clip: its curves, and its features where the method wants them."""
     path = Path(video)
     if method.wants_features:
-        from mgsv.encoders.registry import video_encoder
-
-        encoder = video_encoder()
-        scan = VideoScan(path, shorter_side=encoder.image_size)
-        frame_feats = encoder.encode(scan, lambda: scan.curves)
+        scan = VideoScan(path, shorter_side=encoders.video.image_size)
+        frame_feats = encoders.video.encode(scan, lambda: scan.curves)
     else:
         scan = VideoScan(path)
         frame_feats = None
@@ -207,18 +264,15 @@ def _ground(
     if skipped := len(tracks) - len(usable):
         notes.append(f"{skipped} of {len(tracks)} tracks are shorter than 3 s and were left out")
 
-    read = library.features if method.wants_features else library.curves
-    features = [read(track) for track in usable]
-    scores = method.score_tracks(query, features)
-    # Ties keep the library's order, so that a result does not depend on the sort.
-    order = np.argsort(-scores, kind="stable")[: max(SHORTLIST, 4 * top)]
-    detections = method.detect(query, [features[i] for i in order], placement)
-    ranked = sorted(
-        zip((usable[i] for i in order), detections, strict=True), key=lambda pair: -pair[1].score
-    )[:top]
-    moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(ranked, start=1))
-    chance = method.chance(query, features)
-    notes += _remarks(query, moments, chance)
+    # Curves are small, so they are kept; whole features are read again each time.
+    read = library.features if method.wants_features else cache(library.curves)
+    seen = _Tracks(read, usable)
+    best = _best(query, seen, method, max(SHORTLIST, 4 * top))
+    detections = method.detect(query, best, placement)
+    ranked = sorted(zip(best.tracks, detections, strict=True), key=lambda pair: -pair[1].score)
+    moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(ranked[:top], start=1))
+    chance = method.chance(query, seen)
+    notes += _remarks(query, moments, chance, method)
     return Grounding(
         video=query.info,
         moments=moments,
@@ -231,6 +285,42 @@ def _ground(
     )
 
 
+class _Tracks(Sequence[TrackCurves]):
+    """Tracks as a method sees them, each read when it is asked for."""
+
+    def __init__(self, read: Callable[[Track], TrackCurves], tracks: Sequence[Track]) -> None:
+        self._read, self.tracks = read, tracks
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    @overload
+    def __getitem__(self, index: int) -> TrackCurves: ...
+    @overload
+    def __getitem__(self, index: slice) -> _Tracks: ...
+    def __getitem__(self, index: int | slice) -> TrackCurves | _Tracks:
+        if isinstance(index, slice):
+            return _Tracks(self._read, self.tracks[index])
+        return self._read(self.tracks[index])
+
+    def pick(self, order: Iterable[int]) -> _Tracks:
+        return _Tracks(self._read, [self.tracks[i] for i in order])
+
+
+def _best(query: Query, tracks: _Tracks, method: Method, count: int) -> _Tracks:
+    """The `count` best of `tracks`, best first.
+
+    Ties keep the library's order, so that a result does not depend on the sort.
+    """
+    if method.reranks < len(tracks):
+        order = np.argsort(-method.score_tracks(query, tracks), kind="stable")
+        tracks = tracks.pick(order[: max(method.reranks, count)])
+    if method.reranks:
+        order = np.argsort(-method.rerank(query, tracks), kind="stable")
+        tracks = tracks.pick(order[:count])
+    return tracks
+
+
 def _ranked(rank: int, track: Track, found: Detection) -> RankedMoment:
     return RankedMoment(
         rank, track, found.moment.start, found.moment.end, found.score, dict(found.evidence)
@@ -238,10 +328,10 @@ def _ranked(rank: int, track: Track, found: Detection) -> RankedMoment:
 
 
 def _remarks(
-    query: Query, moments: tuple[RankedMoment, ...], chance: float | None
+    query: Query, moments: tuple[RankedMoment, ...], chance: float | None, method: Method
 ) -> Iterator[str]:
     if chance is None:
-        yield "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
+        yield method.chance_unknown
     elif moments[0].score <= chance:
         yield (
             f"nothing here fits better than chance (best score {moments[0].score:.2f}, "

@@ -12,7 +12,11 @@ from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
-    from mgsv.methods.base import Fit, StartOn
+    from mgsv.methods.base import Fit, Rerank, StartOn
+
+
+def _count_or_all(text: str | int) -> Rerank:
+    return "all" if text == "all" else int(text)
 
 
 @click.command()
@@ -51,6 +55,15 @@ if TYPE_CHECKING:
     help="Where a moment may start.",
 )
 @click.option("--method", default="sync", show_default=True, help="How to ground.")
+@click.option("--model", type=options.FILE, metavar="FILE", help="A learned method's checkpoint.")
+@click.option(
+    "--rerank",
+    type=_count_or_all,
+    metavar="N|all",
+    default=100,
+    show_default=True,
+    help="How many candidates a learned method scores with all it knows, or all.",
+)
 @click.option(
     "--timeline",
     type=options.FILE,
@@ -64,6 +77,8 @@ if TYPE_CHECKING:
     help="Keep the clip's own sound on top of the music, or drop it (default).",
 )
 @options.library
+@options.encoders
+@options.encoders_dir
 @options.progress
 def ground(
     video: Path,
@@ -76,10 +91,14 @@ def ground(
     fit: Fit,
     start_on: StartOn,
     method: str,
+    model: Path | None,
+    rerank: Rerank,
     timeline: Path | None,
     render: bool,
     keep_audio: bool,
     folder: Path | None,
+    encoders: str,
+    encoders_dir: Path | None,
     progress: str,
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
@@ -88,11 +107,13 @@ def ground(
     look only at files that changed.
     """
     from mgsv import grounding
+    from mgsv.encoders.registry import encoder_pair
     from mgsv.library import Library
     from mgsv.media import render as renderer
     from mgsv.media import timeline as timelines
     from mgsv.media.output import check_output
     from mgsv.media.video import probe_video
+    from mgsv.methods.registry import method as method_named
 
     if not music:
         raise ConfigError("--music is missing", "name a music folder or a track")
@@ -105,13 +126,16 @@ def ground(
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
 
+    chosen = method_named(method, model=model, rerank=rerank)
+    pair = encoder_pair(encoders, folder=encoders_dir)
+    chosen.require(pair.video, pair.music)
     with (
         show.progress(progress) as listen,
-        Library.open(places, folder=folder, progress=listen) as library,
+        Library.open(places, folder=folder, encoder=pair.music, progress=listen) as library,
     ):
         show.index_report(library.report)
         result = grounding.ground(
-            video, library, method=method, top=top, fit=fit, start_on=start_on
+            video, library, method=chosen, encoders=pair, top=top, fit=fit, start_on=start_on
         )
     if as_json:
         show.document(result.as_dict())

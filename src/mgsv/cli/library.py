@@ -27,16 +27,30 @@ _some_music = click.argument("music", type=options.FILE, nargs=-1)
 @library.command()
 @_music
 @options.library
+@options.encoders
+@options.encoders_dir
 @options.as_json
 @options.progress
-def add(music: tuple[Path, ...], folder: Path | None, as_json: bool, progress: str) -> int:
+def add(
+    music: tuple[Path, ...],
+    folder: Path | None,
+    encoders: str,
+    encoders_dir: Path | None,
+    as_json: bool,
+    progress: str,
+) -> int:
     """Index MUSIC, folders or tracks; files seen before cost nothing.
 
     Files that cannot be used are listed with the reason and left out; the exit status is then 1.
     """
+    from mgsv.encoders.registry import encoder_pair
     from mgsv.library import Library
 
-    with Library.open(folder=folder) as opened, show.progress(progress) as listen:
+    encoder = encoder_pair(encoders, folder=encoders_dir).music
+    with (
+        Library.open(folder=folder, encoder=encoder) as opened,
+        show.progress(progress) as listen,
+    ):
         report = opened.add(music, progress=listen)
     show.left_out(report)
     counts = {"added": report.added, "unchanged": report.unchanged, "moved": report.moved}

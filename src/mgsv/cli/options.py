@@ -15,6 +15,19 @@ library = click.option(
     metavar="DIR",
     help="Where features are kept.  [default: $MGSV_LIBRARY, or the user's data folder]",
 )
+encoders = click.option(
+    "--encoders",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="Features of the bundled encoders', or CLIP's and AST's (a library holds one).",
+)
+encoders_dir = click.option(
+    "--encoders-dir",
+    type=FILE,
+    metavar="DIR",
+    help="Where the paper's encoders find their weights.  [default: the hub's cache]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 progress = click.option(
     "--progress",

@@ -51,12 +51,11 @@ _MUSIC = {
 _PAIRS = {"default": (DEFAULT_VIDEO, DEFAULT_MUSIC), "paper": ("clip-vit-b32", "ast-audioset")}
 
 
-class VideoEncoder(Protocol):
-    """Frames → one row of `dim` values per second.
+class Source(Protocol):
+    """Where features come from.
 
-    name: as in the registry. dim: columns. fingerprint: changes whenever the same video may give
-    other features; features of different fingerprints must not meet. image_size: pixels of the
-    frames' shorter side that `encode` expects.
+    name: as in the registry. dim: columns. fingerprint: changes whenever the same input may give
+    other features; features of different fingerprints must not meet.
     """
 
     @property
@@ -65,6 +64,14 @@ class VideoEncoder(Protocol):
     def dim(self) -> int: ...
     @property
     def fingerprint(self) -> str: ...
+
+
+class VideoEncoder(Source, Protocol):
+    """Frames → one row of `dim` values per second.
+
+    image_size: pixels of the frames' shorter side that `encode` expects.
+    """
+
     @property
     def image_size(self) -> int: ...
 
@@ -89,18 +96,12 @@ class MusicFeatures:
     tags: Mapping[str, float] = field(default_factory=dict)
 
 
-class MusicEncoder(Protocol):
+class MusicEncoder(Source, Protocol):
     """A waveform → one row of `dim` values per `step` seconds.
 
-    rate (Hz) and channel tell how `encode` wants the audio read. The rest as in `VideoEncoder`.
+    rate (Hz) and channel tell how `encode` wants the audio read.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def fingerprint(self) -> str: ...
     @property
     def rate(self) -> int: ...
     @property
@@ -111,6 +112,23 @@ class MusicEncoder(Protocol):
     def encode(self, audio: Audio, rhythm: Rhythm) -> MusicFeatures:
         """Features of a whole track of any length. Raises ValueError for audio of another rate."""
         ...
+
+
+@dataclass(frozen=True)
+class EncoderPair:
+    """The two encoders whose features a model sees side by side."""
+
+    video: VideoEncoder
+    music: MusicEncoder
+
+
+def encoder_pair(
+    name: str = "default", *, folder: str | os.PathLike[str] | None = None
+) -> EncoderPair:
+    """The pair "default" or "paper"; folder as in `video_encoder`."""
+    if name not in _PAIRS:
+        raise ConfigError(f"--encoders {name}: unknown", f"choose {' or '.join(_PAIRS)}")
+    return EncoderPair(video_encoder(name, folder=folder), music_encoder(name, folder=folder))
 
 
 def video_encoder(

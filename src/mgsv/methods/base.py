@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
@@ -16,6 +17,10 @@ from mgsv.moment import Moment
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
 StartOn = Literal["beat", "any"]
+Rerank = int | Literal["all"]
+
+DEFAULT_RERANK = 100
+"""Candidates of a learned model that get its final score: the published table's largest k."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,35 @@ class Detection:
 class Method(Protocol):
     """A way to ground. Implementations hold no state between queries.
 
-    `tracks` are `TrackFeatures` where the method `wants_features`.
+    Grounding asks for `score_tracks` of the whole library, `rerank` of its best tracks, and
+    `detect` on the best of those. `tracks` are `TrackFeatures` where the method `wants_features`;
+    each access may read from disk, so a pass over them should keep no more than it needs.
     """
 
     name: str
     wants_features: bool
     """Whether it needs the encoders' features; curves alone are read much faster."""
-    score_meaning: str
-    """One line that says what a score is and on which scale."""
+    reranks: int
+    """How many of the best tracks `rerank` looks at; 0 where `score_tracks` has the last word."""
+    chance_unknown: str
+    """What a person should know where `chance` is None."""
+
+    @property
+    def score_meaning(self) -> str:
+        """One line that says what a score is and on which scale."""
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever the same input may give another result."""
 
+    def require(self, video: Source, music: Source) -> None:
+        """EncoderMismatch where features of these encoders are not what it was made for."""
+
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
         """A cheap score per track [M], higher is better; -inf for a track that cannot serve."""
+
+    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
+        """A better score per track [K], for fewer tracks."""
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement

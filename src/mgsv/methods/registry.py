@@ -1,19 +1,46 @@
-"""The ways of grounding by name."""
+"""The ways of grounding by name: `sync`, and every learned model by its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 
 from mgsv.errors import ConfigError
-from mgsv.methods.base import Method
+from mgsv.methods.base import DEFAULT_RERANK, Method, Rerank
 from mgsv.methods.sync import Sync
+from mgsv.models.registry import list_models
 
-METHODS: dict[str, Callable[[], Method]] = {"sync": Sync}
 DEFAULT_METHOD = "sync"
 
 
-def method(name: str = DEFAULT_METHOD) -> Method:
-    """The method registered as `name`; raises ConfigError naming the choices."""
-    if name not in METHODS:
-        raise ConfigError(f"--method {name}: no such method", f"choose from {', '.join(METHODS)}")
-    return METHODS[name]()
+def method_names() -> list[str]:
+    """Names that `method` knows."""
+    return [DEFAULT_METHOD, *list_models()]
+
+
+def method(
+    name: str = DEFAULT_METHOD,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    rerank: Rerank = DEFAULT_RERANK,
+) -> Method:
+    """The method registered as `name`.
+
+    model: the checkpoint of a learned method, which `sync` does not have. rerank: how many
+    candidates a learned method scores with all it knows, or "all". Raises ConfigError naming the
+    choices, the checkpoint or the option.
+    """
+    if name not in method_names():
+        choices = ", ".join(method_names())
+        raise ConfigError(f"--method {name}: no such method", f"choose from {choices}")
+    if name == DEFAULT_METHOD:
+        if model is not None:
+            learned = " or ".join(list_models())
+            raise ConfigError(f"--method {name} uses no --model", f"choose --method {learned}")
+        return Sync()
+    if model is None:
+        raise ConfigError(
+            f"--method {name} needs --model", "give the checkpoint that `mgsv train` wrote"
+        )
+    from mgsv.methods.learned import Learned  # imports torch
+
+    return Learned.load(model, name, rerank=rerank)

@@ -21,12 +21,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.methods.base import Detection, Placement, Query
+from mgsv.methods.base import Detection, Placement, Query, StartOn
 from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
 from mgsv.moment import Moment
+
+Seconds = npt.NDArray[np.floating]
 
 VERSION = "1"
 
@@ -48,6 +51,9 @@ CHANCE_QUANTILE = 0.95
 CHANCE_TRACKS = 64
 """Chance is measured on at most this many tracks and extrapolated to the whole library."""
 
+REACH = 1.25
+"""Seconds: how far `align` may move a start, half of a learned model's 2.5 s segment."""
+
 FREE_WIDTHS = (1.0, 0.75, 0.5)
 """With `fit="free"`, the share of the clip that the music may accompany."""
 
@@ -67,20 +73,20 @@ class Agreement:
     terms: dict[str, Array]
     weights: dict[str, float]
 
-    def at(self, starts: Array) -> Array:
+    def at(self, starts: Seconds) -> Array:
         """Agreement at exact `starts` [N] in seconds."""
         weight = self.weights.get("cuts", 0.0)
         agreement = self.curves[self.cells(starts)] + weight * self.cuts_at(starts)
         return np.asarray(agreement, np.float32)
 
-    def cuts_at(self, starts: Array) -> Array:
+    def cuts_at(self, starts: Seconds) -> Array:
         """The cuts' term at exact `starts` [N]; 0 for a clip without cuts."""
         if self.cuts is None:
             return np.zeros(len(starts), np.float32)
         steps = np.arange(len(self.cuts))
         return np.asarray(np.interp(starts * ONSET_RATE, steps, self.cuts), np.float32)
 
-    def cells(self, starts: Array) -> npt.NDArray[np.int_]:
+    def cells(self, starts: Seconds) -> npt.NDArray[np.int_]:
         """The cell of each start [N]."""
         cells = np.rint(starts * CURVE_RATE).astype(int)
         return np.asarray(np.minimum(cells, len(self.total) - 1))
@@ -91,6 +97,10 @@ class Sync:
 
     name = "sync"
     wants_features = False
+    reranks = 0
+    chance_unknown = (
+        "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
+    )
     score_meaning = (
         "agreement of cuts and motion with onsets and energy: "
         "1 is perfect, 0 what unrelated moments average"
@@ -99,6 +109,9 @@ class Sync:
     @property
     def fingerprint(self) -> str:
         return f"sync-{VERSION}"
+
+    def require(self, video: Source, music: Source) -> None:
+        """Any encoder will do: only the curves are looked at."""
 
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
         """The agreement of each track's best start [M]; -inf for tracks too short to serve."""
@@ -110,6 +123,10 @@ class Sync:
             ],
             np.float32,
         )
+
+    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
+        """The same scores: there is nothing better to say."""
+        return self.score_tracks(query, tracks)
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
@@ -167,6 +184,34 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
     if audible.any():
         total = np.where(audible, total, np.float32(-np.inf))
     return Agreement(total, curves, cuts, terms, weights)
+
+
+def align(
+    query: Query, features: TrackCurves, moment: Moment, start_on: StartOn
+) -> tuple[float, float]:
+    """(start, agreement) of the start within REACH of the moment's that agrees best.
+
+    For moments that something else chose; the width stays, and the moment stays on its track.
+    Equal agreements go to the start nearest to the moment's own, and so does a start `on` a beat
+    where no beat is within reach. Silence is avoided where there is a choice.
+    """
+    track = TrackPattern.of(features)
+    result = agree(_pattern(query, min(1.0, moment.duration / query.seconds)), track)
+    latest = max(0.0, track.seconds - moment.duration)
+    beats = track.beats[(track.beats >= 0) & (track.beats <= latest)].astype(np.float64)
+    distance = np.abs(beats - moment.start)
+    if start_on == "beat" and len(beats):
+        starts = beats[distance <= max(REACH, distance.min())]
+    else:
+        steps = np.arange(-int(REACH * ONSET_RATE), int(REACH * ONSET_RATE) + 1) / ONSET_RATE
+        starts = np.concatenate([moment.start + steps, beats[distance <= REACH]])
+    starts = np.unique(np.clip(starts, 0.0, latest))
+    audible = np.isfinite(result.total[result.cells(starts)])
+    starts = starts[audible] if audible.any() else starts
+    starts = starts[np.argsort(np.abs(starts - moment.start), kind="stable")]
+    scores = result.at(starts)
+    best = int(np.argmax(scores + BEAT_BONUS * _beat_nearness(starts, beats)))
+    return float(starts[best]), float(scores[best])
 
 
 def _choose(clips: list[ClipPattern], track: TrackPattern, placement: Placement) -> Detection:
@@ -253,7 +298,7 @@ def _weights(clip: ClipPattern) -> dict[str, float]:
     return {name: weight / sum(raw.values()) for name, weight in raw.items()}
 
 
-def _beat_nearness(starts: Array, beats: Array) -> Array:
+def _beat_nearness(starts: Seconds, beats: Seconds) -> Array:
     """1 for a start on a beat, falling to 0 within about 0.1 s."""
     if not len(beats):
         return np.zeros(len(starts), np.float32)

@@ -65,6 +65,19 @@ class MaDe(nn.Module):
 
     # Matching
 
+    @property
+    def score_meaning(self) -> str:
+        """What `pair_scores` are, for people."""
+        return {
+            Matching.DUAL: "cosine of clip and track, from -1 to 1",
+            Matching.POOLED: "cosine of clip and the track as the clip sees it, from -1 to 1",
+            Matching.FUSED: "cosine of clip and both views of the track, from -1 to 1",
+        }.get(
+            self.config.matching,
+            "cosine of clip and track plus cosine of clip and the track as the clip sees it, "
+            "from -2 to 2",
+        )
+
     def embed_videos(self, batch: Batch) -> Embedded:
         """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
         mask = batch.frame_mask != 0
