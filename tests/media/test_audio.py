@@ -1,5 +1,6 @@
 """Sound at one rate on one channel, whatever the file's rate, layout and damage."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -163,3 +164,17 @@ class TestDamage:
         assert read_audio(write_song_with_cover(tmp_path / "a.mp3")).duration == pytest.approx(
             1, abs=0.1
         )
+
+
+def test_values_that_are_no_numbers_become_silence(tmp_path: Path) -> None:
+    """Written by hand: the wav format of float samples, with a NaN and an infinity among them."""
+    tone = sine(1.0, 16_000).astype("<f4")
+    tone[[100, 200]] = np.nan, np.inf
+    form = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form
+    chunks += b"data" + struct.pack("<I", tone.nbytes) + tone.tobytes()
+    path = tmp_path / "broken.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+    samples = read_audio(path).samples
+    assert np.isfinite(samples).all() and samples[[100, 200]].tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(samples[201:], tone[201:], atol=1e-6)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -35,6 +36,9 @@ MAX_SAMPLE_RATE = 768_000
 # A shorter hole in the timestamps is rounding in the container; a longer one is a clock that was
 # reset, not missing sound.
 MIN_GAP, MAX_GAP = 0.02, 10.0
+# Seconds of sound that are resampled together. Frames are some 20 ms, and each call costs as much
+# in Python as the work itself; two threads that decode would wait for each other.
+RESAMPLED_AT_ONCE = 1.0
 # What a container's duration may be off by (it is often estimated from the bit rate) before the
 # file counts as cut short.
 TRUNCATED_BELOW = 0.9
@@ -167,6 +171,7 @@ class _Waveform:
         self._rate = rate
         self._channel = channel
         self._resampler: AudioResampler | None = None
+        self._waiting = AudioFifo()  # frames of one format, for the resampler
         self._format: tuple[int, str, str] | None = None
         self._chunks: list[NDArray[np.float32]] = []
         self._length = 0
@@ -189,11 +194,15 @@ class _Waveform:
             self._format = form
         self._heard += gap + frame.samples / frame.sample_rate
         frame.pts = None  # places are kept here; a resampler would stretch over jumps
-        self._resample(frame)
+        self._waiting.write(frame)
+        if self._waiting.samples >= frame.sample_rate * RESAMPLED_AT_ONCE:
+            self._resample(self._waiting.read())
 
     def finish(self) -> NDArray[np.float32]:
         self._drain()
-        return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
+        samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
+        # Float formats can hold anything, and one NaN would spoil every feature after it.
+        return np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
     def _gap_before(self, frame: AudioFrame) -> float:
         """Seconds of sound missing between the previous frame and this one."""
@@ -210,6 +219,9 @@ class _Waveform:
 
     def _drain(self) -> None:
         if self._resampler is not None:
+            if self._waiting.samples:
+                self._resample(self._waiting.read())
+            self._waiting = AudioFifo()
             self._resample(None)
             self._resampler = None
 
