@@ -5,6 +5,7 @@ Nothing is unpickled but tensors in plain containers (`weights_only=True`).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -257,19 +258,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def import_checkpoint(source: str | Path, target: str | Path, changes: Iterable[str] = ()) -> Path:
+def import_checkpoint(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, set: Iterable[str] = ()
+) -> Path:
     """Turn a checkpoint of the authors' MaDe into one of the project's at `target`.
 
-    `changes` are `name=value` assignments to the config for what weights cannot tell: `heads`,
+    `set` are `name=value` assignments to the config for what weights cannot tell: `heads`,
     `matching` (all losses but `dual` have the same weights) and `moment_query`.
     """
     source, target = Path(source), Path(target)
     weights = read_weights(source)
-    config = override(made_config(weights, _fixed_lengths(weights)), changes)
+    config = override(made_config(weights, _fixed_lengths(weights)), set)
     model = load_made(config, weights)
-    encoders = checkpoint.Encoders(
+    encoders = checkpoint.Encoders(  # by the names that data folders give their features
         video=checkpoint.Encoder("clip-vit-b32", config.frame_dim),
-        music=checkpoint.Encoder("ast-2.5s", config.segment_dim),
+        music=checkpoint.Encoder("ast-audioset", config.segment_dim),
     )
     return checkpoint.save(
         target,
