@@ -34,5 +34,5 @@ progress = click.option(
     type=click.Choice(["auto", "none", "machine"]),
     default="auto",
     show_default=True,
-    help="How indexing reports on stderr: a bar, nothing, or a JSON line per track.",
+    help="How the work is reported on stderr: a bar, nothing, or a JSON line per step.",
 )

@@ -6,10 +6,15 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mgsv.errors import shown
-from mgsv.library import IndexReport, Progress
+
+if TYPE_CHECKING:
+    from mgsv.library import IndexReport, Progress
+
+Step = Callable[[str, int, int | None], None]
+"""Takes (what is at hand, how many are done, of how many)."""
 
 
 def note(text: str) -> None:
@@ -27,12 +32,39 @@ def document(content: Mapping[str, Any]) -> None:
 def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
     """A listener for indexing.
 
+    Styles are those of `steps`; a machine's lines also tell seconds and notes.
+    """
+    if style == "machine":
+        yield _machine_line
+        return
+    with steps(style, "looking for music") as step:
+        if step is None:
+            yield None
+        else:
+            yield lambda event: step(
+                shown(event.path.name) if event.path else event.note or "indexing",
+                event.done,
+                event.total,
+            )
+
+
+def wants_bar(style: str) -> bool:
+    """Whether the style asks for a bar and stderr can show one."""
+    return style == "auto" and sys.stderr.isatty()
+
+
+@contextmanager
+def steps(style: str, job: str) -> Iterator[Step | None]:
+    """A listener for the steps of `job`, or None where nobody listens.
+
     `auto` draws a bar with the time left where stderr is a terminal, `machine` prints a JSON line
     per step on stderr, `none` stays silent.
     """
     if style == "machine":
-        yield _machine_line
-    elif style == "none" or not sys.stderr.isatty():
+        yield lambda what, done, total: _line(
+            {"event": job, "what": what, "done": done, "total": total}
+        )
+    elif not wants_bar(style):
         yield None
     else:
         from rich import progress as bars
@@ -46,15 +78,10 @@ def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
             bars.TimeRemainingColumn(),
         )
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
-            bar = display.add_task("looking for music", total=None)
-
-            def listen(event: Progress) -> None:
-                words = shown(event.path.name) if event.path else event.note or "indexing"
-                display.update(
-                    bar, total=event.total, completed=event.done, description=escape(words[:40])
-                )
-
-            yield listen
+            bar = display.add_task(job, total=None)
+            yield lambda what, done, total: display.update(
+                bar, total=total, completed=done, description=escape(what[:40])
+            )
 
 
 def _machine_line(event: Progress) -> None:
@@ -66,7 +93,11 @@ def _machine_line(event: Progress) -> None:
         "path": None if event.path is None else str(event.path),
         "note": event.note,
     }
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    _line(line)
+
+
+def _line(content: Mapping[str, Any]) -> None:
+    print(json.dumps(content), file=sys.stderr, flush=True)
 
 
 def left_out(report: IndexReport) -> None:
