@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mgsv.errors import shown
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mgsv.extract import ExtractReport
     from mgsv.library import IndexReport, Progress
 
 Step = Callable[[str, int, int | None], None]
@@ -100,7 +103,45 @@ def _line(content: Mapping[str, Any]) -> None:
     print(json.dumps(content), file=sys.stderr, flush=True)
 
 
-def left_out(report: IndexReport) -> None:
+@contextmanager
+def resumable(remedy: str) -> Iterator[None]:
+    """Ctrl-C inside says `remedy`: how to go on with what is done so far."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(remedy) from None
+
+
+def measure(name: str, value: float) -> str:
+    """A figure as people write it: fractions with three places, per cent and ranks with one."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.3f}" if "mIoU" in name or name == "MRR" else f"{value:.1f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout: the first column on the left, figures on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(head):
+        drawn.add_column(name, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    wide_console().print(drawn)
+
+
+def wide_console() -> Console:
+    """stdout; a file or a pipe has no width of its own, and names should not be folded there."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=max(120, console.width))
+
+
+def left_out(report: IndexReport | ExtractReport) -> None:
     """Each bad file with its reason, on stderr."""
     for path, reason in report.failed:
         note(f"left out: {shown(path)}: {reason}")
