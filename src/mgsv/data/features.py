@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -189,7 +190,9 @@ def _load(path: Path, shape: tuple[int, ...]) -> FloatArray:
     try:
         if path.stat().st_size > MAX_FILE_BYTES or _claimed_bytes(path) > MAX_FILE_BYTES:
             raise DataError(path, "far larger than a feature file", AGAIN)
-        tensor: Tensor | object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
+            tensor: Tensor | object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(path, "missing", AGAIN) from error
     except pickle.UnpicklingError as error:

@@ -6,7 +6,9 @@ Nothing is unpickled but tensors in plain containers (`weights_only=True`).
 from __future__ import annotations
 
 import os
+import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -238,11 +240,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for a file that is missing, truncated, or holds anything but tensors in plain containers.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except FileNotFoundError:
         raise ConfigError(f"{shown(path)}: no such file") from None
     except Exception as error:  # torch raises whatever its zip and pickle readers raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's text advises to load it unsafely
+            reason = "it holds other objects, or is damaged"
         raise ConfigError(
             f"{shown(path)}: not a checkpoint of plain tensors ({reason[:120]})",
             "files that hold code or other objects are never loaded",
