@@ -33,7 +33,8 @@ MADE_SMALLER = {
     "mgsv data plant": " --train 64 --val 16 --test 16 --tracks 20",
     "mgsv train": TINY_SET,
     "mgsv reproduce": f"{TINY_SET} --rows full",
-    "mgsv import": " --set heads=4 --set canvas_seconds=35 --set max_frames=9 --set max_segments=14",
+    "mgsv import": " --set heads=4 --set canvas_seconds=35"
+    " --set max_frames=9 --set max_segments=14",
     "mgsv extract": " --encoders-dir weights",
 }
 """What the test adds to a command of research, so that it takes seconds."""
