@@ -10,16 +10,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+import torch
 
 import real_media
+from mgsv.cli import app
+from model_support import Golden
+from paper_weights import save_small_models
+from planted_small import TINY
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PRODUCT, _, RESEARCH = README.partition("## For researchers")
 COMMANDS = sorted(
-    {line.removeprefix(".venv/bin/") for line in re.findall(r"^\.venv/bin/mgsv .*$", README, re.M)}
-    | set(re.findall(r"`(mgsv [^`]*)`", README))
+    {line.removeprefix(".venv/bin/") for line in re.findall(r"^\.venv/bin/mgsv .*$", PRODUCT, re.M)}
+    | set(re.findall(r"`(mgsv [^`]*)`", PRODUCT))
 )
+RESEARCH_COMMANDS = re.findall(r"`(mgsv [^`]*)`", RESEARCH)
+TINY_SET = "".join(f" --set {change}" for change in TINY)
+MADE_SMALLER = {
+    "mgsv data plant": " --train 64 --val 16 --test 16 --tracks 20",
+    "mgsv train": TINY_SET,
+    "mgsv reproduce": f"{TINY_SET} --rows full",
+    "mgsv import": " --set heads=4 --set canvas_seconds=35"
+    " --set max_frames=9 --set max_segments=14",
+    "mgsv extract": " --encoders-dir weights",
+}
+"""What the test adds to a command of research, so that it takes seconds."""
 
 
 @pytest.fixture
@@ -44,6 +62,43 @@ def test_command(command: str, home: Path) -> None:
     words = shlex.split(command.replace("~", str(home)))
     done = _run(home, "-m", "mgsv", *words[1:])
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_researchers_commands_in_turn(tmp_path: Path) -> None:
+    """All but the download, in one folder, the planted data standing in for MGSV-EC."""
+    assert len(RESEARCH_COMMANDS) >= 8
+    pytest.importorskip("transformers")
+    save_small_models(tmp_path / "weights")
+    torch.save(Golden("made_full").weights, tmp_path / "authors.bin")
+    for name, source in (("videos", real_media.bikes()), ("music", real_media.bgm_tracks()[0])):
+        (tmp_path / name).mkdir()
+        shutil.copy(source, tmp_path / name)
+    for command in RESEARCH_COMMANDS:
+        if command.startswith("mgsv data download"):
+            shutil.copytree(tmp_path / "planted", tmp_path / "mgsv-ec")
+            shutil.rmtree(tmp_path / "mgsv-ec" / "packed")
+            continue
+        more = next((v for k, v in MADE_SMALLER.items() if command.startswith(k)), "")
+        more += " --files" if command.startswith("mgsv data plant") else ""
+        done = _run(tmp_path, "-m", "mgsv", *shlex.split(command + more)[1:])
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    for made in ("report/index.html", "ablations/ablations.html", "made.safetensors"):
+        assert (tmp_path / made).exists()
+
+
+@pytest.mark.parametrize("page", ["data", "train", "evaluate"])
+def test_the_pages_commands_can_be_typed(page: str) -> None:
+    """Names and options exist; the README's test runs most of them."""
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("mgsv ")]
+    assert lines
+    for line in lines:
+        _, *words = shlex.split(line)
+        command: click.Command = app
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words)
 
 
 def test_python(home: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgsv.data.features import FeatureFolder, check
+from mgsv.data.features import FeatureFolder, check_files
 from mgsv.data.folder import STRIDES, DataFolder
 from mgsv.errors import DataError
 
@@ -153,7 +153,7 @@ def test_an_id_cannot_leave_the_folder(folder: FeatureFolder) -> None:
 def test_check_names_every_bad_file_and_goes_on(planted: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(planted, data)
-    assert check(data) == []
+    assert check_files(data) == []
     root = data / ROOT
     videos = FeatureFolder.frames(root).ids()
     tracks = FeatureFolder.segments(root).ids()
@@ -166,7 +166,7 @@ def test_check_names_every_bad_file_and_goes_on(planted: Path, tmp_path: Path) -
     torch.save(with_nan(), track / "ast_feature" / f"{tracks[0]}.pt")
     torch.save(torch.ones(4), track / "ast_mask" / f"{tracks[1]}.pt")
     seen: list[tuple[int, int]] = []
-    problems = check(data, progress=lambda done, total: seen.append((done, total)))
+    problems = check_files(data, progress=lambda done, total: seen.append((done, total)))
     assert {
         (p.path.parent.name, p.path.stem, p.text.split(",")[0].split(":")[0]) for p in problems
     } == {
@@ -182,9 +182,9 @@ def test_check_names_every_bad_file_and_goes_on(planted: Path, tmp_path: Path) -
 
 def test_check_without_features_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no feature folders in it"):
-        check(tmp_path)
+        check_files(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
-        check(tmp_path / "none")
+        check_files(tmp_path / "none")
 
 
 def test_feature_folders_are_found_wherever_an_archive_put_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from data_support import SMALL, full_rows
 from mgsv.data.annotations import Annotations, read_annotations
-from mgsv.data.features import check
+from mgsv.data.features import check_files
 from mgsv.data.folder import DataFolder
 from mgsv.data.oracle import best_start, predict_oracle
 from mgsv.data.packed import PackedStore
@@ -41,7 +41,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def test_it_is_laid_out_as_the_hub_data_set(planted: Path) -> None:
-    assert check(planted) == []
+    assert check_files(planted) == []
     data = DataFolder.open(planted)
     sizes = {split: len(data.annotations(split)) for split in ("train", "val", "test")}
     assert sizes == {"train": SMALL.train, "val": SMALL.val, "test": SMALL.test}

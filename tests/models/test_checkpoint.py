@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mgsv.errors import ConfigError, EncoderMismatch
+from mgsv.evaluation.sources import AST, CLIP
 from mgsv.models.authors import import_checkpoint, read_weights, replay
 from mgsv.models.checkpoint import FORMAT, Encoder, Encoders, load, save
 from mgsv.models.made import MaDe
@@ -166,15 +167,15 @@ def test_import_of_the_authors_checkpoint(tmp_path: Path, wrap: str) -> None:
         content = {"epoch": 3, wrap: golden.weights}
     torch.save(content, tmp_path / "authors.bin")
     changes = ["heads=4", "canvas_seconds=35", "max_frames=9", "max_segments=14"]
-    path = import_checkpoint(tmp_path / "authors.bin", tmp_path / "ours", changes)
+    path = import_checkpoint(tmp_path / "authors.bin", tmp_path / "ours", set=changes)
     loaded = load(path)
     assert isinstance(loaded.model, MaDe)
     assert loaded.record == {"imported_from": "authors.bin"}
-    assert (loaded.encoders.video.dim, loaded.encoders.music.dim) == (512, 768)
+    assert loaded.encoders == Encoders(Encoder(CLIP, 512), Encoder(AST, 768))
     own = loaded.model.state_dict()
     assert torch.equal(own["video.projection.weight"], golden.weights["vit_proj.weight"])
     with pytest.raises(ConfigError, match="exists already"):
-        import_checkpoint(tmp_path / "authors.bin", tmp_path / "ours", changes)
+        import_checkpoint(tmp_path / "authors.bin", tmp_path / "ours", set=changes)
 
 
 class Code:

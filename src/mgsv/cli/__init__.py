@@ -13,25 +13,41 @@ from collections.abc import Sequence
 import click
 
 from mgsv import __version__
+from mgsv.cli.checkpoint import import_checkpoint
+from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
+from mgsv.cli.evaluate import evaluate
+from mgsv.cli.extract import extract
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
+from mgsv.cli.train import reproduce, train
 from mgsv.errors import MgsvError
 
 INTERRUPTED = 130
 """128 + SIGINT, what a shell reports for a program stopped by Ctrl-C."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists commands by use, as they were added, not by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, package_name="mgsv")
 @click.option("--debug", is_flag=True, help="Show tracebacks; may stand anywhere on the line.")
 def app(debug: bool) -> None:
     """Which song, and which seconds of it, fit this video?"""
 
 
-app.add_command(ground)
-app.add_command(library)
-app.add_command(doctor)
+for command in (
+    *(ground, library, doctor),
+    *(data, extract, train, evaluate, reproduce, import_checkpoint),
+):
+    app.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _failed("interrupted; nothing was left half-written", INTERRUPTED, debug=False)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        # click wraps the interrupt, whose text says how to go on (see show.resumable)
+        what_next = str(stopped.__cause__ or stopped) or "nothing was left half-written"
+        return _failed(f"interrupted; {what_next}", INTERRUPTED, debug=False)
     except BrokenPipeError:
         # The reader of our output has gone (`mgsv … | head`): nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -157,7 +157,6 @@ def ground(
 
 def _print_table(result: Grounding) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -173,6 +172,4 @@ def _print_table(result: Grounding) -> None:
             f"{found.score:.2f}",
             ", ".join([*found.track.tags[:2], *tempo]),
         )
-    console = Console()
-    # A file or a pipe has no width of its own; names should not be folded there.
-    Console(width=None if console.is_terminal else max(120, console.width)).print(table)
+    show.wide_console().print(table)

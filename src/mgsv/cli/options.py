@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 library = click.option(
@@ -34,5 +37,38 @@ progress = click.option(
     type=click.Choice(["auto", "none", "machine"]),
     default="auto",
     show_default=True,
-    help="How indexing reports on stderr: a bar, nothing, or a JSON line per track.",
+    help="How the work is reported on stderr: a bar, nothing, or a JSON line per step.",
 )
+progress_bar = click.option(
+    "--progress",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    show_default=True,
+    help="A bar on stderr where that is a terminal, or nothing.",
+)
+stride = click.option(
+    "--stride",
+    default=2.5,
+    show_default=True,
+    help="Seconds between the music's segments: 2.5, 5, 7.5 or 10.",
+)
+data_folder = click.option(
+    "--data", type=FILE, required=True, metavar="DIR", help="The data folder, packed."
+)
+
+
+def output_folder(sentence: str) -> Callable[[F], F]:
+    """`--output`, where it must be named."""
+    return click.option("--output", "-o", type=FILE, required=True, metavar="DIR", help=sentence)
+
+
+def changes(
+    example: str, fields: str = "setting (`mgsv train --settings` lists them)"
+) -> Callable[[F], F]:
+    """`--set`, for a config's fields."""
+    return click.option(
+        "--set",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help=f"Change one {fields}, as in {example}; may be repeated.",
+    )

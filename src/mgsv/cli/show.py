@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mgsv.errors import shown
-from mgsv.library import IndexReport, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mgsv.extract import ExtractReport
+    from mgsv.library import IndexReport, Progress
+
+Step = Callable[[str, int, int | None], None]
+"""Takes (what is at hand, how many are done, of how many)."""
 
 
 def note(text: str) -> None:
@@ -27,12 +35,39 @@ def document(content: Mapping[str, Any]) -> None:
 def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
     """A listener for indexing.
 
+    Styles are those of `steps`; a machine's lines also tell seconds and notes.
+    """
+    if style == "machine":
+        yield _machine_line
+        return
+    with steps(style, "looking for music") as step:
+        if step is None:
+            yield None
+        else:
+            yield lambda event: step(
+                shown(event.path.name) if event.path else event.note or "indexing",
+                event.done,
+                event.total,
+            )
+
+
+def wants_bar(style: str) -> bool:
+    """Whether the style asks for a bar and stderr can show one."""
+    return style == "auto" and sys.stderr.isatty()
+
+
+@contextmanager
+def steps(style: str, job: str) -> Iterator[Step | None]:
+    """A listener for the steps of `job`, or None where nobody listens.
+
     `auto` draws a bar with the time left where stderr is a terminal, `machine` prints a JSON line
     per step on stderr, `none` stays silent.
     """
     if style == "machine":
-        yield _machine_line
-    elif style == "none" or not sys.stderr.isatty():
+        yield lambda what, done, total: _line(
+            {"event": job, "what": what, "done": done, "total": total}
+        )
+    elif not wants_bar(style):
         yield None
     else:
         from rich import progress as bars
@@ -46,15 +81,10 @@ def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
             bars.TimeRemainingColumn(),
         )
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
-            bar = display.add_task("looking for music", total=None)
-
-            def listen(event: Progress) -> None:
-                words = shown(event.path.name) if event.path else event.note or "indexing"
-                display.update(
-                    bar, total=event.total, completed=event.done, description=escape(words[:40])
-                )
-
-            yield listen
+            bar = display.add_task(job, total=None)
+            yield lambda what, done, total: display.update(
+                bar, total=total, completed=done, description=escape(what[:40])
+            )
 
 
 def _machine_line(event: Progress) -> None:
@@ -66,10 +96,52 @@ def _machine_line(event: Progress) -> None:
         "path": None if event.path is None else str(event.path),
         "note": event.note,
     }
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    _line(line)
 
 
-def left_out(report: IndexReport) -> None:
+def _line(content: Mapping[str, Any]) -> None:
+    print(json.dumps(content), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def resumable(remedy: str) -> Iterator[None]:
+    """Ctrl-C inside says `remedy`: how to go on with what is done so far."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(remedy) from None
+
+
+def measure(name: str, value: float) -> str:
+    """A figure as people write it: fractions with three places, per cent and ranks with one."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.3f}" if "mIoU" in name or name == "MRR" else f"{value:.1f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout: the first column on the left, figures on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(head):
+        drawn.add_column(name, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    wide_console().print(drawn)
+
+
+def wide_console() -> Console:
+    """stdout; a file or a pipe has no width of its own, and names should not be folded there."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=max(120, console.width))
+
+
+def left_out(report: IndexReport | ExtractReport) -> None:
     """Each bad file with its reason, on stderr."""
     for path, reason in report.failed:
         note(f"left out: {shown(path)}: {reason}")

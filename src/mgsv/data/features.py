@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import numpy as np
 from mgsv.data.annotations import SPLITS, check_annotations, usable_as_file_name
 from mgsv.data.folder import FEATURE_FOLDER, FRAMES_ROOT, STRIDES, DataFolder, Kind, spelled
 from mgsv.data.packed import BoolArray, FloatArray, PackedStore, Slots
-from mgsv.errors import DataError
+from mgsv.errors import DataError, shown
 from mgsv.moment import CANVAS_SECONDS
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def write_folder(
         folder.write(name, *store.read(name))
 
 
-def check(
+def check_files(
     folder: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
 ) -> list[FeatureProblem]:
     """Everything wrong with the feature files in the data folder `folder`, never stopping early.
@@ -150,12 +151,12 @@ def check(
         try:
             wanted += [(part, name) for name in sorted({*part.ids(), *annotated[part.kind]})]
         except DataError as error:
-            problems.append(FeatureProblem(error.path, _without_path(error)))
+            problems.append(FeatureProblem(error.path, without_path(error)))
     for done, (part, name) in enumerate(wanted):
         try:
             part.read(name)
         except DataError as error:
-            problems.append(FeatureProblem(error.path, _without_path(error)))
+            problems.append(FeatureProblem(error.path, without_path(error)))
         if progress:
             progress(done + 1, len(wanted))
     return problems
@@ -177,8 +178,9 @@ def _annotated_ids(data: DataFolder) -> dict[Kind, set[str]]:
     return ids
 
 
-def _without_path(error: DataError) -> str:
-    return error.problem.split(": ", 1)[-1]
+def without_path(error: DataError) -> str:
+    """What is wrong, without the file's name before it or the remedy after it."""
+    return error.problem.removeprefix(f"{shown(error.path)}: ")
 
 
 def _load(path: Path, shape: tuple[int, ...]) -> FloatArray:
@@ -188,7 +190,9 @@ def _load(path: Path, shape: tuple[int, ...]) -> FloatArray:
     try:
         if path.stat().st_size > MAX_FILE_BYTES or _claimed_bytes(path) > MAX_FILE_BYTES:
             raise DataError(path, "far larger than a feature file", AGAIN)
-        tensor: Tensor | object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
+            tensor: Tensor | object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(path, "missing", AGAIN) from error
     except pickle.UnpicklingError as error:

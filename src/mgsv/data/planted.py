@@ -26,6 +26,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.config import option
 from mgsv.data.annotations import SPLITS, Row, write_annotations
 from mgsv.data.folder import CSV_FOLDER, PACKED_FOLDER, packed_name
 from mgsv.data.packed import FloatArray, PackWriter, refuse_existing
@@ -58,21 +59,24 @@ CURVED_DIM = 8
 class PlantOptions(SongOptions):
     """How a planted benchmark is made. With the defaults of size it is as large as MGSV-EC."""
 
-    train: int = FULL["train"]
-    val: int = FULL["val"]
-    test: int = FULL["test"]
-    tracks: int = FULL["tracks"]
-    seed: int = 0
-    hot: float = 0.0
-    """Share of tracks with one usual moment."""
-    noise: float = 0.5
-    """Deviation of what a video adds to each latent, whose own is 1, per second."""
-    style: float = 0.4
-    """The same, but constant over a video: its own look, which makes retrieval harder."""
-    grain: float = 0.5
-    """Noise on each feature of both views; averaged out by any good projection."""
-    curve: float = 0.3
-    """Weight of a nonlinear part of each view, useless for the task and different in the two."""
+    train: int = option(FULL["train"], "Training rows.")
+    val: int = option(FULL["val"], "Rows of val, at most one per track.")
+    test: int = option(FULL["test"], "Rows of test, at most one per track.")
+    tracks: int = option(FULL["tracks"], "Tracks.")
+    seed: int = option(0, "Of everything; the same options give the same bytes.")
+    hot: float = option(0.0, "Share of tracks with one usual moment.")
+    noise: float = option(
+        0.5, "Deviation of what a video adds to each latent, whose own is 1, per second."
+    )
+    style: float = option(
+        0.4, "The same, but constant over a video: its own look, which makes retrieval harder."
+    )
+    grain: float = option(
+        0.5, "Noise on each feature of both views; averaged out by any good projection."
+    )
+    curve: float = option(
+        0.3, "Weight of a part of each view that is useless for the task and differs between them."
+    )
 
     def __post_init__(self) -> None:
         for name in ("train", "val", "test"):

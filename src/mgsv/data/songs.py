@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.config import option
 from mgsv.moment import CANVAS_SECONDS
 
 Array = npt.NDArray[np.float32]
@@ -49,15 +50,16 @@ LOUDNESS = {"I": 0.0, "A": 0.5, "B": 1.2, "C": 0.7, "O": 0.0}
 class SongOptions:
     """How songs are made; every field is an option of `mgsv data plant`."""
 
-    latent_dim: int = 16
-    """Dimensions of the latent space. More make moments and tracks easier to tell apart."""
-    family_size: int = 4
-    """Tracks that resemble each other; 1 for none."""
-    family_similarity: float = 0.5
-    """Share of a track's constant and section parts that its family has in common."""
-    repeat_similarity: float = 0.3
-    """Share of the moving parts that returns with a section; 1 makes repeats equal, and the oracle
-    guess between them."""
+    latent_dim: int = option(
+        16, "Dimensions of the latent space; more make moments and tracks easier to tell apart."
+    )
+    family_size: int = option(4, "Tracks that resemble each other; 1 for none.")
+    family_similarity: float = option(
+        0.5, "Share of a track's constant and section parts that its family has in common."
+    )
+    repeat_similarity: float = option(
+        0.3, "Share of the moving parts that returns with a section; 1 makes repeats equal."
+    )
 
 
 def song(seed: int, number: int, options: SongOptions) -> Array:

@@ -24,7 +24,7 @@ from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
 from mgsv.models import checkpoint as checkpoints
 
-SCHEMA = "mgsv-evaluation-1"
+SCHEMA = "mgsv.evaluation/1"
 
 
 def evaluate(

@@ -5,7 +5,10 @@ Nothing is unpickled but tensors in plain containers (`weights_only=True`).
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -237,11 +240,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for a file that is missing, truncated, or holds anything but tensors in plain containers.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except FileNotFoundError:
         raise ConfigError(f"{shown(path)}: no such file") from None
     except Exception as error:  # torch raises whatever its zip and pickle readers raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's text advises to load it unsafely
+            reason = "it holds other objects, or is damaged"
         raise ConfigError(
             f"{shown(path)}: not a checkpoint of plain tensors ({reason[:120]})",
             "files that hold code or other objects are never loaded",
@@ -257,19 +264,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def import_checkpoint(source: str | Path, target: str | Path, changes: Iterable[str] = ()) -> Path:
+def import_checkpoint(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, set: Iterable[str] = ()
+) -> Path:
     """Turn a checkpoint of the authors' MaDe into one of the project's at `target`.
 
-    `changes` are `name=value` assignments to the config for what weights cannot tell: `heads`,
+    `set` are `name=value` assignments to the config for what weights cannot tell: `heads`,
     `matching` (all losses but `dual` have the same weights) and `moment_query`.
     """
     source, target = Path(source), Path(target)
     weights = read_weights(source)
-    config = override(made_config(weights, _fixed_lengths(weights)), changes)
+    config = override(made_config(weights, _fixed_lengths(weights)), set)
     model = load_made(config, weights)
-    encoders = checkpoint.Encoders(
+    encoders = checkpoint.Encoders(  # by the names that data folders give their features
         video=checkpoint.Encoder("clip-vit-b32", config.frame_dim),
-        music=checkpoint.Encoder("ast-2.5s", config.segment_dim),
+        music=checkpoint.Encoder("ast-audioset", config.segment_dim),
     )
     return checkpoint.save(
         target,

@@ -1,0 +1,183 @@
+"""`mgsv data`: the data of research, from the hub or planted, checked and packed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mgsv.cli import options, show
+from mgsv.errors import shown
+
+
+@click.group()
+def data() -> None:
+    """Get, make, check and pack annotations and features."""
+
+
+@data.command()
+@click.argument("output", type=options.FILE)
+@click.option(
+    "--features/--no-features",
+    default=True,
+    show_default=True,
+    help="Fetch the features too, or the annotations only.",
+)
+@click.option("--revision", default="main", show_default=True, help="Of the hub's data set.")
+@click.option("--endpoint", metavar="URL", help="Another hub.  [default: $HF_ENDPOINT]")
+@options.progress
+def download(
+    output: Path, features: bool, revision: str, endpoint: str | None, progress: str
+) -> None:
+    """Fetch MGSV-EC's annotations and features into the data folder OUTPUT.
+
+    They are CC BY-NC 4.0: for research and education. A broken run goes on where it stopped.
+    """
+    from mgsv.data import download as hub
+
+    with (
+        show.resumable("run the same command again to go on"),
+        show.steps(progress, "download") as step,
+    ):
+        hub.download(
+            output,
+            features=features,
+            revision=revision,
+            endpoint=endpoint,
+            progress=step and (lambda done, total: step("unpacking", done, total)),
+        )
+    show.note(f"data: {shown(output)}")
+
+
+class _Plant(click.Command):
+    """`plant` with one option per field of `PlantOptions`, which only itself needs to import."""
+
+    @cached_property
+    def recipe(self) -> list[click.Parameter]:
+        from mgsv.config import describe
+        from mgsv.data.planted import PlantOptions
+        from mgsv.data.songs import SongOptions
+
+        plain = PlantOptions()
+        of_songs = {name for name, _, _ in describe(SongOptions)}
+        fields = sorted(describe(PlantOptions), key=lambda field: field[0] in of_songs)
+        return [
+            click.Option(
+                [f"--{name.replace('_', '-')}"],
+                default=getattr(plain, name),
+                show_default=True,
+                help=sentence,
+            )
+            for name, _, sentence in fields
+        ]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        return [*own[:-1], *self.recipe, own[-1]]  # --help stays the last
+
+
+@data.command(cls=_Plant)
+@click.argument("output", type=options.FILE)
+@click.option("--files", is_flag=True, help="Write the published feature files too; for tests.")
+@options.progress
+def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
+    """Make the planted benchmark in the new folder OUTPUT, laid out like MGSV-EC.
+
+    By default it is as large as MGSV-EC, several GB; for a first trial make it smaller.
+    """
+    from mgsv.data import planted
+
+    with show.steps(progress, "plant") as step:
+        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=step)
+    show.note(f"data: {shown(output)}")
+
+
+_folder = click.argument("folder", type=options.FILE)
+
+
+@data.command()
+@_folder
+@options.as_json
+@options.progress
+def check(folder: Path, as_json: bool, progress: str) -> int:
+    """Read all annotations, feature files and packed stores in FOLDER and name what is wrong.
+
+    The exit status is 1 if anything is.
+    """
+    from mgsv.data.check import check
+
+    with show.steps(progress, "check") as step:
+        report = check(folder, progress=step)
+    if as_json:
+        problems = [{"path": str(path), "problem": text} for path, text in report.problems]
+        show.document({"schema": "mgsv.data-check/1", **asdict(report), "problems": problems})
+    else:
+        for path, text in report.problems:
+            click.echo(f"{shown(path)}: {shown(text)}")
+        show.note(
+            f"{report.rows} rows, features of {report.files} ids and {report.stores} packed stores "
+            f"checked, {len(report.problems)} problems"
+        )
+    return 1 if report.problems else 0
+
+
+@data.command()
+@_folder
+@click.option(
+    "--output",
+    "-o",
+    type=options.FILE,
+    metavar="DIR",
+    help="Where the packed stores go.  [default: FOLDER/packed]",
+)
+@options.stride
+@options.progress
+def pack(folder: Path, output: Path | None, stride: float, progress: str) -> None:
+    """Pack the feature files of FOLDER into memory-mapped stores, which training reads.
+
+    A store that is there already is kept, so a broken run goes on with the store it was at.
+    """
+    from mgsv.data.pack import pack
+
+    with (
+        show.resumable("run the same command again to go on"),
+        show.steps(progress, "pack") as step,
+    ):
+        stores = pack(folder, output, stride=stride, progress=step)
+    for store in stores:
+        show.note(f"packed: {shown(store)}")
+
+
+@data.command()
+@click.argument("csvs", type=options.FILE, nargs=-1, required=True, metavar="DIR|CSV...")
+@click.option(
+    "--plots", type=options.FILE, metavar="DIR", help="Also draw the distributions there, as PNG."
+)
+@options.as_json
+def stats(csvs: tuple[Path, ...], plots: Path | None, as_json: bool) -> None:
+    """Print what the annotations hold, one row per split, as on the data set's card."""
+    from mgsv.data.stats import stats
+
+    found = stats(csvs[0] if len(csvs) == 1 else csvs, plots)
+    rows = [asdict(split) for split in found.splits]
+    if as_json:
+        show.document({"schema": "mgsv.data-stats/1", "splits": rows})
+    else:
+        show.table(
+            [name.replace("_", " ") for name in rows[0]],
+            [[_figure(name, value) for name, value in row.items()] for row in rows],
+        )
+    for path in found.plots:
+        show.note(f"plot: {shown(path)}")
+
+
+SHARES = ("from_start", "as_long_as_video")
+
+
+def _figure(name: str, value: str | float) -> str:
+    if name in SHARES:
+        return f"{100 * float(value):.1f} %"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

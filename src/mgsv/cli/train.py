@@ -1,0 +1,199 @@
+"""`mgsv train` and `mgsv reproduce`: fitting models, one or the paper's lists of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mgsv.cli import options, show
+from mgsv.errors import ConfigError, shown
+
+_preset = "Where the settings come from: paper, cpu-small, overnight, cpu-ablation; + an ablation."
+
+
+@click.command()
+@click.argument("model", default="made")
+@click.option("--data", type=options.FILE, metavar="DIR", help="The data folder, packed.")
+@click.option("--output", "-o", type=options.FILE, metavar="DIR", help="Where the run is kept.")
+@click.option("--preset", default="cpu-small", show_default=True, help=_preset)
+@options.changes("model.hidden_dim=128")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output where it stands.")
+@click.option("--settings", is_flag=True, help="Only list the settings: value, name, meaning.")
+@options.as_json
+@options.progress_bar
+def train(
+    model: str,
+    data: Path | None,
+    output: Path | None,
+    preset: str,
+    set: tuple[str, ...],
+    resume: bool,
+    settings: bool,
+    as_json: bool,
+    progress: str,
+) -> None:
+    """Fit MODEL to a data folder.
+
+    The best checkpoints, logs and the state of the run are kept in --output. Kill it at any time:
+    --resume goes on to the result of an unbroken run.
+    """
+    if settings:
+        _list_settings(model, preset, set)
+        return
+    if data is None or output is None:
+        missing = "--data" if data is None else "--output"
+        raise ConfigError(f"{missing} is missing", f"name a folder after {missing}")
+    from mgsv.training.fit import train
+
+    with show.resumable("give the same command with --resume to go on"):
+        result = train(
+            model,
+            data=data,
+            output=output,
+            preset=preset,
+            set=set,
+            resume=resume,
+            show_progress=show.wants_bar(progress),
+        )
+    if not _first_process():
+        return
+    checkpoints = {name: str(path) for name, path in result.checkpoints.items()}
+    if as_json:
+        show.document(
+            {
+                "schema": "mgsv.training/1",
+                "epochs": result.epochs,
+                "steps": result.steps,
+                "seconds": round(result.seconds, 3),
+                "best": dict(result.best),
+                "checkpoints": checkpoints,
+            }
+        )
+        return
+    click.echo(f"{result.epochs} epochs, {result.steps} steps, {result.seconds:.0f} s")
+    show.table(
+        ["best on val by", "value", "checkpoint"],
+        [
+            [name, show.measure(name, value), shown(checkpoints.get(name, ""))]
+            for name, value in result.best.items()
+        ],
+    )
+
+
+def _list_settings(model: str, preset: str, changes: tuple[str, ...]) -> None:
+    """What --set may change, as the preset and the changes so far have it."""
+    from mgsv.config import describe
+    from mgsv.training.config import configure
+
+    architecture: Any
+    architecture, config = configure(model, preset, changes)
+    for settings in (describe(architecture, "model."), describe(config, "train.")):
+        for field, value, sentence in settings:
+            click.echo(f"{f'{field}={value}':42} {sentence}")
+
+
+def _first_process() -> bool:
+    """Whether this is the process that speaks, where several train together."""
+    import torch.distributed as dist
+
+    return not (dist.is_available() and dist.is_initialized() and dist.get_rank() > 0)
+
+
+@click.group()
+def reproduce() -> None:
+    """Make the paper's tables and curves again."""
+
+
+_AGAIN = "run the same command again to go on; what is done is kept"
+
+
+@reproduce.command()
+@options.data_folder
+@options.output_folder("Where the runs and the table are kept.")
+@click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
+@click.option(
+    "--rows",
+    multiple=True,
+    metavar="NAME",
+    help="A row of the table by its name; may be repeated.  [default: all 14]",
+)
+@options.changes("train.epochs=2")
+@options.as_json
+@options.progress_bar
+def ablations(
+    data: Path,
+    output: Path,
+    preset: str,
+    rows: tuple[str, ...],
+    set: tuple[str, ...],
+    as_json: bool,
+    progress: str,
+) -> None:
+    """Train and measure the rows of the ablation table.
+
+    The paper's figures stand beside; the table is also written to --output, as JSON, text and page.
+    """
+    from mgsv.models.configs import ABLATIONS
+    from mgsv.training.reproduce import reproduce_ablations
+
+    with show.resumable(_AGAIN):
+        made = reproduce_ablations(
+            data=data,
+            output=output,
+            preset=preset,
+            rows=rows or tuple(ABLATIONS),
+            set=set,
+            show_progress=show.wants_bar(progress),
+        )
+    if as_json:
+        show.document({"schema": "mgsv.ablations/1", "rows": made})
+    else:
+        click.echo((output / "ablations.txt").read_text(encoding="utf-8"), nl=False)
+        show.note(f"page: {shown(output / 'ablations.html')}")
+
+
+@reproduce.command()
+@options.data_folder
+@options.output_folder("Where the runs and the curve are kept.")
+@click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
+@click.option(
+    "--shares",
+    type=float,
+    multiple=True,
+    default=(0.05, 0.1, 0.25, 0.5, 1.0),
+    show_default=True,
+    metavar="SHARE",
+    help="A share of the training rows; may be repeated.",
+)
+@options.changes("train.epochs=2")
+@options.as_json
+@options.progress_bar
+def data_size(
+    data: Path,
+    output: Path,
+    preset: str,
+    shares: tuple[float, ...],
+    set: tuple[str, ...],
+    as_json: bool,
+    progress: str,
+) -> None:
+    """Draw mIoU against the number of training rows."""
+    from mgsv.training.reproduce import reproduce_data_size
+
+    with show.resumable(_AGAIN):
+        made: list[dict[str, Any]] = reproduce_data_size(
+            data=data,
+            output=output,
+            preset=preset,
+            shares=shares,
+            set=set,
+            show_progress=show.wants_bar(progress),
+        )
+    if as_json:
+        show.document({"schema": "mgsv.data-size/1", "rows": made})
+    else:
+        cells = [[show.measure(name, value) for name, value in row.items()] for row in made]
+        show.table(list(made[0]), cells)
+        show.note(f"page: {shown(output / 'data-size.html')}")
