@@ -13,7 +13,7 @@ test: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses auto --dist loadscope
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py

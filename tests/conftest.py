@@ -9,6 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# One process of pytest runs per core, and threads of several processes that share the cores wait
+# for each other. Set before anything loads torch or BLAS, and inherited by what the tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 import pytest
 
 import real_media
