@@ -19,6 +19,7 @@ from mgsv.cli import app
 from model_support import Golden
 from paper_weights import save_small_models
 from planted_small import TINY
+from subprocesses import mgsv_here
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,10 +66,11 @@ def test_command(command: str, home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_researchers_commands_in_turn(tmp_path: Path) -> None:
+def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the download, in one folder, the planted data standing in for MGSV-EC."""
     assert len(RESEARCH_COMMANDS) >= 8
     pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
     save_small_models(tmp_path / "weights")
     torch.save(Golden("made_full").weights, tmp_path / "authors.bin")
     for name, source in (("videos", real_media.bikes()), ("music", real_media.bgm_tracks()[0])):
@@ -81,7 +83,7 @@ def test_the_researchers_commands_in_turn(tmp_path: Path) -> None:
             continue
         more = next((v for k, v in MADE_SMALLER.items() if command.startswith(k)), "")
         more += " --files" if command.startswith("mgsv data plant") else ""
-        done = _run(tmp_path, "-m", "mgsv", *shlex.split(command + more)[1:])
+        done = mgsv_here(*shlex.split(command + more)[1:])
         assert done.returncode == 0, f"{command}: {done.stderr}"
     for made in ("report/index.html", "ablations/ablations.html", "made.safetensors"):
         assert (tmp_path / made).exists()

@@ -1,13 +1,8 @@
-"""The commands of research on tiny planted data: the whole way, and bad input.
-
-They run in this process, since importing torch again takes longer than most of them.
-"""
+"""The commands of research on tiny planted data: the whole way, and bad input."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import json
 import pickle
 import shutil
@@ -24,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mgsv.cli import app, main
+from mgsv.cli import app
 from mgsv.data import annotations, check, download, pack, planted, stats
 from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
@@ -32,20 +27,11 @@ from mgsv.extract import extract
 from mgsv.models import authors
 from mgsv.training import fit, reproduce
 from planted_small import TINY
+from subprocesses import mgsv_here as mgsv
 
 SIZE = {"train": 64, "val": 16, "test": 16, "tracks": 20}
 SET = [word for change in TINY for word in ("--set", change)]
 Edit = Callable[[Path], object]
-
-
-def mgsv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs `mgsv ARGUMENTS…` as the installed script would, with its streams and status."""
-    words, threads = [str(argument) for argument in arguments], torch.get_num_threads()
-    output, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        status = main(words)
-    torch.set_num_threads(threads)
-    return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_initialisation() -> None:
         for name, parameter in part.named_parameters():
             if parameter.dim() == 2:  # Xavier-uniform: flat up to its bound
                 bound = math.sqrt(6 / sum(parameter.shape))
-                assert float(parameter.abs().max()) <= bound, name
+                assert float(parameter.detach().abs().max()) <= bound, name
                 assert float(parameter.std()) == pytest.approx(bound / math.sqrt(3), rel=0.02)
             elif "in_proj_bias" in name or "out_proj.bias" in name:
                 assert not parameter.any(), name
