@@ -7,12 +7,10 @@ out as silence, so that seconds in the waveform are seconds in the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import numpy as np
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
@@ -22,7 +20,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
-from mgsv.media.source import claimed_duration, open_media
+from mgsv.media.source import claimed_duration, decoded, open_media
 
 Channel = Literal["mix", "first"]
 
@@ -104,10 +102,11 @@ def read_audio(
         claimed = claimed_duration(container, stream)
         waveform = _Waveform(rate, channel)
         damaged = 0
-        for frame in _frames(container, stream):
+        for frame in decoded(container, stream):
             if frame is None:
                 damaged += 1
                 continue
+            assert isinstance(frame, AudioFrame)
             waveform.add(frame)
             if waveform.seconds > MAX_TRACK_SECONDS:
                 raise MediaError(
@@ -143,25 +142,6 @@ def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> Aud
             "the file is damaged; get or export it again",
         )
     return stream
-
-
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:
-    """Decoded frames in order; None in the place of each packet that cannot be decoded."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # the container itself is broken from here on
-            yield None
-            return
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            yield None
-            continue
-        yield from frames
 
 
 class _Waveform:

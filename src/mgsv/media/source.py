@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
@@ -125,6 +128,29 @@ def claimed_duration(container: InputContainer, stream: Stream) -> float:
     if "matroska" in container.format.name:  # its duration is the time of the end
         ticks -= container.start_time or 0
     return max(0.0, ticks / av.time_base)
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream | AudioStream
+) -> Iterator[VideoFrame | AudioFrame | None]:
+    """Decoded frames of `stream` in order; None in the place of what cannot be decoded."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError:  # the container itself is broken from here on
+            yield None
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            yield None
+            continue
+        for frame in frames:
+            assert isinstance(frame, VideoFrame | AudioFrame)
+            yield frame
 
 
 def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:

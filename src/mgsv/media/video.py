@@ -13,7 +13,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -30,7 +29,7 @@ from mgsv.media.shots import (
     Thumb,
     VideoCurves,
 )
-from mgsv.media.source import claimed_duration, open_media, video_stream
+from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
 
 __all__ = [
     "CURVE_RATE",
@@ -277,23 +276,9 @@ def _thumb(frame: VideoFrame, reformatter: VideoReformatter) -> Thumb:
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
     """Decoded frames in order of presentation; None in the place of each damaged one."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # the container itself is broken from here on
-            yield None
-            return
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            yield None
-            continue
-        for frame in frames:
-            assert isinstance(frame, VideoFrame)
-            yield None if frame.is_corrupt else frame
+    for frame in decoded(container, stream):
+        assert frame is None or isinstance(frame, VideoFrame)
+        yield None if frame is not None and frame.is_corrupt else frame
 
 
 class _Clock:
