@@ -44,6 +44,9 @@ def main() -> None:
     energy = at_rate(features.energy, ONSET_RATE, CURVE_RATE)
     energy = energy[round(first * CURVE_RATE) : round(last * CURVE_RATE)]
     onset = features.onset[round(first * ONSET_RATE) : round(last * ONSET_RATE)].astype(float)
+    onset = np.minimum(
+        onset, np.quantile(onset, 0.995)
+    )  # one very strong onset would hide the rest
     left, right = x_clip(0), x_clip(curves.duration)
     parts.append(rect(left, 190, right - left, 130, "moment"))
     parts.append(area(energy, LEFT, RIGHT, 320, 120, "energy"))
