@@ -1,7 +1,7 @@
 """The paper's video encoder: CLIP ViT-B/32's image embedding of each second, 512 values.
 
 Frames come with the shorter side at 224 pixels, resized by the scan with a bicubic filter as in
-CLIP's own preparation (FFmpeg's filter there, Pillow's in CLIP: grey levels differ by about one).
+CLIP's own preparation; FFmpeg's filter there, Pillow's in CLIP, so grey levels differ a little.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ class Learned:
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
-        """The best window's moment on each track, then moved by `sync` by at most 1.25 s.
+        """The best window's moment on each track, then moved by `sync` by at most 1.25 s
+        (further only to the nearest beat, where a start must be on one).
 
         Evidence: `two_tower` and `interaction`, which sum to the score; `confidence` in the span;
         `model_start` and `model_end`, the span as the model gave it; `shift` from where it was
