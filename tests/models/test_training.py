@@ -214,9 +214,7 @@ def test_matcher_takes_the_cheapest_query_of_each_layer() -> None:
     """Against scipy's Hungarian algorithm, which the authors use."""
     optimize = pytest.importorskip("scipy.optimize")
     torch.manual_seed(0)
-    found = Detection(
-        torch.rand(3, 4, 10, 2), torch.randn(3, 4, 10, 2), torch.empty(0), torch.empty(0)
-    )
+    found = Detection(torch.rand(3, 4, 10, 2), torch.randn(3, 4, 10, 2))
     truth = torch.rand(4, 2)
     best = Matcher(10.0, 1.0, 4.0)(found, truth)
     for layer in range(3):

@@ -14,7 +14,7 @@ DEFAULT_METHOD = "sync"
 
 def method_names() -> list[str]:
     """Names that `method` knows."""
-    return [DEFAULT_METHOD, *list_models()]
+    return [DEFAULT_METHOD, *list_models("match")]
 
 
 def method(
@@ -34,7 +34,7 @@ def method(
         raise ConfigError(f"--method {name}: no such method", f"choose from {choices}")
     if name == DEFAULT_METHOD:
         if model is not None:
-            learned = " or ".join(list_models())
+            learned = " or ".join(method_names()[1:])
             raise ConfigError(f"--method {name} uses no --model", f"choose --method {learned}")
         return Sync()
     if model is None:

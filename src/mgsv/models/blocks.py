@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mgsv.errors import ConfigError
+
 _LEVELS = 1 << 16
 
 
@@ -70,7 +72,7 @@ def sine(positions: Tensor, dim: int, scale: float = 1.0) -> Tensor:
     """
     rates = torch.arange(0, dim, 2, dtype=torch.float32, device=positions.device) / dim
     angles = positions[..., None] * scale / 10000**rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :dim]
 
 
 def sine_table(length: int, dim: int, device: torch.device | None = None) -> Tensor:
@@ -93,20 +95,40 @@ def visible(mask: Tensor) -> Tensor:
     return mask | ~mask.any(dim=-1, keepdim=True)
 
 
+def refuse_features(feats: Tensor, places: int, values: int) -> None:
+    """ConfigError unless features [B, L, D] have at most `places` places of `values` values."""
+    if feats.shape[1] > places or feats.shape[2] != values:
+        raise ConfigError(
+            f"features of {feats.shape[1]} places × {feats.shape[2]} values were given to a "
+            f"model of at most {places} × {values}",
+            "use the features and lengths the model was made for",
+        )
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, rate: float = 0.0) -> Tensor:
     """Scaled dot-product attention [B, h, Q, e] of keys and values [B, h, L, e].
 
-    `mask` [B, L] says which keys may be seen; `rate` is the dropout of the weights. With dropout on
-    the CPU PyTorch has no fused kernel and would hold the weights anyway; doing so here lets them
-    use the faster dropout.
+    `mask` says which keys may be seen: [B, L], or [B, h, Q, L] where that differs by head and
+    query. `rate` is the dropout of the weights. With dropout on the CPU PyTorch has no fused kernel
+    and would hold the weights anyway; doing so here lets them use the faster dropout.
     """
+    if mask.dim() == 2:
+        mask = mask[:, None, None, :]
     if rate == 0 or q.device.type != "cpu":
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask[:, None, None, :], dropout_p=rate
-        )
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    scores = scores.masked_fill_(~mask[:, None, None, :], float("-inf"))
+    scores = scores.masked_fill_(~mask, float("-inf"))
     return dropout(scores.softmax(dim=-1), rate, training=True) @ v
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, L, d] → [B, h, L, d / h]."""
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, h, L, e] → [B, L, h * e]."""
+    return x.transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):
@@ -122,8 +144,9 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """[B, Q, d] from query [B, Q, d], key and value [B, L, d], key mask [B, L]."""
-        if self.heads * query.shape[1] < self.dim and query is not key:
+        """[B, Q, d] from query [B, Q, d], key and value [B, L, d], mask as :func:`attend`'s."""
+        few = self.heads * query.shape[1] < self.dim
+        if few and query is not key and mask.dim() == 2:
             return self._folded(query, key, value, mask)
         weight, bias, d = self.in_proj_weight, self.in_proj_bias, self.dim
         if query is key is value:
@@ -135,8 +158,8 @@ class Attention(nn.Module):
             q = F.linear(query, weight[:d], bias[:d])
             k = F.linear(key, weight[d : 2 * d], bias[d : 2 * d])
             v = F.linear(value, weight[2 * d :], bias[2 * d :])
-        mixed = attend(self._split(q), self._split(k), self._split(v), visible(mask), self._rate)
-        return self._out(mixed.transpose(1, 2).flatten(2))
+        q, k, v = (split_heads(x, self.heads) for x in (q, k, v))
+        return self._out(join_heads(attend(q, k, v, visible(mask), self._rate)))
 
     def _folded(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """The same for few queries, without a projected key or value per place.
@@ -164,9 +187,6 @@ class Attention(nn.Module):
     def _rate(self) -> float:
         return self.rate if self.training else 0.0
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)
-
     def _out(self, x: Tensor) -> Tensor:
         out: Tensor = self.out_proj(x)
         return out
@@ -183,6 +203,24 @@ class MLP(nn.Sequential):
         super().__init__(*parts[:-1])
 
 
+class InputProjection(nn.Sequential):
+    """The DETRs' way in: twice (norm, dropout, linear), ReLU between; each norm comes first.
+
+    Nothing is masked: a padded place, all zeros, becomes the same vector that is not zero.
+    """
+
+    def __init__(self, dim_in: int, dim: int, rate: float) -> None:
+        super().__init__(
+            nn.LayerNorm(dim_in),
+            Dropout(rate),
+            nn.Linear(dim_in, dim),
+            nn.ReLU(),
+            nn.LayerNorm(dim),
+            Dropout(rate),
+            nn.Linear(dim, dim),
+        )
+
+
 class FeedForward(nn.Sequential):
     """Linear, activation, dropout, linear."""
 
@@ -191,7 +229,10 @@ class FeedForward(nn.Sequential):
 
 
 class EncoderLayer(nn.Module):
-    """DETR's post-norm encoder layer; positions enter queries and keys, never values."""
+    """DETR's post-norm encoder layer; positions enter queries and keys, never values.
+
+    `activation` makes the layer's own: with `nn.PReLU` every layer learns its slope.
+    """
 
     def __init__(
         self,
@@ -262,11 +303,8 @@ class CrossAttentionBlock(nn.Module):
         """[B, L, d] from x [B, L, d] and context [B, K, d] with mask [B, K]."""
         context = self.context_norm(context)
         k, v = self.key_value(context).chunk(2, dim=-1)
-        q, k, v = (
-            part.view(*part.shape[:-1], self.heads, -1).transpose(1, 2)
-            for part in (self.query(self.query_norm(x)), k, v)
-        )
+        q, k, v = (split_heads(y, self.heads) for y in (self.query(self.query_norm(x)), k, v))
         mixed = attend(q, k, v, visible(context_mask), self.rate if self.training else 0.0)
-        x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
+        x = x + self.dropout(self.out(join_heads(mixed)))
         out: Tensor = self.final(x + self.dropout(self.feed_forward(self.norm(x))))
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
@@ -57,6 +58,32 @@ class MomentQuery(StrEnum):
     """h1(M|v) of the clip's own video, as the paper's symbol suggests."""
 
 
+def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
+    """Check the fields of a model's config by what their names say; ConfigError names the field.
+
+    Whole numbers are positive (`may_be_zero` names the others) and of a size that fits a machine.
+    """
+    check(config)
+    for entry in fields(config):
+        name, value = entry.name, getattr(config, entry.name)
+        if isinstance(value, bool | str):
+            continue
+        if name.endswith("dropout") and not 0 <= value < 1:
+            raise ConfigError(f"{name}={value} is not in [0, 1)")
+        if (name in may_be_zero or name.endswith(("_weight", "_cost"))) and value < 0:
+            raise ConfigError(f"{name}={value} is negative")
+        most = 64 if name.endswith("_layers") else 65_536
+        if isinstance(value, int) and value > most:
+            raise ConfigError(f"{name}={value} is more than {most}")
+        whole = isinstance(value, int) and name not in may_be_zero
+        if (whole or name.endswith(("_seconds", "temperature"))) and value <= 0:
+            raise ConfigError(f"{name}={value} is not positive")
+    if config.hidden_dim % config.heads or config.hidden_dim % 2:
+        raise ConfigError(
+            f"hidden_dim={config.hidden_dim} must be even and a multiple of heads={config.heads}"
+        )
+
+
 @dataclass(frozen=True)
 class MadeConfig:
     """MaDe (MGSV, ICCV 2025): the defaults are the full model at its published size."""
@@ -98,30 +125,7 @@ class MadeConfig:
     label_cost: float = option(4.0, "Matching cost of the foreground probability.")
 
     def __post_init__(self) -> None:
-        check(self)
-        may_be_zero = {"encoder_layers"}
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, bool | str):
-                continue
-            if entry.name.endswith("dropout") and not 0 <= value < 1:
-                raise ConfigError(f"{entry.name}={value} is not in [0, 1)")
-            if entry.name.endswith(("_weight", "_cost")) and value < 0:
-                raise ConfigError(f"{entry.name}={value} is negative")
-            whole = isinstance(value, int) and entry.name not in may_be_zero
-            most = 64 if entry.name.endswith("_layers") else 65_536
-            if isinstance(value, int) and value > most:
-                raise ConfigError(f"{entry.name}={value} is more than {most}")
-            if (whole or entry.name in ("canvas_seconds", "temperature")) and value <= 0:
-                raise ConfigError(f"{entry.name}={value} is not positive")
-        if self.encoder_layers < 0:
-            raise ConfigError(f"encoder_layers={self.encoder_layers} is negative")
-        if self.alignment_temperature <= 0:
-            raise ConfigError(f"alignment_temperature={self.alignment_temperature} is not positive")
-        if self.hidden_dim % self.heads or self.hidden_dim % 2:
-            raise ConfigError(
-                f"hidden_dim={self.hidden_dim} must be even and a multiple of heads={self.heads}"
-            )
+        check_sizes(self, may_be_zero=("encoder_layers",))
         pools = (MomentQuery.POOLED, MomentQuery.POOLED_BATCH)
         if self.matching is Matching.DUAL and self.moment_query in pools:
             raise ConfigError(

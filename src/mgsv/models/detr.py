@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,9 +22,19 @@ def initialise(transformer: nn.Module) -> None:
 class Encoder(nn.Module):
     """A stack of post-norm layers; an empty stack returns its input."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float, layers: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        hidden: int,
+        rate: float,
+        layers: int,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(dim, heads, hidden, rate) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(dim, heads, hidden, rate, activation) for _ in range(layers)
+        )
         initialise(self)
 
     def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
@@ -122,7 +134,8 @@ class Detector(nn.Module):
         if spans.shape[-1] == 1:
             spans = torch.cat([spans, width.to(spans)[:, None, None].expand_as(spans)], dim=-1)
         aligned = F.normalize(self.align_queries(hidden), dim=-1)
-        return Detection(spans, self.class_head(hidden), aligned, frames)
+        aside = {"queries": aligned.transpose(0, 1), "frames": frames}
+        return Detection(spans, self.class_head(hidden), aside)
 
     def aligned(self, frames: Tensor) -> Tensor:
         """Frames [..., d] as the contrastive alignment loss compares them with the queries."""

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgsv.errors import ConfigError
-from mgsv.models.blocks import SelfAttentionBlock, sine_table
+from mgsv.models.blocks import SelfAttentionBlock, refuse_features, sine_table
 from mgsv.models.chunks import inverse, rows_by_length
 from mgsv.models.configs import Embedding, MadeConfig
 from mgsv.models.matching import Embedded
@@ -74,12 +73,7 @@ class Tower(nn.Module):
 
     def forward(self, feats: Tensor, mask: Tensor) -> Tensor:
         """Tokens [B, L, d], zero where not valid, of features [B, L, D] and mask [B, L] bool."""
-        if feats.shape[1] > self.slots or feats.shape[2] != self.projection.in_features:
-            raise ConfigError(
-                f"features of {feats.shape[1]} places × {feats.shape[2]} values were given to a "
-                f"model of at most {self.slots} × {self.projection.in_features}",
-                "use the features and lengths the model was made for",
-            )
+        refuse_features(feats, self.slots, self.projection.in_features)
         keep = mask[..., None]
         # Not a product: features at masked places may be anything, NaN included.
         x = self.projection(feats.masked_fill(~keep, 0.0))

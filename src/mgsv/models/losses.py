@@ -8,13 +8,14 @@ over rows, in whatever pieces they are computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mgsv.models.configs import MadeConfig
+from mgsv.models.detector_configs import DetectorConfig
 
 
 def info_nce(scores: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -57,20 +58,32 @@ class Detection:
     """[L, B, Q, 2]."""
     logits: Tensor
     """[L, B, Q, 2]."""
-    queries: Tensor
-    """[L, B, Q, d] projected queries of length 1, for the alignment loss."""
-    frames: Tensor
-    """[B, d] sum over all frame slots of the projected frames of length 1."""
+    aside: Mapping[str, Tensor] = field(default_factory=dict)
+    """[B, ...] what only some losses look at, by name; rows come first."""
 
     @classmethod
     def cat(cls, parts: Sequence[Detection], order: Tensor) -> Detection:
-        """The rows of all `parts`, then put into `order`."""
+        """The rows of all `parts`, then put into `order`; what is aside is padded with zeros."""
         return cls(
             torch.cat([part.spans for part in parts], dim=1)[:, order],
             torch.cat([part.logits for part in parts], dim=1)[:, order],
-            torch.cat([part.queries for part in parts], dim=1)[:, order],
-            torch.cat([part.frames for part in parts])[order],
+            {n: _stacked([part.aside[n] for part in parts])[order] for n in parts[0].aside},
         )
+
+    def best_first(self) -> Tensor:
+        """The last layer's queries by their foreground probability: [B, Q, 3], (span, score)."""
+        score = self.logits[-1].softmax(dim=-1)[..., 0]
+        best = score.argsort(dim=1, descending=True, stable=True)
+        ranked = torch.cat([self.spans[-1], score[..., None]], dim=-1)
+        return ranked.gather(1, best[..., None].expand_as(ranked))
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """[B, n, ...] of each part, n padded to the longest, one after the other."""
+    if parts[0].dim() == 1:
+        return torch.cat(list(parts))
+    longest, rest = max(part.shape[1] for part in parts), [0, 0] * (parts[0].dim() - 2)
+    return torch.cat([F.pad(part, (*rest, 0, longest - part.shape[1])) for part in parts])
 
 
 Term = Callable[[Detection, Tensor, Tensor], Tensor]
@@ -92,12 +105,17 @@ def giou_loss(found: Detection, truth: Tensor, best: Tensor) -> Tensor:
     return 1 - generalised_iou(chosen(found.spans, best), truth)
 
 
+def class_labels(found: Detection, best: Tensor) -> Tensor:
+    """Class of every query [L, B, Q]: 0, foreground, for the best [L, B], else 1."""
+    labels = torch.ones(found.logits.shape[:3], dtype=torch.long, device=best.device)
+    return labels.scatter_(2, best[..., None], 0)
+
+
 def label_loss(background_weight: float) -> Term:
     """Cross entropy over queries; the plain mean of weighted values, as the authors take it."""
 
     def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
-        labels = torch.ones(found.logits.shape[:3], dtype=torch.long, device=best.device)
-        labels.scatter_(2, best[..., None], 0)
+        labels = class_labels(found, best)
         weight = found.logits.new_tensor([1.0, background_weight])
         values = F.cross_entropy(
             found.logits.flatten(0, 2), labels.flatten(), weight=weight, reduction="none"
@@ -107,11 +125,26 @@ def label_loss(background_weight: float) -> Term:
     return loss
 
 
+def focal_label_loss(alpha: float = 0.25, gamma: float = 2.0) -> Term:
+    """Sigmoid focal loss of both logits against the one-hot class, mean over both and queries."""
+
+    def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
+        truth = F.one_hot(class_labels(found, best), 2).to(found.logits)
+        entropy = F.binary_cross_entropy_with_logits(found.logits, truth, reduction="none")
+        share = found.logits.sigmoid()
+        missed = torch.where(truth > 0, 1 - share, share)
+        weight = torch.where(truth > 0, alpha, 1 - alpha)
+        return (weight * missed**gamma * entropy).mean(dim=(-2, -1))
+
+    return loss
+
+
 def alignment_loss(temperature: float) -> Term:
     """−log of the matched query's share of the agreement with the frames; 0 for one query."""
 
     def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
-        logits = (found.queries * found.frames[:, None]).sum(dim=-1) / temperature
+        queries, frames = found.aside["queries"].transpose(0, 1), found.aside["frames"]
+        logits = (queries * frames[:, None]).sum(dim=-1) / temperature
         return logits.logsumexp(dim=-1) - chosen(logits[..., None], best)[..., 0]
 
     return loss
@@ -159,20 +192,29 @@ class SetCriterion:
         return torch.stack([self.weights[name] * value.sum() for name, value in values.items()])
 
 
-def set_criterion(config: MadeConfig) -> SetCriterion:
-    """MaDe's detection loss."""
+def set_criterion(
+    config: MadeConfig | DetectorConfig,
+    *,
+    label: Term | None = None,
+    more: Mapping[str, tuple[Term, float]] | None = None,
+) -> SetCriterion:
+    """The terms `span`, `giou`, `label` with the config's costs and weights.
+
+    `label` takes the place of the cross entropy; `more` are further terms with their weights.
+    """
+    c, more = config, more or {}
     return SetCriterion(
-        Matcher(config.span_cost, config.giou_cost, config.label_cost),
+        Matcher(c.span_cost, c.giou_cost, c.label_cost),
         {
             "span": span_loss,
             "giou": giou_loss,
-            "label": label_loss(config.background_weight),
-            "alignment": alignment_loss(config.alignment_temperature),
+            "label": label or label_loss(c.background_weight),
+            **{name: term for name, (term, _) in more.items()},
         },
         {
-            "span": config.span_weight,
-            "giou": config.giou_weight,
-            "label": config.label_weight,
-            "alignment": config.alignment_weight,
+            "span": c.span_weight,
+            "giou": c.giou_weight,
+            "label": c.label_weight,
+            **{name: weight for name, (_, weight) in more.items()},
         },
     )

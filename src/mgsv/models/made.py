@@ -8,7 +8,6 @@ the moment. All rows of the paper's ablation table are fields of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -20,15 +19,8 @@ from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
 from mgsv.models.detr import Detector, compact
 from mgsv.models.embedding import Tower
-from mgsv.models.losses import Detection, info_nce, same_track, set_criterion
-from mgsv.models.matching import Embedded, XPool, log_temperature
-
-Gather = Callable[
-    [Embedded, Embedded, tuple[str, ...]], tuple[Embedded, Embedded, tuple[str, ...], int]
-]
-"""(videos, tracks, track ids) of this process → those of all, and where this process' rows start.
-
-Gradients must flow back to the process that an embedding came from."""
+from mgsv.models.losses import Detection, alignment_loss, info_nce, same_track, set_criterion
+from mgsv.models.matching import Embedded, Gather, XPool, log_temperature
 
 
 class MaDe(nn.Module):
@@ -61,7 +53,8 @@ class MaDe(nn.Module):
             queries=c.queries,
             predict_width=c.predict_width,
         )
-        self.criterion = set_criterion(c)
+        alignment = alignment_loss(c.alignment_temperature), c.alignment_weight
+        self.criterion = set_criterion(c, more={"alignment": alignment})
 
     # Matching
 
@@ -115,11 +108,7 @@ class MaDe(nn.Module):
         `embedded` are the batch's videos and tracks where they are known already.
         """
         videos, tracks = embedded or (self.embed_videos(batch), self.embed_tracks(batch))
-        found = self.detection(batch, videos, tracks)
-        score = found.logits[-1].softmax(dim=-1)[..., 0]
-        best = score.argsort(dim=1, descending=True, stable=True)
-        ranked = torch.cat([found.spans[-1], score[..., None]], dim=-1)
-        return ranked.gather(1, best[..., None].expand_as(ranked))
+        return self.detection(batch, videos, tracks).best_first()
 
     def detection(self, batch: Batch, videos: Embedded, tracks: Embedded) -> Detection:
         """Every decoder layer's spans and logits, for rows (videos[i], tracks[i])."""

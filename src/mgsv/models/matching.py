@@ -6,6 +6,7 @@ V videos, M tracks, S segments, d width. Scores are [V, M], rows are videos.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -54,6 +55,14 @@ class Embedded:
             torch.cat([F.pad(p.mask, (0, length - p.mask.shape[1])) for p in parts]),
             torch.cat([p.pooled for p in parts]),
         )
+
+
+Gather = Callable[
+    [Embedded, Embedded, tuple[str, ...]], tuple[Embedded, Embedded, tuple[str, ...], int]
+]
+"""(videos, tracks, track ids) of this process → those of all, and where this process' rows start.
+
+Gradients must flow back to the process that an embedding came from."""
 
 
 class Pairs(NamedTuple):

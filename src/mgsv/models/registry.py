@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mgsv.config import from_dict
 from mgsv.errors import ConfigError
 from mgsv.models.configs import MadeConfig
+from mgsv.models.detector_configs import (
+    DetectorConfig,
+    MomentDetrConfig,
+    QdDetrConfig,
+    TrDetrConfig,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,8 +22,8 @@ if TYPE_CHECKING:
     from mgsv.data.batch import Batch
     from mgsv.models.matching import Embedded
 
-Config = MadeConfig
-"""Any model's config; a union as soon as there are several."""
+Config = MadeConfig | DetectorConfig
+"""Any model's config."""
 
 
 class Trained(Protocol):
@@ -57,23 +63,149 @@ class Detects(Protocol):
 
 
 @dataclass(frozen=True)
+class About:
+    """What people should know of a system; the elements are the paper's comparison of systems."""
+
+    title: str
+    paper: str
+    """Authors, venue and year."""
+    parameters: float
+    """Millions of parameters that the MGSV paper counts."""
+    abilities: frozenset[str]
+    """Of `match` and `detect`."""
+    enhancement: str = "-"
+    """How features are enhanced before the modalities meet."""
+    fusion: str = "-"
+    """How the modalities meet."""
+    content: str = "-"
+    """Content of the decoder's moment queries."""
+    decoder: str = "-"
+
+
+@dataclass(frozen=True)
 class _Entry:
     config: type[Config]
     module: str
     model: str
+    about: About
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the config's defaults."""
 
 
-_MODELS = {"made": _Entry(MadeConfig, "mgsv.models.made", "MaDe")}
+_DETECTS, _BOTH = frozenset({"detect"}), frozenset({"match", "detect"})
+_QD_PAPER = "Moon et al., CVPR 2023"
+_TR_PAPER = "Sun et al., AAAI 2024"
+_MODELS = {
+    "made": _Entry(
+        MadeConfig,
+        "mgsv.models.made",
+        "MaDe",
+        About(
+            "MaDe",
+            "Xin et al., ICCV 2025",
+            10.5,
+            _BOTH,
+            enhancement="SA",
+            fusion="SA×2",
+            content="video",
+            decoder="CA×6",
+        ),
+    ),
+    "moment_detr": _Entry(
+        MomentDetrConfig,
+        "mgsv.models.moment_detr",
+        "MomentDETR",
+        About(
+            "Moment-DETR",
+            "Lei et al., NeurIPS 2021",
+            4.3,
+            _DETECTS,
+            fusion="SA×2",
+            content="zero",
+            decoder="CA×2",
+        ),
+    ),
+    "qd_detr": _Entry(
+        QdDetrConfig,
+        "mgsv.models.qd_detr",
+        "QDDETR",
+        About(
+            "QD-DETR",
+            _QD_PAPER,
+            6.9,
+            _DETECTS,
+            fusion="CA×2, SA×2",
+            content="zero",
+            decoder="CA×2",
+        ),
+    ),
+    "qd_detr_plus": _Entry(
+        QdDetrConfig,
+        "mgsv.models.qd_detr",
+        "QDDETR",
+        About(
+            "QD-DETR+",
+            _QD_PAPER,
+            5.4,
+            _DETECTS,
+            fusion="SA×2",
+            content="zero",
+            decoder="CA×2",
+        ),
+        {"cross": False},
+    ),
+    "tr_detr": _Entry(
+        TrDetrConfig,
+        "mgsv.models.tr_detr",
+        "TRDETR",
+        About(
+            "TR-DETR",
+            _TR_PAPER,
+            7.8,
+            _DETECTS,
+            enhancement="VFR",
+            fusion="CA×2, SA×2",
+            content="zero",
+            decoder="CA×2",
+        ),
+    ),
+    "tr_detr_plus": _Entry(
+        TrDetrConfig,
+        "mgsv.models.tr_detr",
+        "TRDETR",
+        About(
+            "TR-DETR+",
+            _TR_PAPER,
+            6.2,
+            _DETECTS,
+            enhancement="VFR",
+            fusion="SA×2",
+            content="zero",
+            decoder="CA×2",
+        ),
+        {"cross": False},
+    ),
+}
 
 
-def list_models() -> list[str]:
-    """Names that :func:`build` knows."""
-    return sorted(_MODELS)
+def list_models(ability: str | None = None) -> list[str]:
+    """Names that :func:`build` knows; of those systems that can `match` or `detect`, if given."""
+    names = (n for n, entry in _MODELS.items() if ability in (None, *entry.about.abilities))
+    return sorted(names)
+
+
+def about(name: str) -> About:
+    """What model `name` is."""
+    return _entry(name).about
 
 
 def config_of(name: str, values: Mapping[str, Any] | None = None) -> Config:
     """The config of model `name`: its defaults, changed by `values`."""
-    return from_dict(_entry(name).config, {} if values is None else values, "model.")
+    entry = _entry(name)
+    values = {} if values is None else values
+    if isinstance(values, Mapping):
+        values = {**entry.values, **values}
+    return from_dict(entry.config, values, "model.")
 
 
 def build(name: str, config: Config | Mapping[str, Any] | None = None) -> nn.Module:
