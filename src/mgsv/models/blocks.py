@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mgsv.errors import ConfigError
+from mgsv.models.configs import LayerSize
 
 _LEVELS = 1 << 16
 
@@ -84,6 +86,23 @@ def sine_of_mask(mask: Tensor, dim: int) -> Tensor:
     """DETR's normalised positions: the running count of valid places, ending at 2π: [B, L, d]."""
     count = mask.cumsum(dim=1, dtype=torch.float32)
     return sine(count / (count[:, -1:] + 1e-6), dim, scale=2 * math.pi)
+
+
+class Placed(NamedTuple):
+    """A sequence as attention reads it."""
+
+    tokens: Tensor
+    """[B, L, d]."""
+    positions: Tensor
+    """[B, L, d], added to queries and keys alone."""
+    mask: Tensor
+    """[B, L]."""
+
+    @classmethod
+    def cat(cls, *parts: Placed) -> Placed:
+        """One sequence after the other."""
+        tokens, positions, masks = (torch.cat(each, dim=1) for each in zip(*parts, strict=True))
+        return cls(tokens, positions, masks)
 
 
 def visible(mask: Tensor) -> Tensor:
@@ -234,15 +253,9 @@ class EncoderLayer(nn.Module):
     `activation` makes the layer's own: with `nn.PReLU` every layer learns its slope.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        rate: float,
-        activation: Callable[[], nn.Module] = nn.ReLU,
-    ) -> None:
+    def __init__(self, size: LayerSize, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         super().__init__()
+        dim, heads, hidden, rate = size
         self.attention = Attention(dim, heads, rate)
         self.feed_forward = FeedForward(dim, hidden, activation(), rate)
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)

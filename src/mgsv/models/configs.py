@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mgsv.config import check, option
 from mgsv.errors import ConfigError
@@ -56,6 +56,18 @@ class MomentQuery(StrEnum):
     """h1(M|v), averaged over the batch's videos as the authors' code does."""
     POOLED = "pooled"
     """h1(M|v) of the clip's own video, as the paper's symbol suggests."""
+
+
+class LayerSize(NamedTuple):
+    """What every layer of a transformer is made with."""
+
+    dim: int
+    """Width."""
+    heads: int
+    hidden: int
+    """Width inside the feed-forward."""
+    rate: float
+    """Of dropout."""
 
 
 def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
@@ -123,6 +135,11 @@ class MadeConfig:
     span_cost: float = option(10.0, "Matching cost of the L1 distance.")
     giou_cost: float = option(1.0, "Matching cost of the generalised IoU.")
     label_cost: float = option(4.0, "Matching cost of the foreground probability.")
+
+    @property
+    def layer(self) -> LayerSize:
+        """Of the detector."""
+        return LayerSize(self.hidden_dim, self.heads, self.feed_forward, self.dropout)
 
     def __post_init__(self) -> None:
         check_sizes(self, may_be_zero=("encoder_layers",))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mgsv.models.blocks import Attention, Dropout, FeedForward
+from mgsv.models.blocks import Attention, Dropout, FeedForward, Placed
+from mgsv.models.configs import LayerSize
 from mgsv.models.detr import initialise
 
 
@@ -18,8 +19,9 @@ class CrossModalLayer(nn.Module):
     The first norm feeds the feed-forward alone: its residual starts from the un-normed sum.
     """
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float) -> None:
+    def __init__(self, size: LayerSize) -> None:
         super().__init__()
+        dim, heads, hidden, rate = size
         self.attention = Attention(dim, heads, rate)
         self.feed_forward = FeedForward(dim, hidden, nn.PReLU(), rate)
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
@@ -40,37 +42,25 @@ class CrossModalLayer(nn.Module):
 class CrossModal(nn.Module):
     """A stack of cross-modal layers over one context."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float, layers: int) -> None:
+    def __init__(self, size: LayerSize, layers: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.layers = nn.ModuleList(
-            CrossModalLayer(dim, heads, hidden, rate) for _ in range(layers)
-        )
+        self.heads = size.heads
+        self.layers = nn.ModuleList(CrossModalLayer(size) for _ in range(layers))
         initialise(self)
 
-    def forward(
-        self,
-        x: Tensor,
-        positions: Tensor,
-        mask: Tensor,
-        context: Tensor,
-        context_mask: Tensor,
-        context_positions: Tensor | None = None,
-        *,
-        authors_mask: bool = False,
-    ) -> Tensor:
-        """[B, L, d] from x, positions [B, L, d], mask [B, L] and context [B, K, d], mask [B, K].
+    def forward(self, x: Placed, context: Placed, *, authors_mask: bool = False) -> Tensor:
+        """x's tokens [B, L, d] after looking at the context [B, K, d].
 
         The context's padding is not seen; padded places of x get values like any other.
         `authors_mask` hides what :func:`scrambled_mask` says instead.
         """
-        keys = context if context_positions is None else context + context_positions
-        seen = context_mask
+        tokens, positions, mask = x
+        keys, seen = context.tokens + context.positions, context.mask
         if authors_mask:
-            seen = scrambled_mask(mask, context_mask, self.heads)
+            seen = scrambled_mask(mask, seen, self.heads)
         for layer in self.layers:
-            x = layer(x, positions, keys, context, seen)
-        return x
+            tokens = layer(tokens, positions, keys, context.tokens, seen)
+        return tokens
 
 
 def scrambled_mask(mask: Tensor, context_mask: Tensor, heads: int) -> Tensor:

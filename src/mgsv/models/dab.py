@@ -16,12 +16,14 @@ from mgsv.models.blocks import (
     MLP,
     Dropout,
     FeedForward,
+    Placed,
     attend,
     join_heads,
     sine,
     split_heads,
     visible,
 )
+from mgsv.models.configs import LayerSize
 from mgsv.models.detr import initialise
 
 _EDGE = 1e-3
@@ -54,17 +56,14 @@ class DABDecoderLayer(nn.Module):
 
     def __init__(
         self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        rate: float,
+        size: LayerSize,
         *,
         first: bool,
         activation: Callable[[], nn.Module],
         gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.heads, self.rate = heads, rate
+        dim, self.heads, hidden, self.rate = size
         self.self_query, self.self_query_position = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.self_key, self.self_key_position = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.self_value, self.self_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
@@ -73,25 +72,23 @@ class DABDecoderLayer(nn.Module):
         self.cross_query_position = nn.Linear(dim, dim) if first else None
         self.cross_key, self.cross_key_position = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.cross_value, self.cross_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.feed_forward = FeedForward(dim, hidden, activation(), rate)
+        self.feed_forward = FeedForward(dim, hidden, activation(), self.rate)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
-        self.dropout = Dropout(rate)
+        self.dropout = Dropout(self.rate)
 
     def forward(
         self,
         x: Tensor,
         query_positions: Tensor,
         query_sines: Tensor,
-        memory: Tensor,
-        positions: Tensor,
-        mask: Tensor,
+        memory: Placed,
         context: Tensor | None = None,
     ) -> Tensor:
-        """[B, Q, d] from x, query_positions, query_sines [B, Q, d], memory, positions [B, L, d]."""
+        """[B, Q, d] from x, query_positions, query_sines [B, Q, d] and the memory [B, L, d]."""
         x = self.norm1(x + self.dropout(self._between_queries(x, query_positions)))
         if self.gate is not None:
             x = self.gate(x, context)
-        found = self._in_memory(x, query_positions, query_sines, memory, positions, mask)
+        found = self._in_memory(x, query_positions, query_sines, memory)
         x = self.norm2(x + self.dropout(found))
         normed: Tensor = self.norm3(x + self.dropout(self.feed_forward(x)))
         return normed
@@ -105,26 +102,26 @@ class DABDecoderLayer(nn.Module):
         return out
 
     def _in_memory(
-        self,
-        x: Tensor,
-        query_positions: Tensor,
-        query_sines: Tensor,
-        memory: Tensor,
-        positions: Tensor,
-        mask: Tensor,
+        self, x: Tensor, query_positions: Tensor, query_sines: Tensor, memory: Placed
     ) -> Tensor:
-        q, k = self.cross_query(x), self.cross_key(memory)
-        placed = self.cross_key_position(positions)
+        q, k = self.cross_query(x), self.cross_key(memory.tokens)
+        placed = self.cross_key_position(memory.positions)
         if self.cross_query_position is not None:
             q = q + self.cross_query_position(query_positions)
             k = k + placed
         # Per head, content and place stand side by side: their products add up in the scores.
         q, sines, k, placed, v = (
             split_heads(y, self.heads)
-            for y in (q, self.cross_query_sine(query_sines), k, placed, self.cross_value(memory))
+            for y in (
+                q,
+                self.cross_query_sine(query_sines),
+                k,
+                placed,
+                self.cross_value(memory.tokens),
+            )
         )
         q, k = torch.cat([q, sines], dim=-1), torch.cat([k, placed], dim=-1)
-        out: Tensor = self.cross_out(join_heads(attend(q, k, v, visible(mask), self._rate)))
+        out: Tensor = self.cross_out(join_heads(attend(q, k, v, visible(memory.mask), self._rate)))
         return out
 
     @property
@@ -143,10 +140,7 @@ class DABDecoder(nn.Module):
 
     def __init__(
         self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        rate: float,
+        size: LayerSize,
         layers: int,
         *,
         activation: Callable[[], nn.Module] = nn.PReLU,
@@ -156,14 +150,12 @@ class DABDecoder(nn.Module):
         gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.full_sine = dim, full_sine
+        self.dim = dim = size.dim
+        self.full_sine = full_sine
         self.scale_first, self.leaving = scale_first, leaving
         self.layers = nn.ModuleList(
             DABDecoderLayer(
-                dim,
-                heads,
-                hidden,
-                rate,
+                size,
                 first=n == 0,
                 activation=activation,
                 gate=gate if n == 0 else None,
@@ -182,16 +174,14 @@ class DABDecoder(nn.Module):
         self,
         x: Tensor,
         reference: Tensor,
-        memory: Tensor,
-        positions: Tensor,
-        mask: Tensor,
+        memory: Placed,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All layers' normed outputs [N, B, Q, d] and their references [N, B, Q, 2].
 
-        x [B, Q, d] is the queries' content, reference [B, Q, 2] where they start, memory and
-        positions [B, L, d] with mask [B, L]; `context` is for the gate. A layer is not trained
-        through the references of the one before; those given back carry their gradient.
+        x [B, Q, d] is the queries' content, reference [B, Q, 2] where they start; `context` is for
+        the gate. A layer is not trained through the references of the one before; those given back
+        carry their gradient.
         """
         outputs, references = [], [reference]
         for n, layer in enumerate(self.layers):
@@ -202,7 +192,7 @@ class DABDecoder(nn.Module):
             if n > 0 or self.scale_first:
                 lead = lead * self.scale_head(x)
             lead = lead * (self.width_head(x).sigmoid() / reference[..., 1:])
-            x = layer(x, self.position_head(both), lead, memory, positions, mask, context)
+            x = layer(x, self.position_head(both), lead, memory, context)
             outputs.append(x)
             references.append(moved(self.step_head(x), reference))
             reference = references[-1].detach()

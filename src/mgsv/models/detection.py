@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, InputProjection, refuse_features
+from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, sine_of_mask
 from mgsv.models.chunks import inverse, lengths, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detector_configs import DetectorConfig, SpanNorm
@@ -125,7 +125,7 @@ class SpanDetector(nn.Module, ABC):
         """Every decoder layer's spans (by `span_norm`) and logits."""
         groups = self._groups(batch)
         parts = [self(self.inputs(batch, rows)) for rows, _ in groups]
-        return parts[0] if len(groups) == 1 else Detection.cat(parts, inverse(groups))
+        return Detection.cat(parts, inverse(groups))
 
     def inputs(self, batch: Batch, rows: Tensor) -> Inputs:
         """These rows of the batch, prepared; cut to the longest of them, or padded to the most."""
@@ -140,9 +140,16 @@ class SpanDetector(nn.Module, ABC):
             segments = torch.cat([segments, endpoints(segment_mask)], dim=-1)
         return Inputs(frames, frame_mask, segments, segment_mask)
 
-    def project(self, x: Inputs) -> tuple[Tensor, Tensor]:
-        """Segments [B, S, d] and frames [B, F, d] after their projections; padding is not zero."""
-        return self.segment_projection(x.segments), self.frame_projection(x.frames)
+    def project(self, x: Inputs) -> tuple[Placed, Placed]:
+        """Segments [B, S, d] with positions and frames [B, F, d] with zeros for positions, after
+        their projections; padding is not zero.
+        """
+        segments, frames = self.segment_projection(x.segments), self.frame_projection(x.frames)
+        places = sine_of_mask(x.segment_mask, self.config.hidden_dim)
+        return (
+            Placed(segments, places, x.segment_mask),
+            Placed(frames, torch.zeros_like(frames), x.frame_mask),
+        )
 
     @property
     def _fixed_lengths(self) -> bool:
@@ -205,40 +212,23 @@ class ReferenceDetector(SpanDetector):
     ) -> None:
         super().__init__(config, criterion)
         c, d = config, config.hidden_dim
-        self.decoder = DABDecoder(*c.layer, c.decoder_layers, leaving=leaving)
+        self.decoder = DABDecoder(c.layer, c.decoder_layers, leaving=leaving)
         self.references = nn.Parameter(torch.randn(c.queries, 2))
         self.span_head = MLP(d, d, 2, layers=3)
 
     def decode(
         self,
-        memory: Tensor,
-        positions: Tensor,
-        mask: Tensor,
+        memory: Placed,
         content: Tensor | None = None,
         aside: Mapping[str, Tensor] | None = None,
     ) -> Detection:
-        """Detection in memory and positions [B, L, d], by `content` [B, Q, d] or none."""
-        rows, (queries, _) = len(memory), self.references.shape
+        """Detection in the memory [B, L, d] by queries of `content` [B, Q, d], or none."""
+        start = self.references.sigmoid().expand(len(memory.tokens), -1, -1)
         if content is None:
-            content = memory.new_zeros(rows, queries, memory.shape[-1])
-        start = self.references.sigmoid().expand(rows, -1, -1)
-        hidden, references = self.decoder(content, start, memory, positions, mask)
+            content = start.new_zeros(*start.shape[:2], memory.tokens.shape[-1])
+        hidden, references = self.decoder(content, start, memory)
         spans = moved(self.span_head(hidden), references)
         return Detection(spans, self.class_head(hidden), aside or {})
-
-
-def concatenated(
-    *parts: tuple[Tensor, Tensor | None, Tensor],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One sequence [B, L, d], its positions [B, L, d] and mask [B, L] from several.
-
-    Positions that are None are zeros.
-    """
-    tokens, positions, masks = zip(*parts, strict=True)
-    placed = [
-        torch.zeros_like(x) if p is None else p for x, p in zip(tokens, positions, strict=True)
-    ]
-    return torch.cat(tokens, dim=1), torch.cat(placed, dim=1), torch.cat(masks, dim=1)
 
 
 def endpoints(mask: Tensor) -> Tensor:

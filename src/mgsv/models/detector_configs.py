@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mgsv.config import option
-from mgsv.models.configs import check_sizes
+from mgsv.models.configs import LayerSize, check_sizes
 from mgsv.moment import CANVAS_SECONDS
 
 
@@ -61,9 +61,8 @@ class DetectorConfig:
         check_sizes(self, may_be_zero=("encoder_layers", "unused_positions"))
 
     @property
-    def layer(self) -> tuple[int, int, int, float]:
-        """What every transformer layer is made with: width, heads, hidden width, dropout."""
-        return self.hidden_dim, self.heads, self.feed_forward, self.dropout
+    def layer(self) -> LayerSize:
+        return LayerSize(self.hidden_dim, self.heads, self.feed_forward, self.dropout)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.models.blocks import MLP, Attention, Dropout, EncoderLayer, FeedForward, sine_of_mask
+from mgsv.models.configs import LayerSize
 from mgsv.models.losses import Detection
 
 
@@ -23,18 +24,10 @@ class Encoder(nn.Module):
     """A stack of post-norm layers; an empty stack returns its input."""
 
     def __init__(
-        self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        rate: float,
-        layers: int,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        self, size: LayerSize, layers: int, activation: Callable[[], nn.Module] = nn.ReLU
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(dim, heads, hidden, rate, activation) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(size, activation) for _ in range(layers))
         initialise(self)
 
     def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
@@ -47,8 +40,9 @@ class Encoder(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention over the queries, cross-attention to the memory, feed-forward; post-norm."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float) -> None:
+    def __init__(self, size: LayerSize) -> None:
         super().__init__()
+        dim, heads, hidden, rate = size
         self.self_attention = Attention(dim, heads, rate)
         self.cross_attention = Attention(dim, heads, rate)
         self.feed_forward = FeedForward(dim, hidden, nn.ReLU(), rate)
@@ -71,10 +65,10 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """A stack of decoder layers. One norm, shared, is applied to every layer's output."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float, layers: int) -> None:
+    def __init__(self, size: LayerSize, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(dim, heads, hidden, rate) for _ in range(layers))
-        self.norm = nn.LayerNorm(dim)
+        self.layers = nn.ModuleList(DecoderLayer(size) for _ in range(layers))
+        self.norm = nn.LayerNorm(size.dim)
         initialise(self)
 
     def forward(
@@ -98,10 +92,7 @@ class Detector(nn.Module):
 
     def __init__(
         self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        rate: float,
+        size: LayerSize,
         *,
         encoder_layers: int,
         decoder_layers: int,
@@ -109,9 +100,9 @@ class Detector(nn.Module):
         predict_width: bool = True,
     ) -> None:
         super().__init__()
-        self.dim = dim
-        self.encoder = Encoder(dim, heads, hidden, rate, encoder_layers)
-        self.decoder = Decoder(dim, heads, hidden, rate, decoder_layers)
+        self.dim = dim = size.dim
+        self.encoder = Encoder(size, encoder_layers)
+        self.decoder = Decoder(size, decoder_layers)
         self.query_positions = nn.Parameter(torch.randn(queries, dim))
         self.span_head = MLP(dim, dim, 2 if predict_width else 1, layers=3)
         self.class_head = nn.Linear(dim, 2)

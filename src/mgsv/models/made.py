@@ -44,10 +44,7 @@ class MaDe(nn.Module):
                 d, c.fusion_heads, c.fusion_head_dim, c.embedding_feed_forward, c.embedding_dropout
             )
         self.detector = Detector(
-            d,
-            c.heads,
-            c.feed_forward,
-            c.dropout,
+            c.layer,
             encoder_layers=c.encoder_layers,
             decoder_layers=c.decoder_layers,
             queries=c.queries,

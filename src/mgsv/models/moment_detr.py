@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mgsv.models.blocks import MLP, sine_of_mask
-from mgsv.models.detection import Inputs, SpanDetector, concatenated
+from mgsv.models.blocks import MLP, Placed
+from mgsv.models.detection import Inputs, SpanDetector
 from mgsv.models.detector_configs import MomentDetrConfig
 from mgsv.models.detr import Decoder, Encoder
 from mgsv.models.losses import Detection
@@ -23,18 +23,14 @@ class MomentDETR(SpanDetector):
     def __init__(self, config: MomentDetrConfig) -> None:
         super().__init__(config)
         c, d = config, config.hidden_dim
-        self.encoder = Encoder(*c.layer, c.encoder_layers)
-        self.decoder = Decoder(*c.layer, c.decoder_layers)
+        self.encoder = Encoder(c.layer, c.encoder_layers)
+        self.decoder = Decoder(c.layer, c.decoder_layers)
         self.query_positions = nn.Parameter(torch.randn(c.queries, d))
         self.span_head = MLP(d, d, 2, layers=3)
 
     def forward(self, x: Inputs) -> Detection:
-        segments, frames = self.project(x)
-        places = sine_of_mask(x.segment_mask, self.config.hidden_dim)
-        memory, positions, mask = concatenated(
-            (segments, places, x.segment_mask), (frames, None, x.frame_mask)
-        )
-        memory = self.encoder(memory, positions, mask)
+        _, positions, mask = sequence = Placed.cat(*self.project(x))
+        memory = self.encoder(*sequence)
         empty = memory.new_zeros(len(memory), *self.query_positions.shape)
         hidden = self.decoder(empty, self.query_positions, memory, positions, mask)
         return Detection(self.span_head(hidden).sigmoid(), self.class_head(hidden))

@@ -16,9 +16,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mgsv.models.blocks import sine_of_mask
+from mgsv.models.blocks import Placed
 from mgsv.models.cross import CrossModal
-from mgsv.models.detection import Inputs, ReferenceDetector, concatenated
+from mgsv.models.detection import Inputs, ReferenceDetector
 from mgsv.models.detector_configs import QdDetrConfig
 from mgsv.models.detr import Encoder
 from mgsv.models.losses import Detection
@@ -30,33 +30,19 @@ class QDDETR(ReferenceDetector):
     def __init__(self, config: QdDetrConfig) -> None:
         super().__init__(config)
         c, d = config, config.hidden_dim
-        self.cross = CrossModal(*c.layer, c.cross_layers) if c.cross else None
-        self.encoder = Encoder(*c.layer, c.encoder_layers, nn.PReLU)
+        self.cross = CrossModal(c.layer, c.cross_layers) if c.cross else None
+        self.encoder = Encoder(c.layer, c.encoder_layers, nn.PReLU)
         self.token, self.token_position = (nn.Parameter(torch.randn(d)) for _ in range(2))
 
     def forward(self, x: Inputs) -> Detection:
         segments, frames = self.project(x)
-        places = sine_of_mask(x.segment_mask, self.config.hidden_dim)
         if self.cross is not None:
-            segments = self.cross(
-                segments,
-                places,
-                x.segment_mask,
-                frames,
-                x.frame_mask,
-                authors_mask=self.config.authors_mask,
-            )
-        one = len(segments), 1, -1
-        parts = [
-            (
-                self.token.expand(one),
-                self.token_position.expand(one),
-                x.segment_mask.new_ones(one[:2]),
-            ),
-            (segments, places, x.segment_mask),
-        ]
+            mixed = self.cross(segments, frames, authors_mask=self.config.authors_mask)
+            segments = segments._replace(tokens=mixed)
+        rows, count = segments.mask.shape
+        token, place = (p.expand(rows, 1, -1) for p in (self.token, self.token_position))
+        parts = [Placed(token, place, segments.mask.new_ones(rows, 1)), segments]
         if self.cross is None:
-            parts.append((frames, torch.zeros_like(frames), x.frame_mask))
-        encoded = self.encoder(*concatenated(*parts))
-        memory = encoded[:, 1 : 1 + segments.shape[1]]
-        return self.decode(memory, places, x.segment_mask)
+            parts.append(frames)
+        encoded = self.encoder(*Placed.cat(*parts))
+        return self.decode(segments._replace(tokens=encoded[:, 1 : 1 + count]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mgsv.config import from_dict
@@ -93,8 +93,27 @@ class _Entry:
 
 
 _DETECTS, _BOTH = frozenset({"detect"}), frozenset({"match", "detect"})
-_QD_PAPER = "Moon et al., CVPR 2023"
-_TR_PAPER = "Sun et al., AAAI 2024"
+_MOMENT_DETR = About(
+    "Moment-DETR",
+    "Lei et al., NeurIPS 2021",
+    4.3,
+    _DETECTS,
+    fusion="SA×2",
+    content="zero",
+    decoder="CA×2",
+)
+_QD_DETR = replace(
+    _MOMENT_DETR,
+    title="QD-DETR",
+    paper="Moon et al., CVPR 2023",
+    parameters=6.9,
+    fusion="CA×2, SA×2",
+)
+_TR_DETR = replace(
+    _QD_DETR, title="TR-DETR", paper="Sun et al., AAAI 2024", parameters=7.8, enhancement="VFR"
+)
+_PLUS = {"cross": False}
+
 _MODELS = {
     "made": _Entry(
         MadeConfig,
@@ -111,79 +130,22 @@ _MODELS = {
             decoder="CA×6",
         ),
     ),
-    "moment_detr": _Entry(
-        MomentDetrConfig,
-        "mgsv.models.moment_detr",
-        "MomentDETR",
-        About(
-            "Moment-DETR",
-            "Lei et al., NeurIPS 2021",
-            4.3,
-            _DETECTS,
-            fusion="SA×2",
-            content="zero",
-            decoder="CA×2",
-        ),
-    ),
-    "qd_detr": _Entry(
-        QdDetrConfig,
-        "mgsv.models.qd_detr",
-        "QDDETR",
-        About(
-            "QD-DETR",
-            _QD_PAPER,
-            6.9,
-            _DETECTS,
-            fusion="CA×2, SA×2",
-            content="zero",
-            decoder="CA×2",
-        ),
-    ),
+    "moment_detr": _Entry(MomentDetrConfig, "mgsv.models.moment_detr", "MomentDETR", _MOMENT_DETR),
+    "qd_detr": _Entry(QdDetrConfig, "mgsv.models.qd_detr", "QDDETR", _QD_DETR),
     "qd_detr_plus": _Entry(
         QdDetrConfig,
         "mgsv.models.qd_detr",
         "QDDETR",
-        About(
-            "QD-DETR+",
-            _QD_PAPER,
-            5.4,
-            _DETECTS,
-            fusion="SA×2",
-            content="zero",
-            decoder="CA×2",
-        ),
-        {"cross": False},
+        replace(_QD_DETR, title="QD-DETR+", parameters=5.4, fusion="SA×2"),
+        _PLUS,
     ),
-    "tr_detr": _Entry(
-        TrDetrConfig,
-        "mgsv.models.tr_detr",
-        "TRDETR",
-        About(
-            "TR-DETR",
-            _TR_PAPER,
-            7.8,
-            _DETECTS,
-            enhancement="VFR",
-            fusion="CA×2, SA×2",
-            content="zero",
-            decoder="CA×2",
-        ),
-    ),
+    "tr_detr": _Entry(TrDetrConfig, "mgsv.models.tr_detr", "TRDETR", _TR_DETR),
     "tr_detr_plus": _Entry(
         TrDetrConfig,
         "mgsv.models.tr_detr",
         "TRDETR",
-        About(
-            "TR-DETR+",
-            _TR_PAPER,
-            6.2,
-            _DETECTS,
-            enhancement="VFR",
-            fusion="SA×2",
-            content="zero",
-            decoder="CA×2",
-        ),
-        {"cross": False},
+        replace(_TR_DETR, title="TR-DETR+", parameters=6.2, fusion="SA×2"),
+        _PLUS,
     ),
 }
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import Dropout, sine_of_mask, visible
+from mgsv.models.blocks import Dropout, visible
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector
 from mgsv.models.detector_configs import TrDetrConfig
@@ -39,30 +39,30 @@ class TRDETR(ReferenceDetector):
         super().__init__(config, set_criterion(config, label=focal_label_loss()))
         c, d = config, config.hidden_dim
         self.refine = Refinement(d, c.dropout)
-        self.cross = CrossModal(*c.layer, c.cross_layers) if c.cross else None
-        self.encoder = Encoder(*c.layer, c.encoder_layers, nn.PReLU)
+        self.cross = CrossModal(c.layer, c.cross_layers) if c.cross else None
+        self.encoder = Encoder(c.layer, c.encoder_layers, nn.PReLU)
         self.score = nn.Linear(d, d)
         self.unused_gru = nn.GRU(d, d)
 
     def forward(self, x: Inputs) -> Detection:
         segments, frames = self.project(x)
-        mask, seen = x.segment_mask, self._seen(x.segment_mask)
+        v, places, mask = segments
+        seen, t = self._seen(mask), frames.tokens
         aside = {
-            "segments": F.normalize(mean(segments, seen), dim=-1),
-            "frames": F.normalize(mean(frames, self._seen(x.frame_mask)), dim=-1),
-            "agreement": agreement(segments, frames, x.frame_mask) * mask,
+            "segments": F.normalize(mean(v, seen), dim=-1),
+            "frames": F.normalize(mean(t, self._seen(frames.mask)), dim=-1),
+            "agreement": agreement(v, t, frames.mask) * mask,
         }
-        places = sine_of_mask(mask, self.config.hidden_dim)
-        refined = self.refine(segments, mask, frames, x.frame_mask)
+        refined = self.refine(v, mask, t, frames.mask)
         if self.cross is not None:
-            authors = self.config.authors_mask
-            refined = self.cross(refined, places, mask, frames, x.frame_mask, authors_mask=authors)
+            placed = segments._replace(tokens=refined)
+            refined = self.cross(placed, frames, authors_mask=self.config.authors_mask)
         memory = self.encoder(refined, places, mask)
         # The authors' score is a sum over a whole layer's outputs.
         scores = self.score(memory).sum(dim=-1) / memory.shape[-1] ** 0.5
         weights = scores.masked_fill(~visible(seen), float("-inf")).softmax(dim=-1)
         memory = self.encoder(memory + weights[..., None] * refined, places, mask)
-        return self.decode(memory, places, mask, aside=aside)
+        return self.decode(segments._replace(tokens=memory), aside=aside)
 
     def own_terms(
         self, found: Detection, batch: Batch, gather: Gather | None

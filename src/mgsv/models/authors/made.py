@@ -1,14 +1,9 @@
-"""Checkpoints of the systems' authors, read into the project's own modules.
-
-Nothing is unpickled but tensors in plain containers (`weights_only=True`).
-"""
+"""The authors' MaDe: its names, its config read off its weights, its outputs by our modules."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +13,12 @@ from torch import Tensor
 
 from mgsv.config import override
 from mgsv.data.batch import Batch
-from mgsv.errors import ConfigError, shown
-from mgsv.models import checkpoint, losses
+from mgsv.errors import ConfigError
+from mgsv.models import checkpoint
+from mgsv.models.authors.files import read_weights
+from mgsv.models.authors.terms import loss_terms, sum_of
 from mgsv.models.configs import Embedding, Fusion, MadeConfig, Matching, MomentQuery
-from mgsv.models.embedding import Tower
 from mgsv.models.made import MaDe
-from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 
 _MADE_NAMES: tuple[tuple[str, str], ...] = (
@@ -147,26 +142,8 @@ def load_made(config: MadeConfig, weights: Mapping[str, Tensor]) -> MaDe:
     return model.eval()
 
 
-def replay(
-    model: str,
-    config: Mapping[str, Any],
-    weights: Mapping[str, Tensor],
-    inputs: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """What the authors' `model` computes from `inputs` in evaluation mode, by our own modules.
-
-    `config`, `weights` and `inputs` carry the authors' names. Gives at least `pred_spans` and
-    `pred_logits`; for MaDe also the embeddings, similarities and losses, each loss term unweighted
-    (`loss.loss_span` of the last decoder layer, `loss.loss_span_0` of the first).
-    """
-    if model != "made":
-        raise ConfigError(f"there is no replay of model {model!r}", "choose made")
-    switches = {**config, **config.get("overrides", {})}
-    return replay_made(load_made(made_config(weights, switches), weights), inputs)
-
-
 def replay_made(model: MaDe, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """:func:`replay` of a MaDe that is loaded already; keeps the gradients of both losses."""
+    """`replay` of a MaDe that is loaded already; keeps the gradients of both losses."""
     spans = inputs.get("spans_target")
     batch = Batch(
         inputs["frame_feats"],
@@ -199,69 +176,8 @@ def replay_made(model: MaDe, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         detection = set(model.criterion.terms)
         out["localization_loss"] = sum_of(terms[name] for name in detection)
         out["retrieval_loss"] = sum_of(v for k, v in terms.items() if k not in detection)
-        out |= _loss_terms(model.criterion, found, batch.spans)
+        out |= loss_terms(model.criterion, found, batch.spans)
     return out
-
-
-def _padded(embedded: Embedded, tower: Tower) -> Tensor:
-    """Tokens at the tower's full length, absent places as the authors' code leaves them."""
-    absent = tower.slots - embedded.mask.shape[1]
-    tokens = torch.where(embedded.mask[..., None], embedded.tokens, tower.padding)
-    return torch.cat([tokens, tower.padding.expand(len(tokens), absent, -1)], dim=1)
-
-
-def _loss_terms(
-    criterion: losses.SetCriterion, found: losses.Detection, truth: Tensor
-) -> dict[str, Tensor]:
-    names = {"alignment": "contrastive_align"}
-    values = {
-        f"loss.loss_{names.get(name, name)}": value.mean(dim=1)
-        for name, value in criterion.unweighted(found, truth).items()
-    }
-    best = criterion.matcher(found, truth)
-    foreground = losses.chosen(found.logits, best).argmax(dim=-1) == 0
-    values["loss.class_error"] = 100 - 100 * foreground.float().mean(dim=1)
-    last = len(found.logits) - 1
-    return {
-        name if layer == last else f"{name}_{layer}": value[layer]
-        for name, value in values.items()
-        for layer in range(last + 1)
-    }
-
-
-def sum_of(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of an authors' checkpoint (`.pt`, `.pth`, `.bin`), under their names.
-
-    The state dict may lie under a usual key and its names may start with `module.`. ConfigError
-    for a file that is missing, truncated, or holds anything but tensors in plain containers.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except FileNotFoundError:
-        raise ConfigError(f"{shown(path)}: no such file") from None
-    except Exception as error:  # torch raises whatever its zip and pickle readers raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # torch's text advises to load it unsafely
-            reason = "it holds other objects, or is damaged"
-        raise ConfigError(
-            f"{shown(path)}: not a checkpoint of plain tensors ({reason[:120]})",
-            "files that hold code or other objects are never loaded",
-        ) from None
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise ConfigError(f"{shown(path)}: holds no named weights")
-    for name, value in content.items():
-        if not isinstance(value, Tensor):
-            raise ConfigError(f"{shown(path)}: {name!r} is not a tensor")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def import_checkpoint(

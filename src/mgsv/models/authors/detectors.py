@@ -1,0 +1,237 @@
+"""The authors' moment DETRs: one line per renamed part, one entry per family.
+
+A family is the authors' code base; with and without cross-modal layers it is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgsv.data.batch import Batch
+from mgsv.errors import ConfigError
+from mgsv.models.authors.terms import loss_terms
+from mgsv.models.checkpoint import check_weights
+from mgsv.models.detection import SpanDetector
+from mgsv.models.losses import Detection
+from mgsv.models.registry import build
+from mgsv.models.tr_detr import TRDETR
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+"""Pattern in the authors' name, what stands there in ours."""
+OwnLosses = Callable[[Any, Detection, Mapping[str, Tensor]], Mapping[str, tuple[Tensor, float]]]
+"""(model, detection, inputs) → the authors' name, unweighted value and weight of each."""
+
+_INPUTS: tuple[Rule, ...] = (
+    (r"^input_txt_proj\.", "frame_projection."),
+    (r"^input_vid_proj\.", "segment_projection."),
+    (r"^(\w+_projection)\.(\d)\.LayerNorm\.", lambda m: f"{m[1]}.{4 * int(m[2])}."),
+    (r"^(\w+_projection)\.(\d)\.net\.1\.", lambda m: f"{m[1]}.{4 * int(m[2]) + 2}."),
+    (r"^txt_position_embed\.position_embeddings\.", "unused.table."),
+    (r"^txt_position_embed\.LayerNorm\.", "unused.norm."),
+)
+_LAYERS: tuple[Rule, ...] = (
+    (r"^transformer\.t2v_encoder\.", "cross."),
+    (r"^transformer\.(encoder|decoder)\.", r"\1."),
+    (r"^((?:encoder|cross)\.layers\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"(\.layers\.\d+)\.linear1\.", r"\1.feed_forward.0."),
+    (r"(\.layers\.\d+)\.activation\.", r"\1.feed_forward.1."),
+    (r"(\.layers\.\d+)\.linear2\.", r"\1.feed_forward.3."),
+)
+_PLAIN_DECODER: tuple[Rule, ...] = (
+    (r"^(decoder\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
+    (r"^(decoder\.layers\.\d+)\.multihead_attn\.", r"\1.cross_attention."),
+)
+_DAB_DECODER: tuple[Rule, ...] = (
+    (r"\.(?:sa_)(q|k|v)(content|pos)?_proj\.", lambda m: f".self_{_part(m[1], m[2])}."),
+    (r"\.(?:ca_)(q|k|v)(content|pos|pos_sine)?_proj\.", lambda m: f".cross_{_part(m[1], m[2])}."),
+    (r"^(decoder\.layers\.\d+)\.(self|cross)_attn\.out_proj\.", r"\1.\2_out."),
+    (r"^decoder\.query_scale\.", "decoder.scale_head."),
+    (r"^decoder\.ref_point_head\.", "decoder.position_head."),
+    (r"^decoder\.ref_anchor_head\.", "decoder.width_head."),
+    (r"^decoder\.bbox_embed\.", "decoder.step_head."),
+)
+_HEADS: tuple[Rule, ...] = (
+    (r"^class_embed\.", "class_head."),
+    (r"^span_embed\.", "span_head."),
+    (r"_head\.layers\.(\d)\.", lambda m: f"_head.{2 * int(m[1])}."),
+)
+PLAIN = (
+    *_INPUTS,
+    *_LAYERS,
+    *_PLAIN_DECODER,
+    *_HEADS,
+    (r"^query_embed\.weight$", "query_positions"),
+)
+"""Rules of a Moment-DETR: learned query positions."""
+MOVING = (*_INPUTS, *_LAYERS, *_DAB_DECODER, *_HEADS, (r"^query_embed\.weight$", "references"))
+"""Rules of those whose queries are references that move."""
+
+
+def _part(role: str, what: str | None) -> str:
+    kinds = {"pos": "_position", "pos_sine": "_sine"}
+    return {"q": "query", "k": "key", "v": "value"}[role] + kinds.get(what or "", "")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What turns one code base's weights into ours."""
+
+    names: tuple[Rule, ...]
+    dropped: str = r"(?!)"
+    """The authors' weights that serve what this task does not have, as a pattern."""
+    own_losses: OwnLosses = lambda *_: {}
+
+    def our_name(self, name: str) -> str:
+        """The project's name of a parameter of the authors'; empty for one that is dropped."""
+        if re.match(self.dropped, name):
+            return ""
+        for pattern, ours in self.names:
+            name = re.sub(pattern, ours, name)
+        return name
+
+
+def _tr_losses(
+    model: TRDETR, found: Detection, inputs: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, float]]:
+    inside, mask = inputs["ctc_pos_mask"], inputs["src_vid_mask"] != 0
+    rows = tuple(str(row) for row in range(len(mask)))
+    c = model.config
+    return {
+        "vtc": (model.contrast(found, rows), c.contrast_weight),
+        "ctc": (model.inside(found, inside, mask), c.inside_weight),
+    }
+
+
+FAMILIES = {
+    "moment_detr": Family(PLAIN, dropped=r"saliency_proj\."),
+    "qd_detr": Family(
+        (
+            *MOVING,
+            (r"^global_rep_token$", "token"),
+            (r"^global_rep_pos$", "token_position"),
+        ),
+        dropped=r"saliency_proj[12]\.",
+    ),
+    "tr_detr": Family(
+        (
+            *MOVING,
+            (r"^fuser\.cq_attention\.w4C$", "refine.segment_weight"),
+            (r"^fuser\.cq_attention\.w4Q$", "refine.frame_weight"),
+            (r"^fuser\.cq_attention\.w4mlu$", "refine.product_weight"),
+            (r"^fuser\.cq_attention\.cqa_linear\.conv1d\.", "refine.mix."),
+            (r"^fuser\.cq_concat\.weighted_pool\.weight$", "refine.pool_weight"),
+            (r"^fuser\.cq_concat\.conv1d\.conv1d\.", "refine.join."),
+            (r"^saliency_proj1\.", "score."),
+            (r"^gru_extractor\.gru\.", "unused_gru."),
+        ),
+        own_losses=_tr_losses,
+    ),
+}
+"""By the name of the model that has all of the family's parts."""
+
+
+def load_detector(
+    name: str, switches: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> SpanDetector:
+    """Model `name` in evaluation mode with the authors' `weights`; each must find its place.
+
+    Sizes and layers are read off the weights. What leaves no trace there comes from `switches`:
+    the authors' options `nheads`, `max_music_duration`, the lengths `Lq` and `Lv` of their padded
+    rows, and our own `authors_mask` and `mask_padding`. Features are taken as they are.
+    """
+    family, options = FAMILIES[name], {**switches, **switches.get("config", {})}
+    ours = {family.our_name(key): value for key, value in weights.items()}
+    ours.pop("", None)
+    try:
+        config = _sizes(ours)
+    except KeyError as missing:
+        raise ConfigError(f"these are not weights of {name}: {missing} is missing") from None
+    config |= {
+        "max_frames": options.get("Lq", 50),
+        "max_segments": options.get("Lv", 96),
+        "canvas_seconds": float(options.get("max_music_duration", 240.0)),
+        "heads": options.get("nheads", 8),
+        "normalise_inputs": False,
+    }
+    config |= {key: options[key] for key in ("authors_mask", "mask_padding") if key in options}
+    model = build(name, config)
+    assert isinstance(model, SpanDetector)
+    own = model.state_dict()
+    ours = {key: _shaped(value, own.get(key)) for key, value in ours.items()}
+    check_weights(model, ours)
+    model.load_state_dict(ours)
+    return model.eval()
+
+
+def _sizes(ours: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Sizes of the model that weights under our names belong to."""
+    hidden, frame_dim = ours["frame_projection.2.weight"].shape
+    queries = ours.get("references", ours.get("query_positions"))
+    sizes: dict[str, Any] = {
+        "hidden_dim": hidden,
+        "frame_dim": frame_dim,
+        "segment_dim": ours["segment_projection.2.weight"].shape[1],
+        "feed_forward": ours["encoder.layers.0.feed_forward.0.weight"].shape[0],
+        "encoder_layers": _layers(ours, "encoder"),
+        "decoder_layers": _layers(ours, "decoder"),
+        "unused_positions": len(ours.get("unused.table.weight", ())),
+    }
+    if queries is not None:
+        sizes["queries"] = len(queries)
+    if cross := _layers(ours, "cross"):
+        sizes["cross_layers"] = cross
+    return sizes
+
+
+def _layers(names: Iterable[str], stack: str) -> int:
+    found = (re.match(rf"{stack}\.layers\.(\d+)\.", name) for name in names)
+    return len({match[1] for match in found if match})
+
+
+def _shaped(value: Tensor, own: Tensor | None) -> Tensor:
+    """`value` in its own place's shape where they differ by dimensions of one entry alone."""
+    if own is not None and [n for n in value.shape if n > 1] == [n for n in own.shape if n > 1]:
+        return value.reshape(own.shape)
+    return value
+
+
+def replay_detector(
+    model: SpanDetector, name: str, inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """`replay` of a detector that is loaded already; keeps the gradients of its losses.
+
+    `aux0.pred_spans` are the first decoder layer's. With true spans also `loss.weighted_total`.
+    """
+    spans, rows = inputs.get("target_spans_cxw"), len(inputs["src_txt"])
+    seconds = torch.full((rows,), model.config.canvas_seconds)
+    names = tuple(str(row) for row in range(rows))
+    batch = Batch(
+        inputs["src_txt"],
+        inputs["src_txt_mask"],
+        inputs["src_vid"],
+        inputs["src_vid_mask"],
+        video_seconds=seconds,
+        track_seconds=seconds,
+        video_ids=names,
+        track_ids=names,
+        spans=spans,
+    )
+    found = model.detection(batch)
+    out = {"pred_spans": found.spans[-1], "pred_logits": found.logits[-1]}
+    for layer in range(len(found.spans) - 1):
+        out[f"aux{layer}.pred_spans"] = found.spans[layer]
+        out[f"aux{layer}.pred_logits"] = found.logits[layer]
+    if spans is not None:
+        out |= loss_terms(model.criterion, found, spans)
+        total = model.criterion(found, spans).sum() / rows
+        for term, (value, weight) in FAMILIES[name].own_losses(model, found, inputs).items():
+            out[f"loss.{term}"] = value
+            total = total + weight * value
+        out["loss.weighted_total"] = total
+    return out
