@@ -38,6 +38,7 @@ class Golden:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
         self.weights, self.inputs, self.out = of("w"), of("in"), of("out")
+        self.losses, self.corrected = of("loss"), of("outfix")
         self.gradient_norms = {k: float(v) for k, v in of("gradnorm").items()}
 
 

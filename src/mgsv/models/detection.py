@@ -234,6 +234,6 @@ class ReferenceDetector(SpanDetector):
 def endpoints(mask: Tensor) -> Tensor:
     """Start and end of each place, relative to the number of valid ones [B, L, 2]; 0 in padding."""
     count = mask.sum(dim=1, keepdim=True).clamp_min(1)
-    place = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
-    ends = torch.stack([place / count, (place + 1) / count], dim=-1)
+    place = mask.cumsum(dim=1)
+    ends = torch.stack([(place - 1) / count, place / count], dim=-1)
     return ends.masked_fill(~mask[..., None], 0.0)

@@ -1,0 +1,95 @@
+"""The detectors give what their authors' code gives, with its faults and without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from detector_support import DETECTORS
+from mgsv.errors import ConfigError
+from mgsv.models.authors import load_detector, replay, replay_detector
+from mgsv.models.authors.detectors import FAMILIES
+from mgsv.models.registry import about, build
+from model_support import Golden
+
+COUNTS = {
+    "moment_detr": 4_310_532,
+    "qd_detr": 6_941_473,
+    "qd_detr_plus": 5_361_951,
+    "tr_detr": 7_796_257,
+    "tr_detr_plus": 6_216_735,
+}
+"""The authors' modules, without the saliency heads that are dropped, counted by themselves."""
+
+
+def switches(golden: Golden) -> dict[str, Any]:
+    """The authors' options, their mask included where the family has it."""
+    has_mask = any("t2v_encoder" in key for key in golden.weights)
+    return {**golden.config["config"], **({"authors_mask": True} if has_mask else {})}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_corrected_outputs_equal_the_authors(name: str) -> None:
+    golden = Golden(name)
+    ours = replay(name, golden.config, golden.weights, golden.inputs)
+    compared = golden.corrected or golden.out
+    assert {"pred_spans", "pred_logits"} <= compared.keys()
+    for key in ours.keys() & compared.keys():
+        torch.testing.assert_close(ours[key], compared[key], rtol=0, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_outputs_losses_and_gradients_equal_the_authors(name: str) -> None:
+    """As the authors' code is, its cross-modal mask included."""
+    golden = Golden(name)
+    model = load_detector(name, switches(golden), golden.weights)
+    ours = replay_detector(model, name, golden.inputs)
+    theirs = golden.out | {f"loss.{key}": value for key, value in golden.losses.items()}
+    kept = {key for key in theirs if not key.startswith(("saliency", "src_", "loss.match_idx"))}
+    assert kept <= ours.keys()
+    for key in kept:
+        tolerance = 1e-4 if "class_error" in key else 1e-5  # per cent
+        torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=tolerance, msg=key)
+    ours["loss.weighted_total"].backward()
+    norms = {
+        key: 0.0 if p.grad is None else float(p.grad.norm()) for key, p in model.named_parameters()
+    }
+    expected = {
+        FAMILIES[name].our_name(key): value or 0.0
+        for key, value in golden.config["grad_norms_of_weighted_total"].items()
+    }
+    expected.pop("", None)
+    assert expected.keys() == norms.keys()
+    largest = max(expected.values())
+    for key, value in expected.items():
+        assert norms[key] == pytest.approx(value, rel=2e-3, abs=1e-6 * largest), key
+
+
+@pytest.mark.parametrize("name", ["qd_detr", "tr_detr"])
+def test_the_authors_mask_changes_the_answer(name: str) -> None:
+    golden = Golden(name)
+    ours = replay(name, golden.config, golden.weights, golden.inputs)
+    difference = (ours["pred_logits"] - golden.out["pred_logits"]).detach().abs().max()
+    assert float(difference) > 1e-3
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_parameters_are_as_many_as_the_paper_counts(name: str) -> None:
+    with torch.device("meta"):
+        count = sum(p.numel() for p in build(name).parameters())
+    assert count == pytest.approx(about(name).parameters * 1e6, rel=0.01)
+    assert count == COUNTS.get(name, count)
+    docstring = __import__(f"mgsv.models.{name.removesuffix('_plus')}", fromlist=["x"]).__doc__
+    assert f"{count:,}" in docstring
+
+
+def test_weights_of_another_system_are_refused() -> None:
+    golden = Golden("moment_detr")
+    with pytest.raises(ConfigError, match="weights are missing"):
+        load_detector("qd_detr", golden.config["config"], golden.weights)
+    with pytest.raises(ConfigError, match="not weights of tr_detr"):
+        load_detector("tr_detr", {}, {"x": torch.zeros(2)})
+    with pytest.raises(ConfigError, match="no replay of model 'tr'"):
+        replay("tr", {}, {}, {})
