@@ -270,15 +270,20 @@ class EncoderLayer(nn.Module):
 
 
 class SelfAttentionBlock(nn.Module):
-    """MaDe's unimodal block: the residual carries the *normalised* x; a last linear follows."""
+    """MaDe's unimodal block: the residual carries the *normalised* x; a last linear follows.
 
-    def __init__(self, dim: int, heads: int, hidden: int, rate: float) -> None:
+    In a stack of blocks only the last one has that linear (`last`).
+    """
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, rate: float, *, last: bool = True
+    ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = Attention(dim, heads, rate)
         self.feed_forward = FeedForward(dim, hidden, nn.GELU(), rate)
         self.dropout = Dropout(rate)
-        self.final = nn.Linear(dim, dim)
+        self.final = nn.Linear(dim, dim) if last else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = self.norm1(x)

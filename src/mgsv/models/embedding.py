@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.models.blocks import SelfAttentionBlock, refuse_features, sine_table
 from mgsv.models.chunks import inverse, rows_by_length
-from mgsv.models.configs import Embedding, MadeConfig
+from mgsv.models.configs import Embedding
 from mgsv.models.matching import Embedded
 
 
@@ -37,22 +39,46 @@ class SlotMLP(nn.Sequential):
         return x[:, :length]
 
 
+class Sizes(Protocol):
+    """What a tower reads of a model's config."""
+
+    @property
+    def hidden_dim(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def embedding_feed_forward(self) -> int: ...
+    @property
+    def embedding_dropout(self) -> float: ...
+
+
 class Tower(nn.Module):
-    """Projection and block of one modality."""
+    """Projection and blocks of one modality."""
 
     positions: Tensor
 
-    def __init__(self, config: MadeConfig, feature_dim: int, slots: int) -> None:
+    def __init__(
+        self,
+        config: Sizes,
+        feature_dim: int,
+        slots: int,
+        embedding: Embedding = Embedding.SELF_ATTENTION,
+        layers: int = 1,
+    ) -> None:
+        """`layers` self-attention blocks, where `embedding` asks for them."""
         super().__init__()
         d = config.hidden_dim
+        attention = d, config.heads, config.embedding_feed_forward, config.embedding_dropout
         self.slots = slots
         self.projection = nn.Linear(feature_dim, d)
+        self.earlier = nn.ModuleList()
         self.block: SelfAttentionBlock | SlotMLP | None = None
-        if config.embedding is Embedding.SELF_ATTENTION:
-            self.block = SelfAttentionBlock(
-                d, config.heads, config.embedding_feed_forward, config.embedding_dropout
+        if embedding is Embedding.SELF_ATTENTION:
+            self.earlier.extend(
+                SelfAttentionBlock(*attention, last=False) for _ in range(layers - 1)
             )
-        elif config.embedding is Embedding.MLP:
+            self.block = SelfAttentionBlock(*attention)
+        elif embedding is Embedding.MLP:
             self.block = SlotMLP(d, config.embedding_feed_forward, slots)
         self.register_buffer("positions", sine_table(slots, d), persistent=False)
 
@@ -80,7 +106,9 @@ class Tower(nn.Module):
         if isinstance(self.block, SlotMLP):
             x = self.block(x)
         elif self.block is not None:
-            x = self.block(x + self.positions[: x.shape[1]].to(x.dtype), mask)
+            x = x + self.positions[: x.shape[1]].to(x.dtype)
+            for block in (*self.earlier, self.block):
+                x = block(x, mask)
         tokens: Tensor = x.masked_fill(~keep, 0.0)
         return tokens
 

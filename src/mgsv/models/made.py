@@ -34,8 +34,8 @@ class MaDe(nn.Module):
         super().__init__()
         self.config = c = config
         d = c.hidden_dim
-        self.video = Tower(c, c.frame_dim, c.max_frames)
-        self.music = Tower(c, c.segment_dim, c.max_segments)
+        self.video = Tower(c, c.frame_dim, c.max_frames, c.embedding)
+        self.music = Tower(c, c.segment_dim, c.max_segments, c.embedding)
         self.log_temperature = log_temperature(c.temperature)
         self.xpool = None if c.matching is Matching.DUAL else XPool(d, c.pool_dropout)
         self.fusion: CrossAttentionBlock | None = None

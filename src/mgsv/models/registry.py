@@ -15,6 +15,7 @@ from mgsv.models.detector_configs import (
     QdDetrConfig,
     TrDetrConfig,
 )
+from mgsv.models.retrieval_configs import ConquerConfig, MvptConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mgsv.data.batch import Batch
     from mgsv.models.matching import Embedded
 
-Config = MadeConfig | DetectorConfig
+Config = MadeConfig | DetectorConfig | MvptConfig | ConquerConfig
 """Any model's config."""
 
 
@@ -30,6 +31,26 @@ class Trained(Protocol):
     """Any learned system: B rows of (video, track) in, named and weighted loss terms out."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class Reranks(Protocol):
+    """Ranks few tracks: what it computes anew for each pair is too much for a whole set.
+
+    A model that `Matches` goes first, and this one puts the best candidates into its own order.
+    """
+
+    def embed_videos(self, batch: Batch) -> Embedded: ...
+
+    def embed_tracks(self, batch: Batch) -> Embedded: ...
+
+    def scores_of(self, videos: Embedded, tracks: Embedded, pairs: Tensor) -> Tensor:
+        """The scores [P] that rank, of `pairs` [P, 2] = (row of videos, row of tracks)."""
+        ...
+
+    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
+        """The same of one video with K candidates, [K]."""
+        ...
 
 
 @runtime_checkable
@@ -72,7 +93,7 @@ class About:
     parameters: float
     """Millions of parameters that the MGSV paper counts."""
     abilities: frozenset[str]
-    """Of `match` and `detect`."""
+    """Of `match`, `rerank` (another's candidates) and `detect`."""
     enhancement: str = "-"
     """How features are enhanced before the modalities meet."""
     fusion: str = "-"
@@ -113,6 +134,7 @@ _TR_DETR = replace(
     _QD_DETR, title="TR-DETR", paper="Sun et al., AAAI 2024", parameters=7.8, enhancement="VFR"
 )
 _PLUS = {"cross": False}
+_MVPT = About("MVPt", "Suris et al., CVPR 2022", 3.6, frozenset({"match"}), enhancement="SA×2")
 
 _MODELS = {
     "made": _Entry(
@@ -147,11 +169,39 @@ _MODELS = {
         replace(_TR_DETR, title="TR-DETR+", parameters=6.2, fusion="SA×2"),
         _PLUS,
     ),
+    "mvpt": _Entry(
+        MvptConfig,
+        "mgsv.models.mvpt",
+        "MVPt",
+        _MVPT,
+    ),
+    "mvpt_plus": _Entry(
+        MvptConfig,
+        "mgsv.models.mvpt",
+        "MVPt",
+        replace(_MVPT, title="MVPt+"),
+        {"mask_same_track": True},
+    ),
+    "conquer": _Entry(
+        ConquerConfig,
+        "mgsv.models.conquer",
+        "CONQUER",
+        About(
+            "CONQUER",
+            "Hou et al., ACM MM 2021",
+            39.4,
+            frozenset({"rerank", "detect"}),
+            fusion="BiDAF, SA",
+        ),
+    ),
 }
+
+COMPOSITE = "composite"
+"""Name of two models behind one interface, see `mgsv.models.composite`; made of checkpoints."""
 
 
 def list_models(ability: str | None = None) -> list[str]:
-    """Names that :func:`build` knows; of those systems that can `match` or `detect`, if given."""
+    """Names that :func:`build` knows; of those systems with that ability, if given."""
     names = (n for n, entry in _MODELS.items() if ability in (None, *entry.about.abilities))
     return sorted(names)
 
@@ -184,6 +234,10 @@ def build(name: str, config: Config | Mapping[str, Any] | None = None) -> nn.Mod
 
 
 def _entry(name: str) -> _Entry:
+    if name == COMPOSITE:
+        raise ConfigError(
+            f"{COMPOSITE} has no weights of its own", "train a matcher and a detector"
+        )
     if name not in _MODELS:
         raise ConfigError(f"there is no model {name!r}", f"choose {' or '.join(list_models())}")
     return _MODELS[name]

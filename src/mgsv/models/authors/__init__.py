@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mgsv.errors import ConfigError
+from mgsv.models.authors.conquer import load_conquer, replay_conquer
 from mgsv.models.authors.detectors import FAMILIES, load_detector, replay_detector
 from mgsv.models.authors.files import read_weights
 from mgsv.models.authors.made import (
@@ -20,12 +21,14 @@ from mgsv.models.authors.made import (
 
 __all__ = [
     "import_checkpoint",
+    "load_conquer",
     "load_detector",
     "load_made",
     "made_config",
     "our_name",
     "read_weights",
     "replay",
+    "replay_conquer",
     "replay_detector",
     "replay_made",
 ]
@@ -43,12 +46,16 @@ def replay(
     `pred_logits`; for MaDe also the embeddings and similarities; and, where `inputs` have the true
     spans, the losses, each term unweighted (`loss.loss_span` of the last decoder layer,
     `loss.loss_span_0` of the first). What the authors' code gets wrong is put right here;
-    `authors_mask` in `config` has their cross-modal mask instead.
+    `authors_mask` in `config` has their cross-modal mask instead. CONQUER, which scores segments,
+    gives `begin`, `end` and `video_score` instead of spans.
     """
     if model == "made":
         switches = {**config, **config.get("overrides", {})}
         return replay_made(load_made(made_config(weights, switches), weights), inputs)
     if model in FAMILIES:
         return replay_detector(load_detector(model, config, weights), model, inputs)
-    choices = ", ".join(["made", *FAMILIES])
+    if model == "conquer":
+        frames, segments = inputs["query_feat"].shape[1], inputs["visual_feat"].shape[2]
+        return replay_conquer(load_conquer(config, weights, frames, segments), inputs)
+    choices = ", ".join(["made", *FAMILIES, "conquer"])
     raise ConfigError(f"there is no replay of model {model!r}", f"choose from {choices}")

@@ -1,0 +1,166 @@
+"""Several models behind one interface: one ranks, one finds the moment.
+
+MGSV (ICCV 2025) pairs MVPt+ with UVCOM+ this way; any matcher and any detector will do. A third
+model may stand between them: one that is too slow for a whole set (`Reranks`, as CONQUER) and puts
+the matcher's best candidates into its own order. CONQUER by itself is then its own detector.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from mgsv.data.batch import Batch
+from mgsv.errors import ConfigError, shown
+from mgsv.models import checkpoint
+from mgsv.models.checkpoint import Checkpoint
+from mgsv.models.matching import Embedded
+from mgsv.models.registry import COMPOSITE, Detects, Matches, Reranks
+
+PathLike = str | os.PathLike[str]
+
+_SHARED = ("frame_dim", "segment_dim", "max_frames", "max_segments", "canvas_seconds")
+"""Settings that say what a model is given; the parts of a composite see the same."""
+
+
+class Composite(nn.Module):
+    """Matches like `matcher`, detects like `detector`.
+
+    Its embeddings are the matcher's; `detect` lets the detector embed for itself. With `reranker`
+    the matcher is only the first stage: whoever ranks takes both from :func:`parts_of`.
+    """
+
+    def __init__(
+        self, matcher: nn.Module, detector: nn.Module, reranker: nn.Module | None = None
+    ) -> None:
+        """ConfigError where a part cannot do its task, or they expect different inputs."""
+        super().__init__()
+        parts = {"matcher": matcher, "detector": detector, "reranker": reranker}
+        for (role, part), ability in zip(parts.items(), (Matches, Detects, Reranks), strict=True):
+            if part is not None and not isinstance(part, ability):
+                raise ConfigError(f"a {type(part).__name__} cannot be a {role}")
+        self.matcher, self.detector, self.reranker = matcher, detector, reranker
+        self.config: Any = matcher.config
+        for part in (detector, reranker):
+            for name in _SHARED if part is not None else ():
+                own, other = getattr(self.config, name), getattr(part.config, name)  # type: ignore[union-attr]
+                if own != other:
+                    raise ConfigError(
+                        f"the parts expect different inputs: {name} is {own} of the matcher and "
+                        f"{other} of the {type(part).__name__}",
+                        "train them with the same setting",
+                    )
+
+    @property
+    def score_meaning(self) -> str:
+        ranks = self.matcher if self.reranker is None else self.reranker
+        return str(getattr(ranks, "score_meaning", "higher is better"))
+
+    def embed_videos(self, batch: Batch) -> Embedded:
+        return self._matcher.embed_videos(batch)
+
+    def embed_tracks(self, batch: Batch) -> Embedded:
+        return self._matcher.embed_tracks(batch)
+
+    def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """The matcher's cheap scores [V, M]."""
+        return self._matcher.score_all(videos, tracks)
+
+    def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """The matcher's scores [V, M]."""
+        return self._matcher.pair_scores(videos, tracks)
+
+    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
+        """The matcher's scores of one video with K candidates, [K]."""
+        return self._matcher.rerank(video, candidates)
+
+    def detect(self, batch: Batch, embedded: tuple[Embedded, Embedded] | None = None) -> Tensor:
+        """The detector's spans [B, K, 3]; `embedded`, the matcher's, is of no use to it."""
+        del embedded
+        return cast(Detects, self.detector).detect(batch)
+
+    @property
+    def _matcher(self) -> Matches:
+        return cast(Matches, self.matcher)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Who does what in a system; None for what it does not do."""
+
+    matcher: Any = None
+    """Scores whole sets."""
+    reranker: Any = None
+    """Puts the matcher's best candidates into its own order."""
+    detector: Any = None
+    """Finds the moment."""
+
+
+def parts_of(model: nn.Module) -> Parts:
+    """The parts of any model, alone or composite.
+
+    A model that only re-ranks, without a first stage, ranks nothing.
+    """
+    if isinstance(model, Composite):
+        return Parts(model.matcher, model.reranker, model.detector)
+    return Parts(
+        matcher=model if isinstance(model, Matches) else None,
+        detector=model if isinstance(model, Detects) else None,
+    )
+
+
+def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = None) -> Checkpoint:
+    """A composite from the checkpoints of its parts, in evaluation mode.
+
+    `first_stage` is the checkpoint of a matching model; it must be given where `matcher` only
+    re-ranks candidates, and only there. The same file may stand for several parts. Raises
+    ConfigError naming the flag of a part that cannot do its task, and EncoderMismatch where the
+    parts were made for different features.
+    """
+    flags = {"--matcher": matcher, "--detector": detector, "--first-stage": first_stage}
+    paths = {flag: Path(path) for flag, path in flags.items() if path is not None}
+    files = {path: checkpoint.load(path) for path in dict.fromkeys(paths.values())}
+    ranks, finds = files[paths["--matcher"]], files[paths["--detector"]]
+    first = files[paths["--first-stage"]] if "--first-stage" in paths else None
+    _require(finds, Detects, "find moments", paths["--detector"], "--detector")
+    if first is not None:
+        _require(first, Matches, "rank a whole set", paths["--first-stage"], "--first-stage")
+        if not isinstance(ranks.model, Reranks):
+            raise ConfigError(
+                f"--first-stage: the model {ranks.name} ranks whole sets by itself",
+                "leave --first-stage out",
+            )
+    elif isinstance(ranks.model, Reranks):
+        raise ConfigError(
+            f"{shown(paths['--matcher'])}: the model {ranks.name} only ranks another's candidates",
+            "give --first-stage with a checkpoint of mvpt, mvpt_plus or made",
+        )
+    else:
+        _require(ranks, Matches, "rank tracks", paths["--matcher"], "--matcher")
+    for other in (finds, first):
+        if other is not None:
+            ranks.require(other.encoders)
+    if first is None:
+        model = Composite(ranks.model, finds.model)
+    else:
+        model = Composite(first.model, finds.model, ranks.model)
+    used = [file for file in (ranks, finds, first) if file is not None]
+    # CONQUER is its own detector: with a first stage it stays what it is.
+    name = ranks.name if first is not None and ranks is finds else COMPOSITE
+    roles = {flag.strip("-").replace("-", "_"): files[path] for flag, path in paths.items()}
+    return Checkpoint(
+        name=name,
+        model=model.eval(),
+        encoders=ranks.encoders,
+        record={role: {"model": file.name, **file.record} for role, file in roles.items()},
+        licence=" and ".join(dict.fromkeys(file.licence for file in used)),
+    )
+
+
+def _require(part: Checkpoint, ability: type, task: str, path: Path, flag: str) -> None:
+    if not isinstance(part.model, ability):
+        raise ConfigError(f"{flag} {shown(path)}: the model {part.name} does not {task}")
