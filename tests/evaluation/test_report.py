@@ -45,9 +45,11 @@ def page(tmp_path: Path, answers: Results) -> str:
         "queries": len(answers),
         "tracks": len(answers),
         "measures": answers.measures(),
-        "intervals": confidence_intervals(answers.iou, answers.rank, resamples=50),
+        "intervals": confidence_intervals(
+            answers.iou if answers.places else None, answers.rank, resamples=50
+        ),
         "shuffled": answers.measures(),
-        "baselines": {"start 0": replace(answers, rank=None).measures()},
+        "baselines": {"start 0": replace(answers, rank=None, places=True).measures()},
         "breakdown": [asdict(part) for part in breakdown(answers)],
     }
     write_report(tmp_path / "index.html", document, answers, highlight=answers.true)
@@ -96,7 +98,7 @@ def test_every_picture_is_in_the_page_and_readable(tmp_path: Path):
 def test_answers_of_every_kind_make_a_page(tmp_path: Path, change: str):
     answers = results(1 if change == "one query" else 60, ranked=change != "single-music")
     if change == "only matching":
-        answers = replace(answers, predicted=np.full((60, 2), np.nan))
+        answers = replace(answers, predicted=np.full((60, 2), np.nan), places=False)
     assert "Best answers" in page(tmp_path, answers)
 
 

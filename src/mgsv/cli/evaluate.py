@@ -12,8 +12,17 @@ from mgsv.errors import shown
 
 
 @click.command()
-@click.argument("checkpoint", type=options.FILE)
+@click.argument("checkpoint", type=options.FILE, required=False)
 @options.data_folder
+@options.matcher
+@options.detector
+@options.first_stage
+@click.option(
+    "--candidates",
+    default=100,
+    show_default=True,
+    help="Tracks of the first stage that the model ranks.",
+)
 @click.option("--split", default="test", show_default=True, help="train, val or test.")
 @options.as_json
 @click.option(
@@ -29,8 +38,12 @@ from mgsv.errors import shown
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
 @options.progress
 def evaluate(
-    checkpoint: Path,
+    checkpoint: Path | None,
     data: Path,
+    matcher: Path | None,
+    detector: Path | None,
+    first_stage: Path | None,
+    candidates: int,
     split: str,
     as_json: bool,
     report: Path | None,
@@ -39,7 +52,7 @@ def evaluate(
     device: str,
     progress: str,
 ) -> None:
-    """Measure CHECKPOINT on a split.
+    """Measure CHECKPOINT on a split, or a composite of --matcher and --detector.
 
     Beside stand its figures with the videos shuffled, and methods that never look at the video.
     """
@@ -50,6 +63,10 @@ def evaluate(
             checkpoint,
             data,
             split,
+            matcher=matcher,
+            detector=detector,
+            first_stage=first_stage,
+            candidates=candidates,
             report=report,
             music_set=music_set,
             batch_size=batch_size,
@@ -74,6 +91,8 @@ def _print(document: dict[str, Any]) -> None:
         rows.append([name, show.measure(name, value), f"{low} to {high}", wrong])
     show.table(["measure", "value", "95 % interval", "videos shuffled"], rows)
     names = [name for name in document["measures"] if name == "mIoU" or name.startswith("IoU@")]
+    if not names:
+        return
     show.table(
         ["without a model", *names],
         [

@@ -31,6 +31,21 @@ encoders_dir = click.option(
     metavar="DIR",
     help="Where the paper's encoders find their weights.  [default: the hub's cache]",
 )
+matcher = click.option(
+    "--matcher", type=FILE, metavar="FILE", help="Composite: the checkpoint that ranks."
+)
+detector = click.option(
+    "--detector",
+    type=FILE,
+    metavar="FILE",
+    help="Composite: the checkpoint that finds the moment.",
+)
+first_stage = click.option(
+    "--first-stage",
+    type=FILE,
+    metavar="FILE",
+    help="A matching checkpoint, whose best tracks a model ranks that cannot rank all.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 progress = click.option(
     "--progress",

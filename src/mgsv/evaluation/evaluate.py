@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,20 @@ from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.breakdown import breakdown
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
-from mgsv.models import checkpoint as checkpoints
+from mgsv.models.composite import open_system, parts_of
 
 SCHEMA = "mgsv.evaluation/1"
 
 
 def evaluate(
-    checkpoint: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | None,
     data: str | os.PathLike[str],
     split: str = "test",
     *,
+    matcher: str | os.PathLike[str] | None = None,
+    detector: str | os.PathLike[str] | None = None,
+    first_stage: str | os.PathLike[str] | None = None,
+    candidates: int = protocol.CANDIDATES,
     report: str | os.PathLike[str] | None = None,
     music_set: bool = True,
     batch_size: int = 128,
@@ -42,22 +47,29 @@ def evaluate(
 
     `measures` with their 95 % `intervals`; `breakdown` per category and length; `shuffled`, the
     model's measures when every video is exchanged for another; and `baselines`, methods that never
-    look at the video (and a planted benchmark's oracle, which knows the recipe). With `report`, a
-    new folder gets the document, the answer to each query, and a page with plots. Raises
-    EncoderMismatch when the model was made for other features.
+    look at the video (and a planted benchmark's oracle, which knows the recipe). A model that only
+    matches has no measures of moments, one that only detects none of ranks.
+
+    Instead of a checkpoint, those of a `matcher` and a `detector` make a composite. A model that
+    only re-ranks needs the checkpoint of a `first_stage` for ranks, and gets its best `candidates`.
+    With `report`, a new folder gets the document, the answer to each query, and a page with plots.
+    Raises EncoderMismatch when the model was made for other features.
     """
-    folder = _new_folder(report) if report is not None else None
+    if candidates < 1:
+        raise ConfigError(f"--candidates {candidates}: at least one is needed")
+    loaded = open_system(checkpoint, matcher=matcher, detector=detector, first_stage=first_stage)
+    if not music_set and parts_of(loaded.model).detector is None:
+        raise ConfigError(f"the model {loaded.name} finds no moments", "leave --single-music out")
     pairs = SplitData.open(data, split)
-    loaded = checkpoints.load(Path(checkpoint), encoders_of(data, pairs))
+    loaded.require(encoders_of(data, pairs))
+    folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
-    results = protocol.run(
-        model, pairs, music_set=music_set, batch_size=batch_size, progress=progress
+    run = partial(
+        protocol.run, model, music_set=music_set, batch_size=batch_size, candidates=candidates
     )
-    shuffled = protocol.run(
-        model, ShuffledVideos(pairs), music_set=music_set, batch_size=batch_size
-    )
+    results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
     baselines = blind_answers(data, pairs)
-    intervals = confidence_intervals(results.iou, results.rank)
+    intervals = confidence_intervals(results.iou if results.places else None, results.rank)
     document = {
         "schema": SCHEMA,
         "model": loaded.name,
@@ -69,7 +81,9 @@ def evaluate(
         "intervals": {name: [*ends] for name, ends in intervals.items()},
         "shuffled": shuffled.measures(),
         "baselines": {
-            name: replace(results, predicted=moments, rank=None, best_track=None).measures()
+            name: replace(
+                results, predicted=moments, rank=None, best_track=None, places=True
+            ).measures()
             for name, moments in baselines.items()
         },
         "breakdown": [asdict(part) for part in breakdown(results)],

@@ -102,11 +102,15 @@ def composite_measures(ious: Floats, rank: Ints) -> dict[str, float]:
     }
 
 
-def all_measures(ious: Floats, rank: Ints | None = None) -> dict[str, float]:
-    """Every measure the answers allow: without ranks, only those of the single-music mode."""
-    measures = grounding_measures(ious)
+def all_measures(ious: Floats | None, rank: Ints | None = None) -> dict[str, float]:
+    """Every measure the answers allow.
+
+    Without ranks, those of the single-music mode; without moments, those of ranks alone.
+    """
+    measures = {} if ious is None else grounding_measures(ious)
     if rank is not None:
-        measures |= retrieval_measures(rank) | composite_measures(ious, rank)
+        measures |= retrieval_measures(rank)
+        measures |= {} if ious is None else composite_measures(ious, rank)
     return measures
 
 

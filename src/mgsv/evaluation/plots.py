@@ -92,8 +92,9 @@ def recall_curves(results: Results, tracks: int) -> str:
 
     def draw(axes: Any) -> None:
         axes.plot(depths, share(rank > 0), color=BLUE, label="R@k")
-        axes.plot(depths, share(iou > 0.5), color=ORANGE, label="MoR@k, IoU > 0.5")
-        axes.plot(depths, share(iou > 0.7), color=ORANGE, linestyle="--", label="MoR@k, IoU > 0.7")
+        for theta, style in ((0.5, "-"), (0.7, "--")) if results.places else ():
+            label = f"MoR@k, IoU > {theta}"
+            axes.plot(depths, share(iou > theta), color=ORANGE, linestyle=style, label=label)
         axes.plot(depths, 100 * depths / tracks, color=GREY, linewidth=0.8, label="chance, R@k")
         axes.set(xscale="log", xlabel="k", ylabel="%", ylim=(0, 100), xlim=(1, max(2, tracks)))
         axes.legend()

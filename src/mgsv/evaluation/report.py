@@ -41,6 +41,13 @@ def write_report(
     `document` is what `evaluate` returns; `highlight` [V, 2] are the moments of the music-only
     highlight detector, in seconds.
     """
+    best = results.iou
+    worst = "Among those the model is surest of: wrong and doubtful is no surprise."
+    mistakes = surest_mistakes(results)
+    if not results.places:
+        assert results.rank is not None
+        best, worst = 1 / results.rank, "Whose tracks stand furthest down."
+        mistakes = np.argsort(best, kind="stable")[:CASES]
     body = [
         f"<h1>{escape(document['model'])} on {escape(document['split'])}</h1>",
         f"<p>{document['queries']} queries, {document['tracks']} tracks. Brackets hold 95 % "
@@ -49,15 +56,15 @@ def write_report(
         measures_table(document),
         "<h2>Beside methods that do not look</h2>",
         baselines_table(document),
-        "<h2>Where the moments lie</h2>",
+        "<h2>Where the moments lie</h2>" if results.places else "<h2>Plots</h2>",
         _figures(document, results, highlight),
         "<h2>Parts</h2>",
         breakdown_table(document["breakdown"]),
         "<h2>Best answers</h2>",
-        cases_table(results, np.argsort(-results.iou, kind="stable")[:CASES]),
+        cases_table(results, np.argsort(-best, kind="stable")[:CASES]),
         "<h2>Worst answers</h2>",
-        "<p>Among those the model is surest of: wrong and doubtful is no surprise.</p>",
-        cases_table(results, surest_mistakes(results)),
+        f"<p>{worst}</p>",
+        cases_table(results, mistakes),
     ]
     write_page(path, f"{document['model']} on {document['split']}", body)
 
@@ -104,6 +111,7 @@ def measures_table(document: Mapping[str, Any]) -> str:
 def baselines_table(document: Mapping[str, Any]) -> str:
     names = ("mIoU", "IoU@0.3", "IoU@0.5", "IoU@0.7")
     rows = {"this model": document["measures"], "its videos shuffled": document["shuffled"]}
+    rows = {row: values for row, values in rows.items() if "mIoU" in values}
     rows |= document["baselines"]
     return table(
         ("method", *names),
@@ -144,7 +152,7 @@ def cases_table(results: Results, at: npt.NDArray[np.integer]) -> str:
                 _clocks(results.true[i]),
                 _clocks(results.predicted[i]),
                 _bars(results, int(i)),
-                f"{results.iou[i]:.2f}",
+                f"{results.iou[i]:.2f}" if results.places else "",
                 "" if rank is None else str(rank[i]),
             )
             for i in at
@@ -183,12 +191,9 @@ def _figures(
     if np.isfinite(predicted).any():
         labels = ("true start in seconds", "predicted start in seconds")
         figures.append((plots.positions(true, predicted, labels), "True and predicted starts."))
-    figures.append(
-        (
-            plots.iou_histogram(results, document["shuffled"]["mIoU"]),
-            "How many queries reach which IoU.",
-        )
-    )
+    if results.places:
+        histogram = plots.iou_histogram(results, document["shuffled"]["mIoU"])
+        figures.append((histogram, "How many queries reach which IoU."))
     if results.rank is not None:
         figures.append(
             (
@@ -204,7 +209,9 @@ def _figures(
                 "What stands out in the music alone (loud, repeated, new) and what was used.",
             )
         )
-    figures.append((plots.iou_by_length(results), "Mean IoU in ten equal parts of the queries."))
+    if results.places:
+        by_length = plots.iou_by_length(results)
+        figures.append((by_length, "Mean IoU in ten equal parts of the queries."))
     return "".join(
         f"<figure>{image}<figcaption>{escape(text)}</figcaption></figure>"
         for image, text in figures

@@ -41,6 +41,8 @@ class Results:
     best_track: tuple[str, ...] | None = None
     """The track the method ranked first; None like `rank`."""
     canvas: float = CANVAS_SECONDS
+    places: bool = True
+    """Whether the method finds moments; else `predicted` is not a number, and ranks alone count."""
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -51,7 +53,7 @@ class Results:
         return moment_iou(self.predicted, self.true, self.track_seconds, self.canvas)
 
     def measures(self) -> dict[str, float]:
-        return all_measures(self.iou, self.rank)
+        return all_measures(self.iou if self.places else None, self.rank)
 
     def ranked(self, rank: npt.NDArray[np.int64], best_track: tuple[str, ...]) -> Results:
         """The same answers with the music-set mode's."""
@@ -88,10 +90,13 @@ class Results:
                 "video_seconds": float(self.video_seconds[i]),
                 "track_seconds": float(self.track_seconds[i]),
                 "true": self.true[i].tolist(),
-                "predicted": self.predicted[i].tolist(),
-                "confidence": float(self.confidence[i]),
-                "iou": float(self.iou[i]),
             }
+            if self.places:
+                record |= {
+                    "predicted": self.predicted[i].tolist(),
+                    "confidence": float(self.confidence[i]),
+                    "iou": float(self.iou[i]),
+                }
             if self.rank is not None and self.best_track is not None:
                 record |= {"rank": int(self.rank[i]), "best_track": self.best_track[i]}
             yield record
@@ -113,7 +118,8 @@ class Results:
             for number, line in enumerate(lines, start=1):
                 try:
                     row = json.loads(line)
-                    _ = row["video"], row["track"], row["predicted"][1], row["true"][1]
+                    _ = row["video"], row["track"], row["true"][1]
+                    _ = row["predicted"][1] if "predicted" in row else row["rank"]
                 except (ValueError, TypeError, LookupError) as error:
                     raise ConfigError(
                         f"{shown(path)}, line {number} is not a result of a query",
@@ -121,9 +127,13 @@ class Results:
                     ) from error
                 rows.append(row)
         ranked = bool(rows) and all("rank" in row for row in rows)
+        places = all("predicted" in row for row in rows)
+        nothing: dict[str, Any] = {"predicted": [np.nan, np.nan], "confidence": np.nan}
 
         def numbers(field: str) -> npt.NDArray[np.float64]:
-            return np.array([row[field] for row in rows], np.float64)
+            absent = {} if places else nothing
+            values = [absent[field] if field in absent else row[field] for row in rows]
+            return np.array(values, np.float64)
 
         return cls(
             videos=tuple(row["video"] for row in rows),
@@ -137,4 +147,5 @@ class Results:
             rank=np.array([row["rank"] for row in rows], np.int64) if ranked else None,
             best_track=tuple(row["best_track"] for row in rows) if ranked else None,
             canvas=canvas,
+            places=places,
         )

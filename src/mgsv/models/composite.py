@@ -161,6 +161,34 @@ def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = N
     )
 
 
+def open_system(
+    checkpoint_path: PathLike | None = None,
+    *,
+    matcher: PathLike | None = None,
+    detector: PathLike | None = None,
+    first_stage: PathLike | None = None,
+) -> Checkpoint:
+    """One checkpoint, alone or behind a first stage, or a composite of `matcher` and `detector`.
+
+    ConfigError where the flags do not say which of these is meant.
+    """
+    if matcher is None and detector is None:
+        if checkpoint_path is None:
+            raise ConfigError("no model is named", "give a checkpoint, or --matcher and --detector")
+        if first_stage is None:
+            return checkpoint.load(Path(checkpoint_path))
+        return load(checkpoint_path, checkpoint_path, first_stage)
+    if checkpoint_path is not None:
+        raise ConfigError(
+            f"{shown(checkpoint_path)}: a checkpoint, and parts of a composite too",
+            "give either the checkpoint, or --matcher and --detector",
+        )
+    if matcher is None or detector is None:
+        missing = "--matcher" if matcher is None else "--detector"
+        raise ConfigError(f"{missing} is missing", "a composite needs --matcher and --detector")
+    return load(matcher, detector, first_stage)
+
+
 def _require(part: Checkpoint, ability: type, task: str, path: Path, flag: str) -> None:
     if not isinstance(part.model, ability):
         raise ConfigError(f"{flag} {shown(path)}: the model {part.name} does not {task}")

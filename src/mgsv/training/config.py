@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ from mgsv.config import option, override
 from mgsv.errors import ConfigError
 from mgsv.models.configs import ABLATIONS
 from mgsv.models.registry import Config, config_of
+from mgsv.models.retrieval_configs import CONQUER_AUTHORS
 
 
 class Precision(StrEnum):
@@ -89,6 +91,33 @@ two cores, `cpu-ablation` at a row of the ablation table in minutes, `overnight`
 None of the three has been shown to beat the blind baselines of the planted benchmark yet."""
 
 
+_SMALL_CONQUER = (
+    "model.heads=4",
+    "model.project_music=true",  # AST's 768 values are not the width any more
+    "train.batch_size=32",
+)
+OWN_PRESETS: MappingProxyType[str, dict[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "conquer": {
+            "authors": (
+                *(f"model.{name}={json.dumps(value)}" for name, value in CONQUER_AUTHORS.items()),
+                "train.lr=1e-4",
+                "train.batch_size=16",
+                "train.epochs=50",
+                "train.warmup=0",
+                "train.min_epochs=0",
+                "train.patience=3",
+            ),
+            **{
+                name: (*PRESETS[name], *_SMALL_CONQUER)
+                for name in ("cpu-small", "cpu-ablation", "overnight")
+            },
+        }
+    }
+)
+"""Presets of single models, which stand before those of all."""
+
+
 def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Config, TrainConfig]:
     """Settings of a run of `model`: a preset, changed by `model.x=…` and `train.y=…`.
 
@@ -96,8 +125,9 @@ def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Con
     ConfigError naming an unknown preset, row or field.
     """
     name, plus, row = preset.partition("+")
-    if name not in PRESETS:
-        raise ConfigError(f"--preset {name}: no such preset", f"choose {_choices(PRESETS)}")
+    presets = {**PRESETS, **OWN_PRESETS.get(model, {})}
+    if name not in presets:
+        raise ConfigError(f"--preset {name}: no such preset", f"choose {_choices(presets)}")
     ablation: dict[str, Any] = {}
     if plus:
         if model != "made" or row not in ABLATIONS:
@@ -111,21 +141,25 @@ def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Con
     both = make_dataclass(
         "Settings", [("model", type(default)), ("train", TrainConfig)], frozen=True
     )
-    lines = _lines_for(model, PRESETS[name])
+    lines = _lines_for(model, default, presets[name])
     settings: Any = override(both(default, TrainConfig()), lines, f"--preset {name}")
     settings = override(settings, rows, f"--preset {preset}")
     settings = override(settings, changes)
     return settings.model, settings.train
 
 
-def _lines_for(model: str, preset: Iterable[str]) -> Iterator[str]:
-    """The lines of a preset that concern `model`, as assignments to its settings."""
+def _lines_for(model: str, config: Config, preset: Iterable[str]) -> Iterator[str]:
+    """The lines of a preset that concern `model`, as assignments to its settings.
+
+    Lines for all models may name a field that some do not have.
+    """
+    own = {field.name for field in fields(config)}
     for line in preset:
         owner, _, rest = line.partition(".")
-        if owner == model:
-            yield f"model.{rest}"
-        elif owner in ("model", "train"):
+        if owner == "train" or (owner == "model" and rest.partition("=")[0] in own):
             yield line
+        elif owner == model:
+            yield f"model.{rest}"
 
 
 def _choices(names: Iterable[str]) -> str:
