@@ -346,7 +346,7 @@ def test_wrong_options_are_named(checkpoint: Path) -> None:
         method("made", model=checkpoint.with_name("none"))
     with pytest.raises(ConfigError, match="a segment per 5 s"):
         of(MarkFinder(max_segments=48))
-    with pytest.raises(ConfigError, match="does not match"):
+    with pytest.raises(ConfigError, match="neither matches nor detects"):
         of(nn.Linear(1, 1))
 
 

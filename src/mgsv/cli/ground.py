@@ -56,6 +56,9 @@ def _count_or_all(text: str | int) -> Rerank:
 )
 @click.option("--method", default="sync", show_default=True, help="How to ground.")
 @click.option("--model", type=options.FILE, metavar="FILE", help="A learned method's checkpoint.")
+@options.matcher
+@options.detector
+@options.first_stage
 @click.option(
     "--rerank",
     type=_count_or_all,
@@ -92,6 +95,9 @@ def ground(
     start_on: StartOn,
     method: str,
     model: Path | None,
+    matcher: Path | None,
+    detector: Path | None,
+    first_stage: Path | None,
     rerank: Rerank,
     timeline: Path | None,
     render: bool,
@@ -126,7 +132,14 @@ def ground(
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
 
-    chosen = method_named(method, model=model, rerank=rerank)
+    chosen = method_named(
+        method,
+        model=model,
+        matcher=matcher,
+        detector=detector,
+        first_stage=first_stage,
+        rerank=rerank,
+    )
     pair = encoder_pair(encoders, folder=encoders_dir)
     chosen.require(pair.video, pair.music)
     with (

@@ -1,7 +1,8 @@
 """Grounding by a learned model: its score ranks, its detection places, `sync` aligns.
 
-Any registered model that both matches and detects will do. The cheap score (two towers) is asked
-of the whole library, the final one of the best candidates, and the moment of the best of those.
+Any registered model will do, and `sync` does what it does not. The cheap score (two towers, or a
+first stage) is asked of the whole library, the final one of the best candidates, and the moment of
+the best of those.
 
 A model sees `max_segments` segments of a track and `max_frames` frames of a clip. Longer tracks
 are cut into windows that overlap by half, and the best window speaks for the track; longer clips
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +28,18 @@ from torch import Tensor
 from mgsv.data.batch import Batch
 from mgsv.encoders.registry import SEGMENT_STEP, Source, batches
 from mgsv.errors import ConfigError, shown
-from mgsv.library import TrackCurves, TrackFeatures
+from mgsv.library import TrackCurves
 from mgsv.methods import sync
 from mgsv.methods.base import DEFAULT_RERANK, Detection, Placement, Query, Rerank
-from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders, load
+from mgsv.methods.sync import Sync
+from mgsv.methods.windows import Clip, Window, beside, resampled, segments_of, window_bounds
+from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders
+from mgsv.models.composite import open_system, parts_of
 from mgsv.models.matching import Embedded
-from mgsv.models.registry import Detects, Matches
 from mgsv.moment import Moment, spans_to_moments
 
 Array = npt.NDArray[np.float32]
+PathLike = str | os.PathLike[str]
 
 VERSION = "1"
 
@@ -50,31 +54,37 @@ CHANCE_TRACKS = 64
 """Chance is measured on at most this many tracks and extrapolated to the whole library."""
 CHANCE_LEAST = 8
 """Fewer tracks do not show how scores spread."""
+TOO_FEW = (
+    f"with fewer than {CHANCE_LEAST} tracks there is nothing to compare a score with, "
+    "so it does not tell whether this music fits better than chance"
+)
 
 
 class Learned:
-    """The method of one checkpoint. Scores are the model's own, on the scale that it states."""
+    """The method of one system. Scores are the model's own, on the scale that it states.
+
+    A system that only matches ranks, and `sync` places; one that only detects places, and `sync`
+    ranks. A model that only re-ranks puts its first stage's best candidates into its own order.
+    """
 
     wants_features = True
-    chance_unknown = (
-        f"with fewer than {CHANCE_LEAST} tracks there is nothing to compare a score with, "
-        "so it does not tell whether this music fits better than chance"
-    )
 
     def __init__(
         self, checkpoint: Checkpoint, *, rerank: Rerank = DEFAULT_RERANK, fingerprint: str = ""
     ) -> None:
-        """ConfigError where the model does not both match and detect, or reads other segments.
+        """ConfigError where the model neither matches nor detects, or reads other segments.
 
         rerank: how many candidates get the final score, or "all". fingerprint: of the weights.
         """
         if rerank != "all" and rerank < 1:
             raise ConfigError(f"--rerank {rerank}: at least one candidate is needed")
+        self.name = name = checkpoint.name
+        parts = parts_of(checkpoint.model)
+        self._first, self._placer = parts.matcher, parts.detector
+        self._final = parts.matcher if parts.reranker is None else parts.reranker
+        if self._first is None and self._placer is None:
+            raise ConfigError(f"the model {name} neither matches nor detects", "use another one")
         model: Any = checkpoint.model
-        name = checkpoint.name
-        for ability, can in (("match", Matches), ("detect", Detects)):
-            if not isinstance(model, can):
-                raise ConfigError(f"the model {name} does not {ability}", "ground by another one")
         self._settings: Any = model.config
         step = self._settings.canvas_seconds / self._settings.max_segments
         if abs(step - SEGMENT_STEP) > 1e-6:
@@ -83,31 +93,50 @@ class Learned:
                 f"{SEGMENT_STEP:g} s",
                 "train it on features of that stride",
             )
-        self.name = name
         self.reranks = sys.maxsize if rerank == "all" else rerank
+        self.chance_unknown = TOO_FEW
+        if self._first is None:
+            self.reranks, self.chance_unknown = Sync.reranks, Sync.chance_unknown
         self._checkpoint = checkpoint
         self._model = model.eval()
         self._fingerprint = fingerprint
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], name: str, *, rerank: Rerank = DEFAULT_RERANK
+        cls,
+        path: PathLike | None,
+        name: str,
+        *,
+        matcher: PathLike | None = None,
+        detector: PathLike | None = None,
+        first_stage: PathLike | None = None,
+        rerank: Rerank = DEFAULT_RERANK,
     ) -> Self:
-        """From a checkpoint file, whose model must be `name`; ConfigError where it is not."""
-        checkpoint = load(Path(path))
+        """From checkpoint files, whose model must be `name`; ConfigError where it is not.
+
+        Which files make which system: see `models.composite.open_system`.
+        """
+        checkpoint = open_system(path, matcher=matcher, detector=detector, first_stage=first_stage)
+        files = [file for file in (path, matcher, detector, first_stage) if file is not None]
         if checkpoint.name != name:
+            flag = "--matcher" if path is None else "--model"
             raise ConfigError(
-                f"--model {shown(path)}: holds a model {checkpoint.name}, not {name}",
+                f"{flag} {shown(files[0])}: holds a model {checkpoint.name}, not {name}",
                 f"choose --method {checkpoint.name}, or another checkpoint",
             )
-        with Path(path).open("rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-        return cls(checkpoint, rerank=rerank, fingerprint=weights)
+        weights = []
+        for path in files:
+            with Path(path).open("rb") as file:
+                weights.append(hashlib.file_digest(file, "sha256").hexdigest()[:12])
+        return cls(checkpoint, rerank=rerank, fingerprint="+".join(weights))
 
     @property
     def score_meaning(self) -> str:
+        if self._first is None:
+            return f"{Sync.score_meaning} (sync ranks, the model {self.name} finds the moment)"
         own = getattr(self._model, "score_meaning", "higher is better")
-        return f"how well clip and track go together, by the model {self.name}: {own}"
+        meaning = f"how well clip and track go together, by the model {self.name}: {own}"
+        return f"{meaning} (sync finds the moment)" if self._placer is None else meaning
 
     @property
     def fingerprint(self) -> str:
@@ -121,13 +150,15 @@ class Learned:
 
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
         """The cheap score of each track's best window [M]; -inf for tracks too short to serve."""
-        return self._scores(
-            query, tracks, lambda video, some: self._model.score_all(video, some)[0]
-        )
+        if self._first is None:
+            return Sync().score_tracks(query, tracks)
+        return self._scores(query, tracks, self._first, lambda v, m: self._first.score_all(v, m)[0])
 
     def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
         """The final score of each track's best window [K]."""
-        return self._scores(query, tracks, self._model.rerank)
+        if self._final is None:
+            return Sync().rerank(query, tracks)
+        return self._scores(query, tracks, self._final, self._final.rerank)
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
@@ -135,38 +166,43 @@ class Learned:
         """The best window's moment on each track, then moved by `sync` by at most 1.25 s
         (further only to the nearest beat, where a start must be on one).
 
-        Evidence: `two_tower` and `interaction`, which sum to the score; `confidence` in the span;
-        `model_start` and `model_end`, the span as the model gave it; `shift` from where it was
-        placed to where it starts, and `agreement` there, by `sync`.
+        Evidence of who ranks: `two_tower` and `interaction`, which sum to the score, or
+        `first_stage`, the matcher's score of a track that another model ranked. Of who places:
+        `confidence` in the span; `model_start` and `model_end`, the span as the model gave it;
+        `shift` from where it was placed to where it starts, and `agreement` there, by `sync`.
+        Where `sync` itself ranks or places, its score is the score, or its evidence stands.
         """
         best: list[_Found | None] = [None] * len(tracks)
         with torch.inference_mode():
             clip = self._clip(query)
-            for windows, batch, embedded in self._windows(clip, tracks):
-                videos = clip.video[torch.zeros(len(windows), dtype=torch.long)]
-                cheap = self._model.score_all(clip.video, embedded)[0].tolist()
-                scores = self._model.rerank(clip.video, embedded).tolist()
-                spans = self._model.detect(batch, (videos, embedded))[:, 0].double().numpy()
-                moments = spans_to_moments(spans[:, :2], self._settings.canvas_seconds)
-                for n, window in enumerate(windows):
+            for windows, batch in self._windows(clip, tracks):
+                for window, found in zip(windows, self._look(clip, batch), strict=True):
                     known = best[window.track]
-                    if known is None or scores[n] > known.score:
-                        start, end = (float(edge) + window.offset for edge in moments[n])
-                        best[window.track] = _Found(
-                            scores[n], cheap[n], float(spans[n, 2]), start, end
-                        )
+                    if known is None or found.score > known.score:
+                        best[window.track] = found.shifted(window.offset)
+        said = [window for window in best if window is not None]
+        if self._placer is not None and self._first is not None:
+            pairs = zip(tracks, said, strict=True)
+            return [_placed(query, features, one, placement) for features, one in pairs]
+        by_sync = Sync().detect(query, tracks, placement)
+        if self._placer is None:
+            return [
+                replace(detection, score=one.score, evidence={**one.ranked, **detection.evidence})
+                for detection, one in zip(by_sync, said, strict=True)
+            ]
         return [
-            _placed(query, tracks[n], found, placement)
-            for n, found in enumerate(best)
-            if found is not None
+            replace(_placed(query, features, one, placement), score=detection.score)
+            for features, one, detection in zip(tracks, said, by_sync, strict=True)
         ]
 
     def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
         """The score that, in 95 % of libraries of this size, no track reaches that merely is one
         of many: whose scores spread normally, as those of this library's tracks do around their
         median. A best track above it stands out; where many tracks fit alike, none does. None for
-        too few tracks.
+        too few tracks. Where `sync` ranks, its own chance.
         """
+        if self._first is None:
+            return Sync().chance(query, tracks)
         usable = [n for n in range(len(tracks)) if not tracks[n].track.too_short]
         if len(usable) < CHANCE_LEAST:
             return None
@@ -177,21 +213,56 @@ class Learned:
         spread = float(np.median(np.abs(scores - middle))) / NormalDist().inv_cdf(0.75)
         return middle + spread * NormalDist().inv_cdf(CHANCE_QUANTILE ** (1 / len(usable)))
 
+    def _look(self, clip: Clip, batch: Batch) -> list[_Found]:
+        """What the models say of each window of `batch`, in seconds from the window's start."""
+        first, final, placer = self._first, self._final, self._placer
+        rows, embedded = torch.zeros(len(batch), dtype=torch.long), None
+        ranked: dict[str, list[float]] = {}
+        scores: list[float] | None = None
+        if first is not None:
+            tracks = first.embed_tracks(batch)
+            cheap = first.score_all(clip.seen_by(first), tracks)[0].tolist()
+            tracks = tracks if final is first else final.embed_tracks(batch)
+            scores = final.rerank(clip.seen_by(final), tracks).tolist()
+            if final is first:
+                rest = [score - part for score, part in zip(scores, cheap, strict=True)]
+                ranked = {"two_tower": cheap, "interaction": rest}
+            else:
+                ranked = {"first_stage": cheap}
+            embedded = clip.seen_by(final)[rows], tracks
+        spans = np.full((len(batch), 3), np.nan)
+        if placer is not None:
+            more = (embedded,) if placer is final else ()
+            spans = placer.detect(batch, *more)[:, 0].double().numpy()
+        edges = spans_to_moments(spans[:, :2], self._settings.canvas_seconds)
+        return [
+            _Found(
+                # Of a track that sync ranks, the model shows the window it is surest of.
+                float(spans[n, 2]) if scores is None else scores[n],
+                {name: values[n] for name, values in ranked.items()},
+                float(spans[n, 2]),
+                *(float(edge) for edge in edges[n]),
+            )
+            for n in range(len(batch))
+        ]
+
     def _scores(
         self,
         query: Query,
         tracks: Sequence[TrackCurves],
+        model: Any,
         score: Callable[[Embedded, Embedded], Tensor],
     ) -> Array:
         best = np.full(len(tracks), -np.inf, np.float32)
         with torch.inference_mode():
             clip = self._clip(query)
-            for windows, _, embedded in self._windows(clip, tracks, skip_short=True):
+            for windows, batch in self._windows(clip, tracks, skip_short=True):
                 owners = [window.track for window in windows]
-                np.maximum.at(best, owners, score(clip.video, embedded).float().numpy())
+                scores = score(clip.seen_by(model), model.embed_tracks(batch))
+                np.maximum.at(best, owners, scores.float().numpy())
         return best
 
-    def _clip(self, query: Query) -> _Clip:
+    def _clip(self, query: Query) -> Clip:
         if query.frame_feats is None:
             raise ValueError("a learned method needs the clip's frame features")
         frames = torch.from_numpy(resampled(query.frame_feats, self._settings.max_frames))
@@ -205,103 +276,33 @@ class Learned:
             video_ids=("clip",),
             track_ids=("",),
         )
-        return _Clip(batch, self._model.embed_videos(batch))
+        return Clip(batch)
 
     def _windows(
-        self, clip: _Clip, tracks: Sequence[TrackCurves], *, skip_short: bool = False
-    ) -> Iterator[tuple[list[_Window], Batch, Embedded]]:
-        """The windows of `tracks`, batch by batch, each beside the clip, and embedded."""
+        self, clip: Clip, tracks: Sequence[TrackCurves], *, skip_short: bool = False
+    ) -> Iterator[tuple[list[Window], Batch]]:
+        """The windows of `tracks`, batch by batch, each beside the clip."""
         cut = (
-            _Window(n, start * SEGMENT_STEP, segments[start:end], mask[start:end], id, seconds)
-            for n, id, seconds, segments, mask in _segments(tracks, skip_short)
+            Window(n, start * SEGMENT_STEP, segments[start:end], mask[start:end], id, seconds)
+            for n, id, seconds, segments, mask in segments_of(tracks, skip_short)
             for start, end in window_bounds(len(segments), self._settings.max_segments)
         )
         for windows in batches(cut, WINDOWS_AT_ONCE):
-            batch = _beside(clip.batch, windows)
-            yield windows, batch, self._model.embed_tracks(batch)
-
-
-class _Clip(NamedTuple):
-    """The clip as a batch of one row, and embedded."""
-
-    batch: Batch
-    video: Embedded
-
-
-class _Window(NamedTuple):
-    """What a model sees of a track at once."""
-
-    track: int
-    offset: float
-    """Seconds from the track's start."""
-    segments: Array
-    mask: npt.NDArray[np.bool_]
-    id: str
-    seconds: float
-    """Of the whole track."""
+            yield windows, beside(clip.batch, windows)
 
 
 class _Found(NamedTuple):
-    """What the model says of a track: its best window's scores and span, in seconds."""
+    """What a system says of a track: its best window's score and span, in seconds."""
 
     score: float
-    two_tower: float
+    ranked: dict[str, float]
+    """The parts of the score."""
     confidence: float
     start: float
     end: float
 
-
-def resampled(frame_feats: npt.NDArray[np.floating], slots: int) -> Array:
-    """[F, D] → at most `slots` rows that cover the same time: means of neighbouring frames."""
-    frames = np.asarray(frame_feats, np.float32)
-    if len(frames) <= slots:
-        return frames
-    edges = np.rint(np.linspace(0, len(frames), slots + 1)).astype(int)
-    sums = np.add.reduceat(frames, edges[:-1], axis=0)
-    return np.asarray(sums / np.diff(edges)[:, None], np.float32)
-
-
-def window_bounds(length: int, size: int) -> list[tuple[int, int]]:
-    """[start, end) of windows of `size` segments, each half a window on; the last ends the track.
-
-    A track that fits is one window.
-    """
-    last = max(0, length - size)
-    starts = [*range(0, last, max(1, size // 2)), last]
-    return [(start, min(start + size, length)) for start in starts]
-
-
-def _segments(
-    tracks: Sequence[TrackCurves], skip_short: bool
-) -> Iterator[tuple[int, str, float, Array, npt.NDArray[np.bool_]]]:
-    """(number, id, seconds, segments, mask) of each track, one at a time in memory."""
-    for n in range(len(tracks)):
-        features = cast(TrackFeatures, tracks[n])  # as the method asked by `wants_features`
-        track = features.track
-        if not (skip_short and track.too_short):
-            segments = features.segments.astype(np.float32)
-            yield n, track.id, track.duration, segments, features.segment_mask.astype(bool)
-
-
-def _beside(clip: Batch, windows: list[_Window]) -> Batch:
-    """A batch of the clip with each window, padded to the longest of them."""
-    rows, length = len(windows), max(len(window.segments) for window in windows)
-    segments = np.zeros((rows, length, windows[0].segments.shape[1]), np.float32)
-    mask = np.zeros((rows, length), bool)
-    for n, window in enumerate(windows):
-        segments[n, : len(window.segments)] = window.segments
-        mask[n, : len(window.mask)] = window.mask
-    return replace(
-        clip,
-        frame_feats=clip.frame_feats.expand(rows, -1, -1),
-        frame_mask=clip.frame_mask.expand(rows, -1),
-        segment_feats=torch.from_numpy(segments),
-        segment_mask=torch.from_numpy(mask),
-        video_seconds=clip.video_seconds.expand(rows),
-        track_seconds=torch.tensor([window.seconds for window in windows]),
-        video_ids=clip.video_ids * rows,
-        track_ids=tuple(window.id for window in windows),
-    )
+    def shifted(self, seconds: float) -> _Found:
+        return self._replace(start=self.start + seconds, end=self.end + seconds)
 
 
 def _placed(query: Query, features: TrackCurves, found: _Found, placement: Placement) -> Detection:
@@ -314,8 +315,7 @@ def _placed(query: Query, features: TrackCurves, found: _Found, placement: Place
         query, features, Moment(start, start + width), placement.start_on
     )
     evidence = {
-        "two_tower": found.two_tower,
-        "interaction": found.score - found.two_tower,
+        **found.ranked,
         "confidence": found.confidence,
         "model_start": found.start,
         "model_end": found.end,

@@ -1,4 +1,4 @@
-"""The ways of grounding by name: `sync`, and every learned model by its own."""
+"""The ways of grounding by name: `sync`, every learned model by its own, and `composite`."""
 
 from __future__ import annotations
 
@@ -7,40 +7,60 @@ import os
 from mgsv.errors import ConfigError
 from mgsv.methods.base import DEFAULT_RERANK, Method, Rerank
 from mgsv.methods.sync import Sync
-from mgsv.models.registry import list_models
+from mgsv.models.registry import COMPOSITE, list_models
 
 DEFAULT_METHOD = "sync"
 
 
 def method_names() -> list[str]:
     """Names that `method` knows."""
-    return [DEFAULT_METHOD, *list_models("match")]
+    return [DEFAULT_METHOD, *list_models(), COMPOSITE]
 
 
 def method(
     name: str = DEFAULT_METHOD,
     *,
     model: str | os.PathLike[str] | None = None,
+    matcher: str | os.PathLike[str] | None = None,
+    detector: str | os.PathLike[str] | None = None,
+    first_stage: str | os.PathLike[str] | None = None,
     rerank: Rerank = DEFAULT_RERANK,
 ) -> Method:
     """The method registered as `name`.
 
-    model: the checkpoint of a learned method, which `sync` does not have. rerank: how many
-    candidates a learned method scores with all it knows, or "all". Raises ConfigError naming the
-    choices, the checkpoint or the option.
+    model: the checkpoint of a learned method, which `sync` does not have. matcher, detector: the
+    checkpoints of a composite's parts, instead. first_stage: the checkpoint of a matching model,
+    for a model that only re-ranks. rerank: how many candidates a learned method scores with all it
+    knows, or "all". Raises ConfigError naming the choices, the checkpoint or the option.
     """
     if name not in method_names():
         choices = ", ".join(method_names())
         raise ConfigError(f"--method {name}: no such method", f"choose from {choices}")
+    files = {
+        "--model": model,
+        "--matcher": matcher,
+        "--detector": detector,
+        "--first-stage": first_stage,
+    }
+    given = [flag for flag, file in files.items() if file is not None]
     if name == DEFAULT_METHOD:
-        if model is not None:
+        if given:
             learned = " or ".join(method_names()[1:])
-            raise ConfigError(f"--method {name} uses no --model", f"choose --method {learned}")
+            raise ConfigError(f"--method {name} uses no {given[0]}", f"choose --method {learned}")
         return Sync()
-    if model is None:
+    parts = {"--matcher", "--detector"} & {*given}
+    if name == COMPOSITE and model is not None:
+        raise ConfigError(
+            f"--method {name} uses no --model", "give its parts: --matcher and --detector"
+        )
+    if name != COMPOSITE and parts:
+        raise ConfigError(f"--method {name} uses no {min(parts)}", f"choose --method {COMPOSITE}")
+    if name != COMPOSITE and model is None:
         raise ConfigError(
             f"--method {name} needs --model", "give the checkpoint that `mgsv train` wrote"
         )
     from mgsv.methods.learned import Learned  # imports torch
 
-    return Learned.load(model, name, rerank=rerank)
+    return Learned.load(
+        model, name, matcher=matcher, detector=detector, first_stage=first_stage, rerank=rerank
+    )

@@ -95,6 +95,7 @@ _SMALL_CONQUER = (
     "model.heads=4",
     "model.project_music=true",  # AST's 768 values are not the width any more
     "train.batch_size=32",
+    "train.lr=3e-4",
 )
 OWN_PRESETS: MappingProxyType[str, dict[str, tuple[str, ...]]] = MappingProxyType(
     {
