@@ -55,7 +55,7 @@ def small_conquer(**changes: Any) -> CONQUER:
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
-    assert a.shape == b.shape and float((a - b).abs().max()) <= tolerance
+    assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance
 
 
 def rows(batch: Batch, at: list[int]) -> Batch:

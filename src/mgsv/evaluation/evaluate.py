@@ -57,10 +57,10 @@ def evaluate(
     """
     if candidates < 1:
         raise ConfigError(f"--candidates {candidates}: at least one is needed")
+    pairs = SplitData.open(data, split)
     loaded = open_system(checkpoint, matcher=matcher, detector=detector, first_stage=first_stage)
     if not music_set and parts_of(loaded.model).detector is None:
         raise ConfigError(f"the model {loaded.name} finds no moments", "leave --single-music out")
-    pairs = SplitData.open(data, split)
     loaded.require(encoders_of(data, pairs))
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
