@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mgsv.models import blocks
-from mgsv.models.blocks import Dropout, sine_of_mask, sine_table
+from mgsv.models.blocks import Attention, Dropout, sine_of_mask, sine_table, split_heads
 from mgsv.models.configs import ABLATIONS, MadeConfig
 from mgsv.models.embedding import SlotMLP
 from mgsv.models.losses import Detection, Matcher, generalised_iou, info_nce, same_track
@@ -121,6 +121,30 @@ def test_initialisation() -> None:
     linear = model.video.projection.weight  # PyTorch's own start: uniform up to 1 / sqrt(inputs)
     assert float(linear.abs().max()) <= 1 / math.sqrt(512)
     assert float(linear.std()) == pytest.approx(1 / math.sqrt(3 * 512), rel=0.02)
+
+
+def test_attention_that_starts_as_similarity_looks_at_its_likes_first() -> None:
+    torch.manual_seed(0)
+    attention = Attention(32, 4, 0.0)
+    before = attention.in_proj_weight.detach().clone()
+    attention.start_as_similarity(2.0)
+    query, key, value = attention.in_proj_weight.detach().chunk(3)
+    assert torch.equal(query, 2 * before[:32]) and torch.equal(value, before[64:])
+    places = torch.randn(1, 20, 32)
+    q, k = (split_heads(places @ w.T, attention.heads) for w in (query, key))
+    most = (q @ k.transpose(-1, -2)).sum(dim=1).argmax(dim=-1)
+    assert torch.equal(most[0], torch.arange(20))
+
+
+def test_similarity_start_reaches_the_detectors_attention_alone() -> None:
+    models = []
+    for start in (0.0, 2.0):
+        torch.manual_seed(0)
+        models.append(build("made", {"similarity_start": start, "hidden_dim": 32}))
+    plain, similar = (dict(model.named_parameters()) for model in models)
+    changed = {name for name in plain if not torch.equal(plain[name], similar[name])}
+    attention = {n for n in plain if n.startswith("detector") and n.endswith("in_proj_weight")}
+    assert changed == attention and len(attention) == 2 + 2 * 6
 
 
 # Batch norm of row 2

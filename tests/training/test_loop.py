@@ -155,6 +155,20 @@ def test_groups_are_clipped_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert norms[0] == pytest.approx([1e-3] * 3, rel=1e-2)
 
 
+def test_the_embedding_has_a_rate_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rates, step = [], torch.optim.Adam.step
+
+    def noted(self, *args, **kwargs):
+        rates.append({group["name"]: group["lr"] for group in self.param_groups})
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    fit(a_run(tmp_path / "run", replace(CONFIG, embedding_rate=0.25)))
+    assert len(rates) == 12 and max(at["detection"] for at in rates) > 0
+    for at in rates:
+        assert at["embedding"] == 0.25 * at["detection"] and at["matching"] == at["detection"]
+
+
 def test_going_on_with_other_settings_is_refused(tmp_path: Path):
     with pytest.raises(Interrupted):
         fit(a_run(tmp_path, stop_at=2))

@@ -180,6 +180,16 @@ class Attention(nn.Module):
         q, k, v = (split_heads(x, self.heads) for x in (q, k, v))
         return self._out(join_heads(attend(q, k, v, visible(mask), self._rate)))
 
+    @torch.no_grad()
+    def start_as_similarity(self, scale: float) -> None:
+        """Make keys as queries, both times `scale`: a place begins by attending to its likes.
+
+        From two random projections, attention has to find out first that what is alike belongs
+        together, while what it would find there is not understood yet either.
+        """
+        query, key, _ = self.in_proj_weight.chunk(3)
+        key.copy_(query.mul_(scale))
+
     def _folded(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """The same for few queries, without a projected key or value per place.
 

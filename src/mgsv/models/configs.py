@@ -125,6 +125,11 @@ class MadeConfig:
     embedding_dropout: float = option(0.8, "Dropout of embedding and cross-attention fusion.")
     dropout: float = option(0.1, "Dropout of the detector.")
     pool_dropout: float = option(0.3, "Dropout of X-Pool.")
+    similarity_start: float = option(
+        0.0,
+        "Scale at which the detector's attention starts as similarity, keys equal to queries; 0 "
+        "for the authors' random start.",
+    )
     temperature: float = option(0.03, "Softmax temperature of the similarities at the start.")
     span_weight: float = option(4.0, "Weight of the L1 loss of the span.")
     giou_weight: float = option(1.0, "Weight of the generalised IoU loss.")

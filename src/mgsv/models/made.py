@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import CrossAttentionBlock
+from mgsv.models.blocks import Attention, CrossAttentionBlock
 from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
 from mgsv.models.detr import Detector, compact
@@ -50,6 +50,10 @@ class MaDe(nn.Module):
             queries=c.queries,
             predict_width=c.predict_width,
         )
+        if c.similarity_start:
+            for module in self.detector.modules():
+                if isinstance(module, Attention):
+                    module.start_as_similarity(c.similarity_start)
         alignment = alignment_loss(c.alignment_temperature), c.alignment_weight
         self.criterion = set_criterion(c, more={"alignment": alignment})
 

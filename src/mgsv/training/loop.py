@@ -184,7 +184,7 @@ class _Loop:
         seed_step(config.seed, progress.step, self.fabric.global_rank)
         rate = config.lr * rate_factor(progress.step, total, config.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * (config.embedding_rate if group["name"] == "embedding" else 1)
         self.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = self.loss(batch)
         values = torch.stack(list(terms.values()))
