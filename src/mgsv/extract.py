@@ -18,7 +18,13 @@ import numpy as np
 
 from mgsv.data.annotations import usable_as_file_name
 from mgsv.data.features import FeatureFolder
-from mgsv.data.folder import FEATURE_FOLDER, Kind, packed_name
+from mgsv.data.folder import (
+    ENCODERS_FILE,
+    FEATURE_FOLDER,
+    Kind,
+    encoder_fingerprints,
+    packed_name,
+)
 from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
@@ -31,9 +37,6 @@ from mgsv.moment import CANVAS_SECONDS
 _ENDINGS = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
 VIDEO_EXTENSIONS = frozenset(_ENDINGS.split())
 """Endings (lower case, no dot) taken for videos in a folder. A file named outright may have any."""
-
-ENCODERS_FILE = "encoders.json"
-"""Beside the feature folders: kind of features → fingerprint of the encoder that made them."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +154,10 @@ class _Writer:
         """Refuse to mix features of different weights in one folder."""
         encoder = self._video if kind == "frames" else self._music
         key, file = packed_name(kind, self._stride), self._root / ENCODERS_FILE
-        try:
-            made_by = json.loads(file.read_text()) if file.exists() else {}
-            if not isinstance(made_by, dict):
-                raise ValueError("not an object")
-        except (OSError, ValueError) as error:
-            raise DataError(file, "cannot be read", "remove it if the folder is yours") from error
+        made_by = encoder_fingerprints(self._root)
         if made_by.setdefault(key, encoder.fingerprint) != encoder.fingerprint:
             raise EncoderMismatch(
-                f"{shown(self._root)} holds {key} made by {shown(str(made_by[key]))}, "
+                f"{shown(self._root)} holds {key} made by {shown(made_by[key])}, "
                 f"and these weights are {encoder.fingerprint}",
                 "use the same weights, or another --output",
             )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
-from mgsv.evaluation.sources import ShuffledVideos
+from mgsv.errors import DataError
+from mgsv.evaluation.sources import ShuffledVideos, encoders_of
 from tiny_model import TinyPairs
 
 
@@ -29,3 +36,16 @@ def test_track_and_truth_stay_and_the_video_is_whole():
     length = whole.frame_feats.shape[1]
     assert torch.equal(wrong.frame_feats[0, :length], whole.frame_feats[0])
     assert wrong.video_seconds[0] == whole.video_seconds[0]
+
+
+def test_an_extractions_weights_are_known(tmp_path: Path):
+    folder = tmp_path / "features" / "Kuai_feature"
+    (folder / "vit_feature1").mkdir(parents=True)
+    split: Any = SimpleNamespace(frames=SimpleNamespace(dim=512), segments=SimpleNamespace(dim=768))
+    assert encoders_of(tmp_path, split).video.fingerprint == ""
+    (folder / "encoders.json").write_text(json.dumps({"frames": "abc", "segments-2p5": "def"}))
+    known = encoders_of(tmp_path, split)
+    assert (known.video.fingerprint, known.music.fingerprint) == ("abc", "def")
+    (folder / "encoders.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"encoders\.json"):
+        encoders_of(tmp_path, split)

@@ -10,6 +10,7 @@ The CSVs may also lie in DIR itself, and the feature folders anywhere at most th
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ CSV_FOLDER = Path("dataset/MGSV-EC")
 FEATURE_FOLDER = Path("features/Kuai_feature")
 PACKED_FOLDER = Path("packed")
 FRAMES_ROOT = "vit_feature1"
+ENCODERS_FILE = "encoders.json"
+"""Beside the feature folders of an extraction: packed name → fingerprint of what made them."""
 
 STRIDES = {2.5: "2p5", 5.0: "5", 7.5: "7p5", 10.0: "10"}
 """Published strides of the music features in seconds → how folder names spell them."""
@@ -40,6 +43,18 @@ def spelled(stride: float) -> str:
 def packed_name(kind: Kind, stride: float = 2.5) -> str:
     """Name of the packed store of `kind`; only segments come in strides."""
     return kind if kind == "frames" else f"{kind}-{spelled(stride)}"
+
+
+def encoder_fingerprints(features: Path) -> dict[str, str]:
+    """What the folder `features` says of the encoders behind it; empty where it says nothing."""
+    file = features / ENCODERS_FILE
+    try:
+        made_by = json.loads(file.read_text()) if file.exists() else {}
+        if not isinstance(made_by, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise DataError(file, "cannot be read", "remove it if the folder is yours") from error
+    return {str(name): str(fingerprint) for name, fingerprint in made_by.items()}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mgsv.config import to_dict
 from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
+from mgsv.data.folder import DataFolder, encoder_fingerprints
 from mgsv.data.planted import RECIPE, read_recipe
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
@@ -31,16 +32,21 @@ def encoders_of(folder: str | os.PathLike[str], split: SplitData) -> Encoders:
     """Which encoders the features of a data folder come from.
 
     A planted benchmark's views depend on its recipe, so each recipe is an encoder of its own; all
-    else in the published layout is CLIP's and AST's.
+    else in the published layout is CLIP's and AST's, of the weights that an extraction notes.
     """
-    names, fingerprint = (CLIP, AST), ""
-    if is_planted(folder):
-        recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
-        names = ("planted-frames", "planted-segments")
-        fingerprint = hashlib.sha256(recipe.encode()).hexdigest()
+    if not is_planted(folder):
+        features = DataFolder.open(folder).features()
+        made_by = encoder_fingerprints(features) if features is not None else {}
+        music = next((made_by[name] for name in made_by if name.startswith("segments")), "")
+        return Encoders(
+            video=Encoder(CLIP, split.frames.dim, made_by.get("frames", "")),
+            music=Encoder(AST, split.segments.dim, music),
+        )
+    recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
+    fingerprint = hashlib.sha256(recipe.encode()).hexdigest()
     return Encoders(
-        video=Encoder(names[0], split.frames.dim, fingerprint),
-        music=Encoder(names[1], split.segments.dim, fingerprint),
+        video=Encoder("planted-frames", split.frames.dim, fingerprint),
+        music=Encoder("planted-segments", split.segments.dim, fingerprint),
     )
 
 
