@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mgsv.errors import ConfigError
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.models import checkpoint
 from mgsv.models.qd_detr import QDDETR
@@ -61,14 +60,6 @@ def test_a_detector_is_trained_resumed_and_measured(data: Path, tmp_path: Path):
     assert (tmp_path / "report" / "index.html").stat().st_size > 1000
     shown = mgsv_here("evaluate", best, "--data", data, "--split", "val")
     assert shown.returncode == 0 and "mIoU" in shown.stdout
-
-
-def test_a_detector_alone_does_not_ground(tmp_path: Path):
-    from mgsv.methods.registry import method, method_names
-
-    assert "made" in method_names() and "qd_detr" not in method_names()
-    with pytest.raises(ConfigError, match="no such method"):
-        method("qd_detr", model=tmp_path / "x")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
