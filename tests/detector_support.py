@@ -11,7 +11,7 @@ from mgsv.models.detection import SpanDetector
 from mgsv.models.registry import about, build, list_models
 from model_support import stir
 
-DETECTORS = [name for name in list_models("detect") if "match" not in about(name).abilities]
+DETECTORS = [name for name in list_models() if about(name).abilities == {"detect"}]
 """Every registered system that only detects."""
 
 SMALL = {
