@@ -88,7 +88,7 @@ PRESETS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
         "paper": (),
         "cpu-small": (*_SMALL, "train.epochs=4"),
-        "cpu-ablation": (*_SMALL, "train.batch_size=32", "train.epochs=2", "train.rows=20000"),
+        "cpu-ablation": (*_SMALL, "train.batch_size=32", "train.epochs=3", "train.rows=20000"),
         "overnight": (*_SMALL, "model.hidden_dim=128", "model.feed_forward=256", "train.epochs=60"),
     }
 )
