@@ -114,6 +114,11 @@ def visible(mask: Tensor) -> Tensor:
     return mask | ~mask.any(dim=-1, keepdim=True)
 
 
+def mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean [B, d] of x [B, L, d] over the places of mask [B, L]; 0 over none."""
+    return (x * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+
+
 def refuse_features(feats: Tensor, places: int, values: int) -> None:
     """ConfigError unless features [B, L, D] have at most `places` places of `values` values."""
     if feats.shape[1] > places or feats.shape[2] != values:

@@ -21,8 +21,8 @@ from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, si
 from mgsv.models.chunks import inverse, lengths, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detector_configs import DetectorConfig, SpanNorm
-from mgsv.models.losses import Detection, SetCriterion, set_criterion
-from mgsv.models.matching import Gather
+from mgsv.models.losses import Detection, SetCriterion, info_nce, set_criterion
+from mgsv.models.matching import Embedded, Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,10 @@ class SpanDetector(nn.Module, ABC):
             Placed(frames, torch.zeros_like(frames), x.frame_mask),
         )
 
+    def _seen(self, mask: Tensor) -> Tensor:
+        """The places [B, L] that what leaks is taken over: all, or those of `mask`."""
+        return mask if self.config.mask_padding else torch.ones_like(mask)
+
     @property
     def _fixed_lengths(self) -> bool:
         return self.padding_leaks and not self.config.mask_padding
@@ -229,6 +233,23 @@ class ReferenceDetector(SpanDetector):
         hidden, references = self.decoder(content, start, memory)
         spans = moved(self.span_head(hidden), references)
         return Detection(spans, self.class_head(hidden), aside or {})
+
+
+def contrast(
+    videos: Tensor,
+    tracks: Tensor,
+    track_ids: tuple[str, ...],
+    gather: Gather | None,
+    temperature: float = 1.0,
+) -> Tensor:
+    """InfoNCE between vectors [B, d] of this process, and, by `gather`, of the others."""
+    rows, columns = (
+        Embedded(x[:, None], torch.ones(len(x), 1, dtype=torch.bool, device=x.device), x)
+        for x in (videos, tracks)
+    )
+    if gather is not None:
+        rows, columns, *_ = gather(rows, columns, track_ids)
+    return info_nce(rows.pooled @ columns.pooled.T / temperature)
 
 
 def endpoints(mask: Tensor) -> Tensor:

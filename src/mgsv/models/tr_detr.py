@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import Dropout, visible
+from mgsv.models.blocks import Dropout, mean, visible
 from mgsv.models.cross import CrossModal
-from mgsv.models.detection import Inputs, ReferenceDetector
+from mgsv.models.detection import Inputs, ReferenceDetector, contrast
 from mgsv.models.detector_configs import TrDetrConfig
 from mgsv.models.detr import Encoder
-from mgsv.models.losses import Detection, focal_label_loss, info_nce, set_criterion
-from mgsv.models.matching import Embedded, Gather
+from mgsv.models.losses import Detection, focal_label_loss, set_criterion
+from mgsv.models.matching import Gather
 
 
 class TRDETR(ReferenceDetector):
@@ -82,13 +82,8 @@ class TRDETR(ReferenceDetector):
         self, found: Detection, track_ids: tuple[str, ...], gather: Gather | None = None
     ) -> Tensor:
         """InfoNCE between mean frames and mean segments."""
-        videos, tracks = (
-            Embedded(x[:, None], torch.ones(len(x), 1, dtype=torch.bool, device=x.device), x)
-            for x in (found.aside["frames"], found.aside["segments"])
-        )
-        if gather is not None:
-            videos, tracks, *_ = gather(videos, tracks, track_ids)
-        return info_nce(videos.pooled @ tracks.pooled.T / self.config.contrast_temperature)
+        videos, tracks = found.aside["frames"], found.aside["segments"]
+        return contrast(videos, tracks, track_ids, gather, self.config.contrast_temperature)
 
     def inside(self, found: Detection, inside: Tensor, mask: Tensor) -> Tensor:
         """Cross entropy of each segment's agreement with the frames, of truth `inside` [B, S].
@@ -98,10 +93,6 @@ class TRDETR(ReferenceDetector):
         logits = found.aside["agreement"] / self.config.contrast_temperature
         values = F.binary_cross_entropy_with_logits(logits, inside.to(logits), reduction="none")
         return mean(values[..., None], self._seen(mask)).mean()
-
-    def _seen(self, mask: Tensor) -> Tensor:
-        """The places that statistics are taken over."""
-        return mask if self.config.mask_padding else torch.ones_like(mask)
 
 
 class Refinement(nn.Module):
@@ -138,11 +129,6 @@ class Refinement(nn.Module):
         both = torch.cat([mixed, summary.expand_as(mixed)], dim=-1)
         refined: Tensor = self.join(both).relu()
         return refined
-
-
-def mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean [B, d] of x [B, L, d] over the places of mask [B, L]."""
-    return (x * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
 
 
 def agreement(segments: Tensor, frames: Tensor, frame_mask: Tensor) -> Tensor:
