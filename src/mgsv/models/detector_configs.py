@@ -93,3 +93,33 @@ class TrDetrConfig(CrossConfig):
     contrast_weight: float = option(0.3, "Weight of the contrast between videos and tracks.")
     inside_weight: float = option(0.5, "Weight of the contrast of segments in and out of moments.")
     contrast_temperature: float = option(0.07, "Temperature of both contrasts.")
+
+
+@dataclass(frozen=True)
+class EatrConfig(DetectorConfig):
+    """EaTR (ICCV 2023)."""
+
+    encoder_layers: int = option(3, "Layers of the encoder.")
+    decoder_layers: int = option(3, "Layers of the decoder.")
+    slot_rounds: int = option(3, "Rounds of slot attention.")
+    event_span_weight: float = option(30.0, "Weight of the L1 loss of pseudo-events.")
+    event_giou_weight: float = option(3.0, "Weight of the generalised IoU loss of pseudo-events.")
+
+
+@dataclass(frozen=True)
+class UvcomConfig(CrossConfig):
+    """UVCOM (CVPR 2024) and UVCOM+."""
+
+    cross_layers: int = option(3, "Cross-modal layers in each direction.")
+    encoder_layers: int = option(3, "Layers of the encoder.")
+    decoder_layers: int = option(3, "Layers of the decoder.")
+    queries: int = option(30, "Moment queries.")
+    frame_centroids: int = option(5, "Centroids of the frames.")
+    segment_centroids: int = option(30, "Centroids of the segments.")
+    centroid_rounds: int = option(5, "Rounds that find the centroids.")
+    slot_rounds: int = option(5, "Rounds that gather the content of the queries.")
+    mlp_hidden: int = option(1024, "Hidden width of the MLPs of slots and similarities.")
+    similarity: bool = option(
+        False, "Contrast videos with tracks and segments, by MLPs that only this loss uses."
+    )
+    similarity_weight: float = option(1.0, "Weight of that loss.")

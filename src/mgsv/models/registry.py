@@ -11,9 +11,11 @@ from mgsv.errors import ConfigError
 from mgsv.models.configs import MadeConfig
 from mgsv.models.detector_configs import (
     DetectorConfig,
+    EatrConfig,
     MomentDetrConfig,
     QdDetrConfig,
     TrDetrConfig,
+    UvcomConfig,
 )
 from mgsv.models.retrieval_configs import ConquerConfig, MvptConfig
 
@@ -133,6 +135,25 @@ _QD_DETR = replace(
 _TR_DETR = replace(
     _QD_DETR, title="TR-DETR", paper="Sun et al., AAAI 2024", parameters=7.8, enhancement="VFR"
 )
+_EATR = replace(
+    _MOMENT_DETR,
+    title="EaTR",
+    paper="Jang et al., ICCV 2023",
+    parameters=8.5,
+    fusion="SA×3",
+    content="event slots",
+    decoder="GF, CA×3",
+)
+_UVCOM = replace(
+    _MOMENT_DETR,
+    title="UVCOM",
+    paper="Xiao et al., CVPR 2024",
+    parameters=14.5,
+    enhancement="DBIA, LRP",
+    fusion="dual CA×3, SA×3",
+    content="video slot",
+    decoder="CA×3",
+)
 _PLUS = {"cross": False}
 _MVPT = About("MVPt", "Suris et al., CVPR 2022", 3.6, frozenset({"match"}), enhancement="SA×2")
 
@@ -168,6 +189,15 @@ _MODELS = {
         "TRDETR",
         replace(_TR_DETR, title="TR-DETR+", parameters=6.2, fusion="SA×2"),
         _PLUS,
+    ),
+    "eatr": _Entry(EatrConfig, "mgsv.models.eatr", "EaTR", _EATR),
+    "uvcom": _Entry(UvcomConfig, "mgsv.models.uvcom", "UVCOM", _UVCOM),
+    "uvcom_plus": _Entry(
+        UvcomConfig,
+        "mgsv.models.uvcom",
+        "UVCOM",
+        replace(_UVCOM, title="UVCOM+", parameters=12.9, fusion="SA×3"),
+        {**_PLUS, "similarity": True},
     ),
     "mvpt": _Entry(
         MvptConfig,

@@ -18,14 +18,19 @@ from mgsv.errors import ConfigError
 from mgsv.models.authors.terms import loss_terms
 from mgsv.models.checkpoint import check_weights
 from mgsv.models.detection import SpanDetector
+from mgsv.models.eatr import EaTR
+from mgsv.models.events import Events
 from mgsv.models.losses import Detection
 from mgsv.models.registry import build
 from mgsv.models.tr_detr import TRDETR
+from mgsv.models.uvcom import UVCOM
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 """Pattern in the authors' name, what stands there in ours."""
 OwnLosses = Callable[[Any, Detection, Mapping[str, Tensor]], Mapping[str, tuple[Tensor, float]]]
 """(model, detection, inputs) → the authors' name, unweighted value and weight of each."""
+OwnOutputs = Callable[[Any, Detection, Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""(model, detection, inputs) → what else the authors' model gives, by their names."""
 
 _INPUTS: tuple[Rule, ...] = (
     (r"^input_txt_proj\.", "frame_projection."),
@@ -38,7 +43,7 @@ _INPUTS: tuple[Rule, ...] = (
 _LAYERS: tuple[Rule, ...] = (
     (r"^transformer\.t2v_encoder\.", "cross."),
     (r"^transformer\.(encoder|decoder)\.", r"\1."),
-    (r"^((?:encoder|cross)\.layers\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"^((?:encoder|cross\w*)\.layers\.\d+)\.self_attn\.", r"\1.attention."),
     (r"(\.layers\.\d+)\.linear1\.", r"\1.feed_forward.0."),
     (r"(\.layers\.\d+)\.activation\.", r"\1.feed_forward.1."),
     (r"(\.layers\.\d+)\.linear2\.", r"\1.feed_forward.3."),
@@ -61,6 +66,10 @@ _HEADS: tuple[Rule, ...] = (
     (r"^span_embed\.", "span_head."),
     (r"_head\.layers\.(\d)\.", lambda m: f"_head.{2 * int(m[1])}."),
 )
+_SLOTS: tuple[Rule, ...] = (
+    (r"^slot_attention\.project_(q|k|v)\.", lambda m: f"slot_attention.{_part(m[1], None)}."),
+    (r"\.mlp\.layers\.(\d)\.", lambda m: f".mlp.{2 * int(m[1])}."),
+)
 PLAIN = (
     *_INPUTS,
     *_LAYERS,
@@ -78,6 +87,10 @@ def _part(role: str, what: str | None) -> str:
     return {"q": "query", "k": "key", "v": "value"}[role] + kinds.get(what or "", "")
 
 
+def _similarity(side: str, layer: str) -> str:
+    return f"similarity.of_{side}.{2 * int(layer)}."
+
+
 @dataclass(frozen=True)
 class Family:
     """What turns one code base's weights into ours."""
@@ -86,6 +99,9 @@ class Family:
     dropped: str = r"(?!)"
     """The authors' weights that serve what this task does not have, as a pattern."""
     own_losses: OwnLosses = lambda *_: {}
+    own_outputs: OwnOutputs = lambda *_: {}
+    own_sizes: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda _: {}
+    """From weights under our names to those config values that only this family has."""
 
     def our_name(self, name: str) -> str:
         """The project's name of a parameter of the authors'; empty for one that is dropped."""
@@ -105,6 +121,54 @@ def _tr_losses(
     return {
         "vtc": (model.contrast(found, rows), c.contrast_weight),
         "ctc": (model.inside(found, inside, mask), c.inside_weight),
+    }
+
+
+def _eatr_events(model: EaTR, inputs: Mapping[str, Tensor]) -> Events:
+    """Pseudo-events relative to a row's valid segments, as the authors have them."""
+    mask = inputs["src_vid_mask"] != 0
+    spans, counts = model.pseudo_events(inputs["src_vid"], mask)
+    return Events(spans / mask.sum(dim=1).clamp_min(1)[:, None, None], counts)
+
+
+def _eatr_losses(
+    model: EaTR, found: Detection, inputs: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, float]]:
+    c = model.config
+    span, giou = model.event_losses(found, _eatr_events(model, inputs))
+    return {
+        "loss_event_span": (span, c.event_span_weight),
+        "loss_event_giou": (giou, c.event_giou_weight),
+    }
+
+
+def _eatr_outputs(
+    model: EaTR, found: Detection, inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    spans, counts = _eatr_events(model, inputs)
+    rows = {f"pseudo_event_spans.{i}": row[:n] for i, (row, n) in enumerate(zip(spans, counts))}
+    return {"pred_event_spans": found.aside["events"], **rows}
+
+
+def _uvcom_losses(
+    model: UVCOM, found: Detection, inputs: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, float]]:
+    if model.similarity is None:
+        return {}
+    mask = inputs["src_vid_mask"] != 0
+    rows = tuple(str(row) for row in range(len(mask)))
+    spans = inputs["target_spans_cxw"]
+    value = model.similarity_loss(found, spans, mask.sum(dim=1), mask, rows)
+    return {"loss_sim": (value, model.config.similarity_weight)}
+
+
+def _uvcom_sizes(ours: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "cross": "cross.layers.0.norm1.weight" in ours,
+        "similarity": "similarity.of_video.0.weight" in ours,
+        "frame_centroids": len(ours["frame_centroids.start"]),
+        "segment_centroids": len(ours["segment_centroids.start"]),
+        "mlp_hidden": len(ours["slot_attention.mlp.0.weight"]),
     }
 
 
@@ -132,6 +196,47 @@ FAMILIES = {
         ),
         own_losses=_tr_losses,
     ),
+    "eatr": Family(
+        (
+            (r"^transformer\.decoder\.slot_atten\.slots$", "slots"),
+            (r"^transformer\.decoder\.slot_atten\.", "slot_attention."),
+            (r"^transformer\.decoder\.event_norm\.", "event_norm."),
+            # The authors' decoder and model hold the same two heads.
+            (r"^(?:transformer\.decoder\.)?event_span_embed\.", "event_head."),
+            (r"^(?:transformer\.decoder\.)?moment_span_embed\.", "decoder.step_head."),
+            (r"\.gate_(cross|self)_attn\.", r".gate.\1_attention."),
+            (r"\.gate_(linear|norm)\.", r".gate.\1."),
+            *_SLOTS,
+            *MOVING,
+        ),
+        dropped=r"saliency_proj\.",
+        own_losses=_eatr_losses,
+        own_outputs=_eatr_outputs,
+    ),
+    "uvcom": Family(
+        (
+            (r"^CIM\.GKA_Module\.", "encoder."),
+            (r"^CIM\.t2v_encoder\.", "cross."),
+            (r"^CIM\.v2t_encoder\.", "cross_frames."),
+            (r"^CIM\.processer_for_tgt\.", "slot_attention."),
+            (r"^CIM\.decoder\.span_embed\.weight$", "contents"),
+            (r"^CIM\.decoder\.", "decoder."),
+            (r"^CIM\.txt_mu$", "frame_centroids.start"),
+            (r"^CIM\.vid_mu$", "segment_centroids.start"),
+            (r"^CIM\.feature_proj\.", "summary."),
+            (r"^CIM\.conv_local\.0\.", "neighbours.enter."),
+            (r"^CIM\.conv_local\.1\.", "neighbours.mix."),
+            (r"^CIM\.conv_local\.2\.", "neighbours.leave."),
+            (r"^CIM\.sim_vid\.layers\.(\d)\.", lambda m: _similarity("track", m[1])),
+            (r"^CIM\.sim_txt\.layers\.(\d)\.", lambda m: _similarity("video", m[1])),
+            (r"^global_rep_pos$", "token_position"),
+            *_SLOTS,
+            *MOVING,
+        ),
+        dropped=r"saliency_proj[12]\.|global_rep_token$",
+        own_losses=_uvcom_losses,
+        own_sizes=_uvcom_sizes,
+    ),
 }
 """By the name of the model that has all of the family's parts."""
 
@@ -149,7 +254,7 @@ def load_detector(
     ours = {family.our_name(key): value for key, value in weights.items()}
     ours.pop("", None)
     try:
-        config = _sizes(ours)
+        config = _sizes(ours) | family.own_sizes(ours)
     except KeyError as missing:
         raise ConfigError(f"these are not weights of {name}: {missing} is missing") from None
     config |= {
@@ -172,7 +277,7 @@ def load_detector(
 def _sizes(ours: Mapping[str, Tensor]) -> dict[str, Any]:
     """Sizes of the model that weights under our names belong to."""
     hidden, frame_dim = ours["frame_projection.2.weight"].shape
-    queries = ours.get("references", ours.get("query_positions"))
+    queries = [ours[n] for n in ("references", "query_positions", "slots") if n in ours]
     sizes: dict[str, Any] = {
         "hidden_dim": hidden,
         "frame_dim": frame_dim,
@@ -182,8 +287,8 @@ def _sizes(ours: Mapping[str, Tensor]) -> dict[str, Any]:
         "decoder_layers": _layers(ours, "decoder"),
         "unused_positions": len(ours.get("unused.table.weight", ())),
     }
-    if queries is not None:
-        sizes["queries"] = len(queries)
+    if queries:
+        sizes["queries"] = len(queries[0])
     if cross := _layers(ours, "cross"):
         sizes["cross_layers"] = cross
     return sizes
@@ -234,4 +339,4 @@ def replay_detector(
             out[f"loss.{term}"] = value
             total = total + weight * value
         out["loss.weighted_total"] = total
-    return out
+    return out | dict(FAMILIES[name].own_outputs(model, found, inputs))

@@ -1,0 +1,70 @@
+"""Centroids of a sequence, and a walk between places and centroids (UVCOM, CVPR 2024).
+
+B rows, L places, K centroids, d width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_VARIANCE = 1.2**2
+"""Of the Gaussians around directions; the authors' value."""
+_SHARPNESS = 5.0
+"""Of the cosines that the walk follows; the authors' value."""
+
+
+class Centroids(nn.Module):
+    """Expectation-maximisation from learned starts, unrolled; gradients go through all rounds.
+
+    Places belong to centroids by the distance of their directions. Of unit vectors it is their
+    product alone that decides, as the squares cancel in the softmax.
+    """
+
+    def __init__(self, count: int, dim: int, rounds: int) -> None:
+        super().__init__()
+        self.rounds = rounds
+        self.start = nn.Parameter(nn.init.xavier_uniform_(torch.empty(count, dim)))
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Centroids [B, K, d] of x [B, L, d]; only places of `seen` [B, L] count."""
+        centroids = self.start.expand(len(x), -1, -1)
+        keys = _direction(x).transpose(1, 2) / _VARIANCE
+        for _ in range(self.rounds):
+            share = (_direction(centroids) @ keys).softmax(dim=1) * seen[:, None]
+            centroids = _per_place(share) @ x
+        return centroids
+
+
+def representative(centroids: Tensor, others: Tensor) -> Tensor:
+    """The centroid [B, d] of [B, K, d] that is nearest to all `others` [B, J, d] in the mean."""
+    towards = _direction(others).mean(dim=1, keepdim=True)
+    best = (_direction(centroids) * towards).sum(dim=-1).argmax(dim=1)
+    return centroids[torch.arange(len(best), device=best.device), best]
+
+
+def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5) -> Tensor:
+    """Places [B, L, d] after an endless walk to centroids [B, K, d] and back, of x [B, L, d].
+
+    The walk goes on with probability `onward`. Z [K, L] are the shares of centroids in places, Y
+    the same with rows of sum 1, and W = `onward`; only places of `seen` [B, L] are walked. What is
+    asked for is (1 - W) (I - W² Zᵀ Y)⁻¹ B with B = W Zᵀ c + x: an L × L system, which Woodbury's
+    identity reduces to a K × K one: (I - W² Zᵀ Y)⁻¹ B = B + W² Zᵀ (I - W² Y Zᵀ)⁻¹ Y B.
+    """
+    cosines = F.normalize(centroids, dim=-1) @ F.normalize(x, dim=-1).transpose(1, 2)
+    z = (_SHARPNESS * cosines).softmax(dim=1) * seen[:, None]
+    y, back = _per_place(z), z.transpose(1, 2)
+    known = onward * back @ centroids + x
+    system = torch.eye(z.shape[1], device=x.device) - onward**2 * y @ back
+    solved: Tensor = torch.linalg.solve(system, y @ known)
+    return (1 - onward) * (known + onward**2 * back @ solved)
+
+
+def _direction(x: Tensor) -> Tensor:
+    return x / (x.norm(dim=-1, keepdim=True) + 1e-9)
+
+
+def _per_place(share: Tensor) -> Tensor:
+    """Shares [B, K, L] with rows of sum 1."""
+    return share / (share.sum(dim=-1, keepdim=True) + 1e-9)
