@@ -56,7 +56,7 @@ def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5)
     z = (_SHARPNESS * cosines).softmax(dim=1) * seen[:, None]
     y, back = _per_place(z), z.transpose(1, 2)
     known = onward * back @ centroids + x
-    system = torch.eye(z.shape[1], device=x.device) - onward**2 * y @ back
+    system = torch.eye(z.shape[1]).to(x) - onward**2 * y @ back
     solved: Tensor = torch.linalg.solve(system, y @ known)
     return (1 - onward) * (known + onward**2 * back @ solved)
 

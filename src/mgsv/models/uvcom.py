@@ -161,8 +161,6 @@ class Similarity(nn.Module):
         """
         videos = F.normalize(self.of_video(video), dim=-1)
         tracks, places = (F.normalize(self.of_track(x), dim=-1) for x in (track, segments))
-        agreement = (places @ videos[..., None])[..., 0].masked_fill(
-            ~visible(seen), float("-inf")
-        )
+        agreement = (places @ videos[..., None])[..., 0].masked_fill(~visible(seen), float("-inf"))
         inside = agreement.log_softmax(dim=-1).masked_fill(~seen, 0.0)
         return {"videos": videos, "tracks": tracks, "inside": inside}
