@@ -39,6 +39,7 @@ class Golden:
 
         self.weights, self.inputs, self.out = of("w"), of("in"), of("out")
         self.losses, self.corrected = of("loss"), of("outfix")
+        self.corrected_losses = of("lossfix")
         self.gradient_norms = {k: float(v) for k, v in of("gradnorm").items()}
 
 

@@ -233,7 +233,11 @@ def test_spans_of_the_valid_part_are_told_relative_to_the_canvas(name: str) -> N
 
 NO_CONTENT = r"unused|decoder\.layers\.0\.self_(query|key|value)\.weight"
 """Queries without content have nothing for the first layer's weights to act on."""
-IDLE = {"qd_detr": NO_CONTENT, "tr_detr": NO_CONTENT}
+IDLE = {
+    "qd_detr": NO_CONTENT,
+    "tr_detr": NO_CONTENT,
+    "uvcom": r"unused|slot_attention\.(query|key|norm_slots)",  # its one slot wins everything
+}
 """Parameters that can have no gradient, by family; elsewhere, those called unused."""
 
 

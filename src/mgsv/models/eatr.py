@@ -65,8 +65,10 @@ class EaTR(SpanDetector):
             segments.mask,
             self._seen(segments.mask),
         )
-        start = self.event_head(slots).sigmoid().detach()
-        hidden, references = self.decoder(slots, start, memory, strongest)
+        start = self.event_head(slots).sigmoid()
+        hidden, references = self.decoder(slots, start.detach(), memory, strongest)
+        # The decoder does not train where it starts from; the head of its first layer does.
+        references = torch.cat([start[None], references[1:]])
         spans = moved(self.decoder.step_head(hidden), references)
         events = self.event_head(self.event_norm(slots)).sigmoid()
         return Detection(spans, self.class_head(hidden), {"events": events})
@@ -75,6 +77,7 @@ class EaTR(SpanDetector):
         self, found: Detection, batch: Batch, gather: Gather | None
     ) -> Mapping[str, Tensor]:
         """`event_span` and `event_giou`: the slots' spans against the track's pseudo-events."""
+        del gather  # a row's events are its own
         c = self.config
         x = self.inputs(batch, torch.arange(len(batch), device=batch.segment_feats.device))
         spans, counts = self.pseudo_events(x.segments, x.segment_mask)

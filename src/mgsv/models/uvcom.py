@@ -61,7 +61,7 @@ class UVCOM(ReferenceDetector):
 
     def forward(self, x: Inputs) -> Detection:
         segments, frames = self._crossed(*self.project(x))
-        v, places, mask = segments
+        v, mask = segments.tokens, segments.mask
         seen, seen_frames = self._seen(mask), self._seen(frames.mask)
         video = mean(self.summary(frames.tokens), seen_frames)
         topics = self.frame_centroids(frames.tokens, seen_frames)

@@ -144,7 +144,7 @@ def _eatr_losses(
 
 def _eatr_outputs(model: EaTR, found: Detection, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     spans, counts = _eatr_events(model, inputs)
-    rows = {f"pseudo_event_spans.{i}": row[:n] for i, (row, n) in enumerate(zip(spans, counts))}
+    rows = {f"pseudo_event_spans.{i}": spans[i, :count] for i, count in enumerate(counts)}
     return {"pred_event_spans": found.aside["events"], **rows}
 
 
