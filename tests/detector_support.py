@@ -30,11 +30,17 @@ SMALL = {
 
 
 def small(name: str, seed: int = 0, **changes: Any) -> SpanDetector:
-    """A small detector in evaluation mode whose biases and gains are away from their start."""
+    """A small detector in evaluation mode whose biases and gains are away from their start.
+
+    So are matrices that start at zero, and would let no gradient through.
+    """
     torch.manual_seed(seed)
     model = build(name, {**SMALL, **changes})
     assert isinstance(model, SpanDetector)
     stir(model)
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.xavier_uniform_(parameter)
     return model.eval()
 
 

@@ -57,8 +57,9 @@ def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5)
     y, back = _per_place(z), z.transpose(1, 2)
     known = onward * back @ centroids + x
     system = torch.eye(z.shape[1]).to(x) - onward**2 * y @ back
-    solved: Tensor = torch.linalg.solve(system, y @ known)
-    return (1 - onward) * (known + onward**2 * back @ solved)
+    walked = known + onward**2 * back @ torch.linalg.solve(system, y @ known)
+    settled: Tensor = (1 - onward) * walked
+    return settled
 
 
 def _direction(x: Tensor) -> Tensor:
