@@ -27,6 +27,10 @@ SMALL = {
     "unused_positions": 5,
 }
 """For `small_batch`'s features."""
+_UVCOM = {"mlp_hidden": 64, "segment_centroids": 6, "centroid_rounds": 3, "cross_layers": 1}
+_UVCOM |= {"encoder_layers": 2, "decoder_layers": 2}
+OWN = {"uvcom": _UVCOM, "uvcom_plus": _UVCOM}
+"""Sizes that only some have."""
 
 
 def small(name: str, seed: int = 0, **changes: Any) -> SpanDetector:
@@ -35,7 +39,7 @@ def small(name: str, seed: int = 0, **changes: Any) -> SpanDetector:
     So are matrices that start at zero, and would let no gradient through.
     """
     torch.manual_seed(seed)
-    model = build(name, {**SMALL, **changes})
+    model = build(name, {**SMALL, **OWN.get(name, {}), **changes})
     assert isinstance(model, SpanDetector)
     stir(model)
     for parameter in model.parameters():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector_support import DETECTORS, SMALL, pairs, small
+from detector_support import DETECTORS, OWN, SMALL, pairs, small
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models.blocks import MLP, Placed
@@ -283,7 +283,7 @@ def fitted(name: str, batch: Batch, steps: int = 200) -> SpanDetector:
     sizes = {"max_frames": 5, "max_segments": 12, "canvas_seconds": 30.0}
     sizes |= {"hidden_dim": 32, "feed_forward": 64, "queries": 2}
     torch.manual_seed(0)
-    model = build(name, {**SMALL, **still, **sizes, "label_weight": 40.0})
+    model = build(name, {**SMALL, **OWN.get(name, {}), **still, **sizes, "label_weight": 40.0})
     assert isinstance(model, SpanDetector)
     optimizer = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
