@@ -63,7 +63,8 @@ def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5)
 
 
 def _direction(x: Tensor) -> Tensor:
-    return x / (x.norm(dim=-1, keepdim=True) + 1e-9)
+    direction: Tensor = x / (x.norm(dim=-1, keepdim=True) + 1e-9)
+    return direction
 
 
 def _per_place(share: Tensor) -> Tensor:
