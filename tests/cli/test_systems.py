@@ -125,7 +125,7 @@ def test_presets_of_every_model() -> None:
         for preset in ("paper", "cpu-small", "cpu-ablation", "overnight"):
             assert configure(model, preset)
     architecture, training = configure("conquer", "authors")
-    assert (training.batch_size, training.lr, training.patience) == (16, 1e-4, 3)
+    assert (training.batch_size, training.lr, training.clip) == (16, 1e-4, 0)
     assert vars(architecture)["backbone_layers"] == 1
     assert "authors" in mgsv("train", "conquer", "--settings", "--preset", "x").stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, make_dataclass
 from enum import StrEnum
@@ -13,7 +12,7 @@ from mgsv.config import option, override
 from mgsv.errors import ConfigError
 from mgsv.models.configs import ABLATIONS
 from mgsv.models.registry import Config, config_of
-from mgsv.models.retrieval_configs import CONQUER_AUTHORS
+from mgsv.training.authors import AUTHORS
 
 
 class Precision(StrEnum):
@@ -22,6 +21,15 @@ class Precision(StrEnum):
     FULL = "32-true"
     BF16 = "bf16-mixed"
     FP16 = "16-mixed"
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes on after the warm-up."""
+
+    COSINE = "cosine"
+    """A half cosine to zero."""
+    STEPS = "steps"
+    """Constant, but for drops to a tenth."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,14 @@ class TrainConfig:
     batch_size: int = option(512, "Rows of a step, over all processes; an incomplete last is left.")
     epochs: int = option(100, "Epochs at most.")
     warmup: float = option(0.02, "Share of the steps with a linearly growing learning rate.")
-    clip: float = option(1.0, "Largest gradient norm, of each parameter group by itself.")
+    schedule: Schedule = option(Schedule.COSINE, "Learning rate after the warm-up.")
+    drop_every: int = option(0, "Epochs between drops to a tenth, with schedule=steps; 0: none.")
+    weight_decay: float = option(0.0, "AdamW's decoupled weight decay; with 0 it is Adam.")
+    decay_vectors: bool = option(True, "Decay biases and the gains of norms too.")
+    epsilon: float = option(1e-8, "Adam's addend to the root of the mean square.")
+    clip: float = option(
+        1.0, "Largest gradient norm, of each parameter group by itself; 0: any norm."
+    )
     min_epochs: int = option(60, "Epochs before which a run never stops early.")
     patience: int = option(20, "Epochs without a better val figure after which a run stops.")
     validate_every: int = option(1, "Epochs between two looks at the val split.")
@@ -51,12 +66,20 @@ class TrainConfig:
         for name in ("batch_size", "epochs", "devices", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name}={getattr(self, name)} is below 1")
-        for name in ("lr", "embedding_rate", "clip"):
+        for name in ("lr", "embedding_rate", "epsilon"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"train.{name}={getattr(self, name)} is not positive")
-        for name in ("rows", "val_rows", "seed", "min_epochs", "patience", "save_seconds"):
+        for name in (
+            *("rows", "val_rows", "seed", "min_epochs", "patience", "save_seconds"),
+            *("clip", "weight_decay", "drop_every"),
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"train.{name}={getattr(self, name)} is negative")
+        if self.drop_every and self.schedule is not Schedule.STEPS:
+            raise ConfigError(
+                f"train.drop_every={self.drop_every} is of no use with a {self.schedule}",
+                "set train.schedule=steps",
+            )
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"train.warmup={self.warmup} is not in [0, 1)")
         if self.batch_size % self.devices:
@@ -82,6 +105,10 @@ _SMALL = (
     "train.batch_size=64",
     "train.min_epochs=0",
     "train.val_rows=500",
+    "conquer.heads=4",
+    "conquer.project_music=true",  # AST's 768 values are not the width any more
+    "conquer.train.batch_size=32",
+    "conquer.train.lr=3e-4",
 )
 
 PRESETS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
@@ -90,44 +117,32 @@ PRESETS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "cpu-small": (*_SMALL, "train.epochs=4"),
         "cpu-ablation": (*_SMALL, "train.batch_size=32", "train.epochs=3", "train.rows=20000"),
         "overnight": (*_SMALL, "model.hidden_dim=128", "model.feed_forward=256", "train.epochs=60"),
+        "tiny": (
+            "model.hidden_dim=16",
+            "model.heads=2",
+            "model.feed_forward=16",
+            "model.embedding_feed_forward=16",
+            "model.mlp_hidden=16",
+            "made.decoder_layers=1",
+            "conquer.project_music=true",
+            "conquer.score_dim=8",
+            "train.lr=1e-3",
+            "train.batch_size=16",
+            "train.epochs=2",
+            "train.min_epochs=0",
+        ),
     }
 )
-"""Changes to the paper's settings; those under a model's own name are for that model alone.
+"""Changes to the paper's settings. A line `MODEL.x=…` or `MODEL.train.y=…` is for that model alone.
 
 For machines without a GPU: `cpu-small` takes at most half an hour on two cores, `cpu-ablation`
 minutes for each row of a table, `overnight` a night. Beside the smaller width and the milder
 dropout, two settings make a small budget enough for MaDe. `embedding_rate`: Adam moves every weight
 by about `lr`, which for a projection of 512 or 768 features adds up; at the full rate their
 projections soon drown the positions added to them, and the detector no longer knows where it looks.
-`similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`."""
+`similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`.
 
-
-_SMALL_CONQUER = (
-    "model.heads=4",
-    "model.project_music=true",  # AST's 768 values are not the width any more
-    "train.batch_size=32",
-    "train.lr=3e-4",
-)
-OWN_PRESETS: MappingProxyType[str, dict[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "conquer": {
-            "authors": (
-                *(f"model.{name}={json.dumps(value)}" for name, value in CONQUER_AUTHORS.items()),
-                "train.lr=1e-4",
-                "train.batch_size=16",
-                "train.epochs=50",
-                "train.warmup=0",
-                "train.min_epochs=0",
-                "train.patience=3",
-            ),
-            **{
-                name: (*PRESETS[name], *_SMALL_CONQUER)
-                for name in ("cpu-small", "cpu-ablation", "overnight")
-            },
-        }
-    }
-)
-"""Presets of single models, which stand before those of all."""
+`tiny` only shows that everything runs, in seconds on a few dozen rows."""
 
 
 def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Config, TrainConfig]:
@@ -137,7 +152,7 @@ def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Con
     ConfigError naming an unknown preset, row or field.
     """
     name, plus, row = preset.partition("+")
-    presets = {**PRESETS, **OWN_PRESETS.get(model, {})}
+    presets = presets_of(model)
     if name not in presets:
         raise ConfigError(f"--preset {name}: no such preset", f"choose {_choices(presets)}")
     ablation: dict[str, Any] = {}
@@ -153,25 +168,31 @@ def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Con
     both = make_dataclass(
         "Settings", [("model", type(default)), ("train", TrainConfig)], frozen=True
     )
-    lines = _lines_for(model, default, presets[name])
+    lines = lines_for(model, presets[name])
     settings: Any = override(both(default, TrainConfig()), lines, f"--preset {name}")
     settings = override(settings, rows, f"--preset {preset}")
     settings = override(settings, changes)
     return settings.model, settings.train
 
 
-def _lines_for(model: str, config: Config, preset: Iterable[str]) -> Iterator[str]:
-    """The lines of a preset that concern `model`, as assignments to its settings.
+def presets_of(model: str) -> dict[str, tuple[str, ...]]:
+    """The presets of `model`; `authors` are the settings of those who published it."""
+    authors = {"authors": AUTHORS[model]} if model in AUTHORS else {}
+    return {**PRESETS, **authors}
+
+
+def lines_for(model: str, lines: Iterable[str]) -> Iterator[str]:
+    """Of lines for several models those that concern `model`, as assignments to its settings.
 
     Lines for all models may name a field that some do not have.
     """
-    own = {field.name for field in fields(config)}
-    for line in preset:
+    own = {field.name for field in fields(config_of(model))}
+    for line in lines:
         owner, _, rest = line.partition(".")
         if owner == "train" or (owner == "model" and rest.partition("=")[0] in own):
             yield line
         elif owner == model:
-            yield f"model.{rest}"
+            yield rest if rest.startswith("train.") else f"model.{rest}"
 
 
 def _choices(names: Iterable[str]) -> str:

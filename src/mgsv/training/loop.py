@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
-from mgsv.training.config import Precision, TrainConfig
+from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.distributed import gather
 from mgsv.training.logs import Bar, Log, brief
-from mgsv.training.schedule import rate_factor
+from mgsv.training.optimizer import make_optimizer
+from mgsv.training.schedule import rate_factor, stepped_factor
 from mgsv.training.state import Progress, read_state, save_state
 from mgsv.training.stopping import KEPT
 
@@ -103,11 +104,7 @@ class Run:
     def fit(self, fabric: Fabric) -> Progress:
         """Train to the end, from the stored state if there is one; returns where it ended."""
         loss = fabric.setup_module(Loss(self.model, self.config.precision))
-        groups = self.model.parameter_groups()
-        optimizer = torch.optim.Adam(
-            [{"params": list(params), "name": name} for name, params in groups.items()],
-            lr=self.config.lr,
-        )
+        optimizer = make_optimizer(self.model.parameter_groups(), self.config)
         progress = Progress()
         if self.state_path.exists():
             state = read_state(self.state_path)
@@ -132,12 +129,13 @@ class _Loop:
     run: Run
     fabric: Fabric
     loss: Any
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     progress: Progress
     logs: Sequence[Log]
 
     def __post_init__(self) -> None:
         self.config = self.run.config
+        self.groups = [list(group) for group in self.run.model.parameter_groups().values()]
         self.scaler = torch.amp.GradScaler(
             self.fabric.device.type, enabled=self.config.precision is Precision.FP16
         )
@@ -182,7 +180,7 @@ class _Loop:
     def _step(self, batch: Batch, total: int) -> None:
         config, progress = self.config, self.progress
         seed_step(config.seed, progress.step, self.fabric.global_rank)
-        rate = config.lr * rate_factor(progress.step, total, config.warmup)
+        rate = config.lr * self._rate_factor(total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * (config.embedding_rate if group["name"] == "embedding" else 1)
         self.optimizer.zero_grad(set_to_none=True)
@@ -190,12 +188,20 @@ class _Loop:
         values = torch.stack(list(terms.values()))
         self.fabric.backward(self.scaler.scale(values.sum()))
         self.scaler.unscale_(self.optimizer)
-        for group in self.optimizer.param_groups:
-            nn.utils.clip_grad_norm_(group["params"], config.clip)
+        for parameters in self.groups if config.clip else ():
+            nn.utils.clip_grad_norm_(parameters, config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         for name, value in zip(terms, values.tolist(), strict=True):
             progress.sums[name] = progress.sums.get(name, 0.0) + value
+
+    def _rate_factor(self, total: int) -> float:
+        config, progress = self.config, self.progress
+        if config.schedule is Schedule.COSINE:
+            return rate_factor(progress.step, total, config.warmup)
+        return stepped_factor(
+            progress.step, total, config.warmup, progress.epoch, config.drop_every
+        )
 
     def _end_of_epoch(self) -> dict[str, float]:
         """Validate, log, keep the best, decide whether to go on, save the state."""
