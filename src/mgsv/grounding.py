@@ -130,6 +130,9 @@ def ground(
     *,
     method: str | Method = DEFAULT_METHOD,
     model: PathLike | None = None,
+    matcher: PathLike | None = None,
+    detector: PathLike | None = None,
+    first_stage: PathLike | None = None,
     rerank: Rerank = DEFAULT_RERANK,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
@@ -146,6 +149,9 @@ def ground(
             single track the song is known and its part is sought (the paper's single-music mode).
         method: a registered name or an object that follows the `Method` protocol.
         model: the checkpoint of a learned method.
+        matcher, detector: the checkpoints of a composite's parts, with `method="composite"`.
+        first_stage: the checkpoint of a matching model, whose best tracks `model` ranks, or
+            `matcher`, where that cannot rank a whole library.
         rerank: how many of the best tracks a learned method scores with all it knows, or "all".
         encoders: "default" or "paper", of the clip's features, and of the music's where `library`
             is a path; or a pair that was made already.
@@ -165,7 +171,8 @@ def ground(
     if top < 1:
         raise ConfigError(f"--top {top}: at least one moment must be asked for")
     placement = _placement(fit, start_on)
-    chosen = _method(method, model, rerank)
+    files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
+    chosen = _method(method, rerank, **files)
     pair = _encoders(encoders, encoders_dir)
     if not isinstance(library, Library):
         chosen.require(pair.video, pair.music)
@@ -184,16 +191,20 @@ def read_query(
     method: str | Method = DEFAULT_METHOD,
     *,
     model: PathLike | None = None,
+    matcher: PathLike | None = None,
+    detector: PathLike | None = None,
+    first_stage: PathLike | None = None,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
 ) -> Query:
     """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    chosen = _method(method, model, DEFAULT_RERANK)
+    files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
+    chosen = _method(method, DEFAULT_RERANK, **files)
     return _read(video, chosen, _encoders(encoders, encoders_dir))[0]
 
 
-def _method(method: str | Method, model: PathLike | None, rerank: Rerank) -> Method:
-    return method_named(method, model=model, rerank=rerank) if isinstance(method, str) else method
+def _method(method: str | Method, rerank: Rerank, **files: PathLike | None) -> Method:
+    return method_named(method, rerank=rerank, **files) if isinstance(method, str) else method
 
 
 def _encoders(encoders: str | EncoderPair, folder: PathLike | None) -> EncoderPair:

@@ -25,7 +25,7 @@ from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
 from mgsv.models import authors
-from mgsv.training import fit, reproduce
+from mgsv.training import fit, reproduce, table
 from planted_small import TINY
 from subprocesses import mgsv_here as mgsv
 
@@ -74,6 +74,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
         ("evaluate", evaluate),
         ("reproduce ablations", reproduce.reproduce_ablations),
         ("reproduce data-size", reproduce.reproduce_data_size),
+        ("reproduce table", table.reproduce_table),
         ("import", authors.import_checkpoint),
     ],
 )
@@ -86,8 +87,11 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
         if name in ("progress", "show_progress", "options"):
             continue  # how progress looks is the command's own; options are flags one by one
         assert name in offered, name
-        if parameter.default is parameter.empty or (name, offered[name]) == ("rows", ()):
-            continue  # no rows are all rows
+        if parameter.default is parameter.empty or (name, offered[name]) in (
+            ("rows", ()),
+            ("models", ()),
+        ):
+            continue  # none is all of them
         assert offered[name] == parameter.default, name
 
 

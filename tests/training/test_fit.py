@@ -225,7 +225,7 @@ def test_the_ablation_list_is_made_row_by_row(
     trained: list[str] = []
     train = fit.train
     monkeypatch.setattr(
-        "mgsv.training.reproduce.train", lambda **k: (trained.append(k["preset"]), train(**k))[1]
+        "mgsv.training.runs.train", lambda *a, **k: (trained.append(k["preset"]), train(*a, **k))[1]
     )
     rows = reproduce_ablations(rows=["full", "dual_only", "no_encoder"], **arguments)
     assert trained == ["cpu-ablation+no_encoder"]  # what was measured is not made again
@@ -234,7 +234,7 @@ def test_the_ablation_list_is_made_row_by_row(
     text = (tmp_path / "ablations.txt").read_text().splitlines()
     assert text[0].split()[:2] == ["#", "setup"] and len(text) == 6
     assert "0.722" in text[1] and f"{rows[0]['ours']['mIoU']:.3f}" in text[1]
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match=r"train\.lr is 0\.5"):
         reproduce_ablations(data=data, output=tmp_path, set=(*TINY, "train.lr=0.5"))
 
 

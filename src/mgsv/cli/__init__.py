@@ -20,6 +20,7 @@ from mgsv.cli.evaluate import evaluate
 from mgsv.cli.extract import extract
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
+from mgsv.cli.models import models
 from mgsv.cli.train import reproduce, train
 from mgsv.errors import MgsvError
 
@@ -45,7 +46,7 @@ def app(debug: bool) -> None:
 
 for command in (
     *(ground, library, doctor),
-    *(data, extract, train, evaluate, reproduce, import_checkpoint),
+    *(data, extract, models, train, evaluate, reproduce, import_checkpoint),
 ):
     app.add_command(command)
 

@@ -119,15 +119,16 @@ def measure(name: str, value: float) -> str:
     return f"{value:.3f}" if "mIoU" in name or name == "MRR" else f"{value:.1f}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout: the first column on the left, figures on the right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> None:
+    """A table on stdout: the first column and those of `words` on the left, figures right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(head):
-        drawn.add_column(name, justify="right" if place else "left", overflow="fold")
+        left = place == 0 or name in words
+        drawn.add_column(name, justify="left" if left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(shown(cell)) for cell in row))
     wide_console().print(drawn)

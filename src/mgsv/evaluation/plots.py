@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,3 +126,30 @@ def curve(
         axes.legend()
 
     return figure(draw)
+
+
+def bars(
+    names: Sequence[str],
+    values: Mapping[str, Sequence[float | None]],
+    label: str,
+    levels: Mapping[str, float],
+) -> str:
+    """Groups of bars, one group per name, with `levels` as lines; None leaves a gap."""
+
+    def draw(axes: Any) -> None:
+        thick, places = 0.8 / len(values), np.arange(len(names))
+        for n, ((kind, row), colour) in enumerate(
+            zip(values.items(), (BLUE, GREY, ORANGE), strict=False)
+        ):
+            lengths = [np.nan if value is None else value for value in row]
+            middle = places + (n - (len(values) - 1) / 2) * thick
+            axes.barh(middle, lengths, thick, color=colour, label=kind)
+        for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
+            axes.axvline(level, color="#1d2733", linewidth=0.9, linestyle=style, label=name)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set(xlabel=label, xlim=(0, None))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+    return figure(draw, width=8, height=1.2 + 0.45 * len(names))

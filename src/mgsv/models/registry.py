@@ -228,6 +228,8 @@ _MODELS = {
 
 COMPOSITE = "composite"
 """Name of two models behind one interface, see `mgsv.models.composite`; made of checkpoints."""
+PAPERS_COMPOSITE = ("mvpt_plus", "uvcom_plus")
+"""The matcher and the detector that MGSV (ICCV 2025) puts together; any others will do."""
 
 
 def list_models(ability: str | None = None) -> list[str]:
@@ -236,9 +238,34 @@ def list_models(ability: str | None = None) -> list[str]:
     return sorted(names)
 
 
+def systems() -> list[str]:
+    """All that can be measured, the composite last: the models, similar ones side by side."""
+    return [*_MODELS, COMPOSITE]
+
+
 def about(name: str) -> About:
-    """What model `name` is."""
-    return _entry(name).about
+    """What the model or composite `name` is."""
+    if name != COMPOSITE:
+        return _entry(name).about
+    matcher, detector = (about(part) for part in PAPERS_COMPOSITE)
+    return replace(
+        detector,
+        title=f"{matcher.title} / {detector.title}",
+        paper="Xin et al., ICCV 2025",
+        parameters=16.5,
+        abilities=_BOTH,
+        enhancement=f"{matcher.enhancement} / {detector.enhancement}",
+    )
+
+
+def count_parameters(name: str, config: Config | Mapping[str, Any] | None = None) -> int:
+    """Parameters of the model or composite `name`; no memory is taken for their values."""
+    import torch
+
+    if name == COMPOSITE:
+        return sum(count_parameters(part) for part in PAPERS_COMPOSITE)
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build(name, config).parameters())
 
 
 def config_of(name: str, values: Mapping[str, Any] | None = None) -> Config:

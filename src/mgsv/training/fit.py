@@ -21,9 +21,9 @@ from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, is_planted, part_of
 from mgsv.models import checkpoint, registry
-from mgsv.training.config import configure
+from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
-from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric
+from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
 from mgsv.training.state import Progress
 from mgsv.training.stopping import KEPT
 
@@ -81,14 +81,9 @@ def train(
     architecture, config = configure(model, preset, set)
     folder = Path(output)
     whole = SplitData.open(data, "train")
-    rows = part_of(whole, config.rows, config.seed)
-    val = part_of(SplitData.open(data, "val"), config.val_rows)
+    rows, val = _rows(data, whole, config)
     _refuse_widths(architecture, whole)
-    identity = {
-        "model": {"name": model, **to_dict(architecture)},
-        "train": {k: v for k, v in to_dict(config).items() if k not in MAY_CHANGE},
-        "data": {"train": _digest(rows), "val": _digest(val)},
-    }
+    identity = _identity(model, architecture, config, rows, val)
     fabric = make_fabric(config)
     if fabric.is_global_zero:
         _prepare(folder, identity, resume)
@@ -140,6 +135,51 @@ def train(
         best=progress.best.value,
         checkpoints={name: path for name, path in paths.items() if path.exists()},
     )
+
+
+def refuse_other_run(
+    folder: Path,
+    model: str,
+    *,
+    data: str | os.PathLike[str],
+    preset: str,
+    set: Iterable[str],
+) -> None:
+    """ConfigError naming what differs, where `train` with these arguments is not the run kept in
+    `folder`.
+    """
+    architecture, config = configure(model, preset, set)
+    rows, val = _rows(data, SplitData.open(data, "train"), config)
+    try:
+        then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{shown(folder)} does not say which run it holds ({error})", "move it away"
+        ) from error
+    refuse_change(then, _identity(model, architecture, config, rows, val))
+
+
+def _rows(
+    data: str | os.PathLike[str], whole: SplitData, config: TrainConfig
+) -> tuple[SplitData, SplitData]:
+    """The rows of the training and of the val split that a run uses."""
+    val = part_of(SplitData.open(data, "val"), config.val_rows)
+    return part_of(whole, config.rows, config.seed), val
+
+
+def _identity(
+    model: str,
+    architecture: registry.Config,
+    config: TrainConfig,
+    rows: SplitData,
+    val: SplitData,
+) -> dict[str, dict[str, Any]]:
+    """What makes a run the run it is, as JSON."""
+    return {
+        "model": {"name": model, **to_dict(architecture)},
+        "train": {k: v for k, v in to_dict(config).items() if k not in MAY_CHANGE},
+        "data": {"train": _digest(rows), "val": _digest(val)},
+    }
 
 
 def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:

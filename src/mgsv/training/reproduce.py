@@ -1,4 +1,4 @@
-"""The paper's tables and curves made again: a list of runs, each trained, measured, and kept.
+"""The paper's ablations of MaDe, and what its data is worth: lists of runs, measured and kept.
 
 Every run has a folder of its own under the output and is skipped once measured, so a killed list
 goes on where it stood, in the middle of a run too.
@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgsv.config import to_dict
 from mgsv.data.dataset import SplitData
-from mgsv.errors import ConfigError, shown
-from mgsv.evaluation.evaluate import best_blind, evaluate
+from mgsv.errors import ConfigError
+from mgsv.evaluation.evaluate import best_blind
 from mgsv.models.configs import ABLATIONS
 from mgsv.training.config import configure
-from mgsv.training.fit import train
+from mgsv.training.runs import THETA, measured, our_name, text_table, write
 
 MEASURES = ("mIoU", "MoR1", "MoR10", "MoR100")
-THETA = "0.7"
-"""IoU a moment must exceed in our MoR columns. The paper names no threshold for its own."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,12 @@ def reproduce_ablations(
     made: list[dict[str, Any]] = []
     for name in names:
         number = list(PAPER).index(name)
-        document = _measured(
-            folder / f"{number:02d}-{name}", data, f"{preset}+{name}", changes, show_progress
+        document = measured(
+            folder / f"{number:02d}-{name}",
+            data=data,
+            preset=f"{preset}+{name}",
+            set=changes,
+            show_progress=show_progress,
         )
         made.append(
             {
@@ -128,7 +129,13 @@ def reproduce_data_size(
             # As many looks at val as the whole set's run has.
             f"train.validate_every={max(1, round(base.validate_every / share))}",
         )
-        document = _measured(folder / f"rows-{rows}", data, preset, own, show_progress)
+        document = measured(
+            folder / f"rows-{rows}",
+            data=data,
+            preset=preset,
+            set=own,
+            show_progress=show_progress,
+        )
         made.append(
             {
                 "rows": rows,
@@ -141,45 +148,6 @@ def reproduce_data_size(
         )
         _write_curve(folder, made)
     return made
-
-
-def our_name(measure: str) -> str:
-    """Our measure that stands beside the paper's column `measure`."""
-    return f"{measure}@{THETA}" if measure.startswith("MoR") else measure
-
-
-def _measured(
-    folder: Path,
-    data: str | os.PathLike[str],
-    preset: str,
-    changes: tuple[str, ...],
-    show_progress: bool,
-) -> dict[str, Any]:
-    """Train in `folder` and evaluate, or read what an earlier call found.
-
-    Raises ConfigError when the folder holds a run with other settings.
-    """
-    done = folder / "evaluation.json"
-    if done.exists():
-        document: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        _, config = configure("made", preset, changes)
-        if document["record"]["train"] != to_dict(config):
-            raise ConfigError(
-                f"--output {shown(folder)}: was made with other settings", "name another folder"
-            )
-        return document
-    result = train(
-        data=data,
-        output=folder / "run",
-        preset=preset,
-        set=changes,
-        resume=True,
-        show_progress=show_progress,
-    )
-    document = evaluate(result.checkpoints["mIoU"], data, "test")
-    document["seconds"] = result.seconds
-    _write(done, json.dumps(document, indent=2, ensure_ascii=False))
-    return document
 
 
 def _write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -198,20 +166,13 @@ def _write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             line += [figure(measure, row[whose][measure]) for whose in ("ours", "paper")]
         line += [figure("R1", row["R1"]), figure("mIoU", row["shuffled mIoU"])]
         cells.append([*line, f"{row['seconds'] / 60:.1f}"])
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    text = "\n".join(
-        "  ".join(
-            cell.ljust(width) if place == 1 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in [head, *cells]
-    )
+    text = text_table(head, cells, left=1)
     note = (
         f"Ours: test split of the given data, MoR at IoU > {THETA}; "
         f"best blind mIoU {rows[0]['best blind mIoU']:.3f}. Paper: MGSV-EC."
     )
-    _write(folder / "ablations.json", json.dumps(list(rows), indent=2, ensure_ascii=False))
-    _write(folder / "ablations.txt", f"{text}\n\n{note}")
+    write(folder / "ablations.json", json.dumps(list(rows), indent=2, ensure_ascii=False))
+    write(folder / "ablations.txt", f"{text}\n\n{note}")
     body = ["<h1>Ablations of MaDe</h1>", f"<p>{note}</p>", table(head, cells)]
     write_page(folder / "ablations.html", "Ablations of MaDe", body)
 
@@ -230,13 +191,6 @@ def _write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         for i, row in enumerate(rows)
     ]
     title = "mIoU and the size of the training set"
-    _write(folder / "data-size.json", json.dumps(list(rows), indent=2))
+    write(folder / "data-size.json", json.dumps(list(rows), indent=2))
     body = [f"<h1>{title}</h1>", image, table(("rows", "epochs", *lines), cells)]
     write_page(folder / "data-size.html", title, body)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -1,0 +1,66 @@
+"""`mgsv models`: the systems there are."""
+
+from __future__ import annotations
+
+import click
+
+from mgsv.cli import options, show
+
+_ABILITIES = {"match": "match", "rerank": "re-rank", "detect": "detect"}
+
+
+@click.command()
+@options.as_json
+def models(as_json: bool) -> None:
+    """List the learned systems: size, what each can do, what it is made of, whose it is.
+
+    Sizes are millions of parameters, ours by default and as the MGSV paper counts them. To match is
+    to rank all tracks, to re-rank to order another's candidates, to detect to find the moment.
+    """
+    from mgsv.models.registry import COMPOSITE, about, count_parameters, systems
+
+    known = {name: (about(name), count_parameters(name)) for name in systems()}
+    abilities = {
+        name: [word for ability, word in _ABILITIES.items() if ability in what.abilities]
+        for name, (what, _) in known.items()
+    }
+    if as_json:
+        entries = [
+            {
+                "name": name,
+                "title": what.title,
+                "parameters": count,
+                "paper_parameters": what.parameters * 1e6,
+                "abilities": abilities[name],
+                "enhancement": what.enhancement,
+                "fusion": what.fusion,
+                "content": what.content,
+                "decoder": what.decoder,
+                "paper": what.paper,
+            }
+            for name, (what, count) in known.items()
+        ]
+        show.document({"schema": "mgsv.models/1", "models": entries})
+        return
+    show.table(
+        ["name", "M", "paper", "can", "by"],
+        [
+            [
+                name,
+                f"{count / 1e6:.1f}",
+                f"{what.parameters:.1f}",
+                ", ".join(abilities[name]),
+                what.title if name == COMPOSITE else what.paper,
+            ]
+            for name, (what, count) in known.items()
+        ],
+        words=("can", "by"),
+    )
+    show.table(
+        ["name", "enhancement", "fusion", "content", "decoder"],
+        [
+            [name, what.enhancement, what.fusion, what.content, what.decoder]
+            for name, (what, _) in known.items()
+        ],
+        words=("enhancement", "fusion", "content", "decoder"),
+    )
