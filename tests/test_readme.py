@@ -33,7 +33,8 @@ TINY_SET = "".join(f" --set {change}" for change in TINY)
 MADE_SMALLER = {
     "mgsv data plant": " --train 64 --val 16 --test 16 --tracks 20",
     "mgsv train": TINY_SET,
-    "mgsv reproduce": f"{TINY_SET} --rows full",
+    "mgsv reproduce ablations": f"{TINY_SET} --rows full",
+    "mgsv reproduce table": f"{TINY_SET} --models mvpt",
     "mgsv import": " --set heads=4 --set canvas_seconds=35"
     " --set max_frames=9 --set max_segments=14",
     "mgsv extract": " --encoders-dir weights",
@@ -89,7 +90,7 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / made).exists()
 
 
-@pytest.mark.parametrize("page", ["data", "train", "evaluate"])
+@pytest.mark.parametrize("page", ["data", "train", "evaluate", "systems"])
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)

@@ -17,7 +17,7 @@ from mgsv.data.planted import PlantOptions, plant
 from mgsv.encoders.registry import encoder_pair
 from mgsv.models.checkpoint import Encoder, Encoders, save
 from mgsv.models.conquer import CONQUER
-from mgsv.models.registry import build
+from mgsv.models.registry import build, systems
 from mgsv.training.config import configure
 from subprocesses import mgsv_here as mgsv
 
@@ -170,3 +170,27 @@ def test_the_command_grounds_by_every_kind(
     assert meanings[2].startswith("how well") and "logarithm" in meanings[2]
     assert len({*meanings}) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["mvpt.safetensors", "conquer.safetensors"]
+
+
+def test_the_systems_are_listed() -> None:
+    done = mgsv("models", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)["models"]
+    assert len(listed) == 13
+    for entry in listed:
+        assert entry["parameters"] == pytest.approx(entry["paper_parameters"], rel=0.01), entry
+    conquer = next(entry for entry in listed if entry["name"] == "conquer")
+    assert conquer["abilities"] == ["re-rank", "detect"] and "Hou" in conquer["paper"]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_list_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that does not fit would be folded: then a name does not begin it."""
+    from rich.console import Console
+
+    monkeypatch.setattr("mgsv.cli.show.wide_console", lambda: Console(width=columns))
+    lines = [line.rstrip() for line in mgsv("models").stdout.splitlines()]
+    assert max(map(len, lines)) <= columns
+    entries = [line for line in lines if line.strip() and "─" not in line]
+    assert len(entries) == 2 * (13 + 1)
+    assert all(line.split()[0] in ("name", *systems()) for line in entries)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import run as ask
-from mgsv.training.config import Precision, TrainConfig
+from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.logs import CsvLog
 from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step
 from mgsv.training.state import Progress
@@ -138,7 +138,7 @@ def test_another_seed_gives_another_result(unbroken: Path, tmp_path: Path):
 def test_groups_are_clipped_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = a_run(tmp_path, replace(CONFIG, clip=1e-3))
     norms: list[list[float]] = []
-    step = torch.optim.Adam.step
+    step = torch.optim.AdamW.step
 
     def noted(self, *args, **kwargs):
         norms.append(
@@ -149,20 +149,20 @@ def test_groups_are_clipped_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
     fit(run)
     # All three are cut to the limit: clipped together, their squares would add up to its square.
     assert norms[0] == pytest.approx([1e-3] * 3, rel=1e-2)
 
 
 def test_the_embedding_has_a_rate_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rates, step = [], torch.optim.Adam.step
+    rates, step = [], torch.optim.AdamW.step
 
     def noted(self, *args, **kwargs):
         rates.append({group["name"]: group["lr"] for group in self.param_groups})
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
     fit(a_run(tmp_path / "run", replace(CONFIG, embedding_rate=0.25)))
     assert len(rates) == 12 and max(at["detection"] for at in rates) > 0
     for at in rates:
@@ -227,3 +227,20 @@ def test_each_step_and_process_draws_its_own_numbers():
     draws = {drawn(*key) for key in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]}
     assert len(draws) == 4
     assert drawn(0, 1, 0) == drawn(0, 1, 0)
+
+
+def test_a_killed_run_with_decay_and_steps_goes_on_to_the_same_result(tmp_path: Path):
+    own = replace(
+        CONFIG,
+        schedule=Schedule.STEPS,
+        drop_every=2,
+        weight_decay=0.1,
+        decay_vectors=False,
+        epsilon=1e-6,
+        clip=0.0,
+    )
+    fit(a_run(tmp_path / "whole", own))
+    with pytest.raises(Interrupted):
+        fit(a_run(tmp_path / "broken", own, stop_at=7))
+    fit(a_run(tmp_path / "broken", own))
+    the_same(tmp_path / "whole", tmp_path / "broken")

@@ -248,6 +248,10 @@ def _lines(document: Mapping[str, Any]) -> list[list[str]]:
     return lines
 
 
+def _millions(count: float) -> str:
+    return f"{count / 1e6:.1f}" if count >= 1e6 else f"{count / 1e6:.3f}"
+
+
 def _cells(figures: Mapping[str, float]) -> list[str]:
     from mgsv.evaluation.report import shown as figure
 
