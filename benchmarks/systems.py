@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 from ground import synthetic_track
 from made import make_batch
+from torch import nn
+
 from mgsv.library import TrackFeatures
 from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
 from mgsv.methods.base import Placement, Query
@@ -117,7 +117,7 @@ def library(count: int) -> list[TrackFeatures]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 rows, 30 tracks, once each")
+    parser.add_argument("--quick", action="store_true", help="8 rows, 12 tracks, once each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=int, default=64, help="rows of a training step")
     parser.add_argument("--tracks", type=int, default=1000, help="tracks to ground in")
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     options = parser.parse_args()
     if options.quick:
-        options.rows, options.tracks, options.repeat = 8, 30, 1
+        options.rows, options.tracks, options.repeat = 8, 12, 1
     torch.set_num_threads(options.threads)
     tracks = library(options.tracks)
     print(f"{options.rows} rows a step, {options.tracks} tracks, {options.threads} threads\n")

@@ -34,7 +34,7 @@ MADE_SMALLER = {
     "mgsv data plant": " --train 64 --val 16 --test 16 --tracks 20",
     "mgsv train": TINY_SET,
     "mgsv reproduce ablations": f"{TINY_SET} --rows full",
-    "mgsv reproduce table": f"{TINY_SET} --models mvpt",
+    "mgsv reproduce table": " --preset tiny --models mvpt",
     "mgsv import": " --set heads=4 --set canvas_seconds=35"
     " --set max_frames=9 --set max_segments=14",
     "mgsv extract": " --encoders-dir weights",

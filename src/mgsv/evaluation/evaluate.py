@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -117,7 +118,7 @@ def blind_answers(
     return answers
 
 
-def best_blind(document: dict[str, Any]) -> float:
+def best_blind(document: Mapping[str, Any]) -> float:
     """The highest mIoU in `document` that was reached without the video."""
     rows: dict[str, dict[str, float]] = document["baselines"]
     return max(measures["mIoU"] for name, measures in rows.items() if name != "oracle")
