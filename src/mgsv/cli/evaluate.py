@@ -1,4 +1,4 @@
-"""`mgsv evaluate`: a checkpoint's measures on a split."""
+"""`mgsv evaluate`: a checkpoint's measures on a split, or those of past uses alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,31 @@ from typing import Any
 import click
 
 from mgsv.cli import options, show
-from mgsv.errors import shown
+from mgsv.errors import ConfigError, shown
 
 
 @click.command()
 @click.argument("checkpoint", type=options.FILE, required=False)
-@options.data_folder
+@click.option(
+    "--method",
+    type=click.Choice(["model", "memory"]),
+    default="model",
+    show_default=True,
+    help="What answers: CHECKPOINT, or past uses of the same tracks (no data folder needed).",
+)
+@click.option("--data", type=options.FILE, metavar="DIR", help="The data folder, packed.")
+@click.option(
+    "--uses",
+    type=options.FILE,
+    metavar="CSV",
+    help="Past uses, in MGSV-EC's columns: the memory, alone or beside CHECKPOINT.",
+)
+@click.option(
+    "--queries", type=options.FILE, metavar="CSV", help="What --method memory is measured on."
+)
+@click.option(
+    "--fusion", type=options.FILE, metavar="FILE", help="Write what fuses CHECKPOINT with --uses."
+)
 @options.matcher
 @options.detector
 @options.first_stage
@@ -39,7 +58,11 @@ from mgsv.errors import shown
 @options.progress
 def evaluate(
     checkpoint: Path | None,
-    data: Path,
+    method: str,
+    data: Path | None,
+    uses: Path | None,
+    queries: Path | None,
+    fusion: Path | None,
     matcher: Path | None,
     detector: Path | None,
     first_stage: Path | None,
@@ -52,10 +75,24 @@ def evaluate(
     device: str,
     progress: str,
 ) -> None:
-    """Measure CHECKPOINT on a split, or a composite of --matcher and --detector.
+    """Measure CHECKPOINT on a split, a composite of --matcher and --detector, or past uses of the
+    same tracks by other videos.
 
-    Beside stand its figures with the videos shuffled, and methods that never look at the video.
+    Beside a model stand its figures with the videos shuffled, and methods that never look at
+    the video.
     """
+    if method == "memory":
+        if not all(given is None for given in (checkpoint, data, matcher, detector, first_stage)):
+            raise ConfigError(
+                "--method memory takes annotations alone, no checkpoint and no --data",
+                "leave --method out to measure a checkpoint beside --uses",
+            )
+        _evaluate_memory(uses, queries, as_json)
+        return
+    if data is None:
+        raise click.UsageError("--data is missing: name the data folder")
+    if queries is not None:
+        raise click.UsageError("--queries goes with --method memory; a model has --split")
     from mgsv.evaluation.evaluate import evaluate
 
     with show.steps(progress, "evaluate") as step:
@@ -68,6 +105,8 @@ def evaluate(
             first_stage=first_stage,
             candidates=candidates,
             report=report,
+            uses=uses,
+            fusion=fusion,
             music_set=music_set,
             batch_size=batch_size,
             device=device,
@@ -79,6 +118,19 @@ def evaluate(
         _print(document)
     if report is not None:
         show.note(f"report: {shown(report / 'index.html')}")
+
+
+def _evaluate_memory(uses: Path | None, queries: Path | None, as_json: bool) -> None:
+    if uses is None or queries is None:
+        missing = "--uses" if uses is None else "--queries"
+        raise ConfigError(f"--method memory needs {missing}", "name an annotation file")
+    from mgsv.evaluation.memory import evaluate_memory
+
+    document = evaluate_memory(uses, queries)
+    if as_json:
+        show.document(document)
+    else:
+        _print_memory(document)
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -100,3 +152,53 @@ def _print(document: dict[str, Any]) -> None:
             for method, values in document["baselines"].items()
         ],
     )
+    if "memory" in document:
+        _print_parts(document["memory"]["parts"])
+
+
+def _print_memory(document: dict[str, Any]) -> None:
+    past = document["uses"]
+    click.echo(
+        f"{past['rows']} past uses of {past['tracks']} tracks; "
+        f"{document['queries']} queries on {document['tracks']} tracks"
+    )
+    if past["left_out"]:
+        click.echo(f"{past['left_out']} uses left out: their videos are queries")
+    _print_parts(document["parts"])
+    show.table(
+        ["memory on", "stated probability", "share within 2.5 s", "gain over last use (mIoU)"],
+        [
+            [
+                part["part"],
+                *(f"{part['probability'][name]:.3f}" for name in ("stated", "true")),
+                _signed(part["gain"]),
+            ]
+            for part in document["parts"]
+        ],
+    )
+    per_track = ", ".join(f"{n}: {tracks}" for n, tracks in past["per_track"].items())
+    click.echo(f"tracks by past uses: {per_track}")
+    published = ", ".join(f"{name} {value:.3f}" for name, value in document["published"].items())
+    click.echo(f"published mIoU on MGSV-EC's test split: {published}")
+    click.echo(f"note: {document['published_note']}")
+
+
+def _print_parts(parts: list[dict[str, Any]]) -> None:
+    """Single-music measures of every method, per part of the queries."""
+    names = [*parts[0]["methods"][next(iter(parts[0]["methods"]))]["measures"]]
+    names = [name for name in names if name == "mIoU" or name.startswith("IoU@")]
+    rows = []
+    for part in parts:
+        for method, found in part["methods"].items():
+            low, high = (f"{end:.4f}" for end in found["intervals"]["mIoU"])
+            measures = found["measures"]
+            rest = (show.measure(name, measures[name]) for name in names[1:])
+            interval = f"{low} to {high}"
+            label = f"{part['part']} ({part['queries']})"
+            rows.append([label, method, f"{measures['mIoU']:.4f}", interval, *rest])
+    show.table(["queries", "method", "mIoU", "95 % interval", *names[1:]], rows)
+
+
+def _signed(gain: dict[str, Any]) -> str:
+    low, high = gain["interval"]
+    return f"{gain['mIoU']:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -22,6 +22,7 @@ from mgsv.errors import ConfigError, DataError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.breakdown import breakdown
+from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
 from mgsv.models.composite import open_system, parts_of
@@ -39,6 +40,8 @@ def evaluate(
     first_stage: str | os.PathLike[str] | None = None,
     candidates: int = protocol.CANDIDATES,
     report: str | os.PathLike[str] | None = None,
+    uses: str | os.PathLike[str] | None = None,
+    fusion: str | os.PathLike[str] | None = None,
     music_set: bool = True,
     batch_size: int = 128,
     device: str = "auto",
@@ -54,14 +57,22 @@ def evaluate(
     Instead of a checkpoint, those of a `matcher` and a `detector` make a composite. A model that
     only re-ranks needs the checkpoint of a `first_stage` for ranks, and gets its best `candidates`.
     With `report`, a new folder gets the document, the answer to each query, and a page with plots.
-    Raises EncoderMismatch when the model was made for other features.
+    With `uses`, an annotation file, `memory` tells what past uses add: memory, model and both
+    fused, the fusion fitted on val (and written to the file `fusion`, for `mgsv ground`). Raises
+    EncoderMismatch when the model was made for other features.
     """
     if candidates < 1:
         raise ConfigError(f"--candidates {candidates}: at least one is needed")
+    if fusion is not None and uses is None:
+        raise ConfigError("--fusion without --uses", "name the past uses to fuse the model with")
+    if uses is not None and split == "val":
+        raise ConfigError("--uses with --split val", "the fusion is fitted on val: measure test")
+    past = None if uses is None else read_annotations(uses)
     pairs = SplitData.open(data, split)
     loaded = open_system(checkpoint, matcher=matcher, detector=detector, first_stage=first_stage)
-    if not music_set and parts_of(loaded.model).detector is None:
-        raise ConfigError(f"the model {loaded.name} finds no moments", "leave --single-music out")
+    if (not music_set or uses is not None) and parts_of(loaded.model).detector is None:
+        flag = "--uses" if music_set else "--single-music"
+        raise ConfigError(f"the model {loaded.name} finds no moments", f"leave {flag} out")
     loaded.require(encoders_of(data, pairs))
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
@@ -89,6 +100,13 @@ def evaluate(
         },
         "breakdown": [asdict(part) for part in breakdown(results)],
     }
+    if past is not None:
+        val = protocol.run(
+            model, SplitData.open(data, "val"), music_set=False, batch_size=batch_size
+        )
+        document["memory"], fitted = evaluate_fusion(past, val=val, test=results)
+        if fusion is not None:
+            fitted.save(fusion)
     if folder is not None:
         from mgsv.evaluation.report import write_report  # plots: matplotlib is half a second
 

@@ -88,6 +88,17 @@ class PerTrackPrior:
         return _placed(moments[:, 0], rows)
 
 
+def last_use(train: Annotations, rows: Annotations) -> Moments:
+    """The start of the last training video on the same track, else 0: the plainest memory.
+
+    Not moved where the track ends before the video does, so that the figure is the rule's own.
+    """
+    starts = {row.music_id: row.music_start for row in train}
+    return np.array(
+        [_moment(np.float64(starts.get(row.music_id, 0.0)), row.video_seconds) for row in rows]
+    ).reshape(-1, 2)
+
+
 def highlight(rows: Annotations, segments: PackedStore, stride: float = 2.5) -> Moments:
     """What stands out in the music alone: loud, repeated elsewhere, and new where it begins.
 
@@ -130,7 +141,7 @@ def _standard(curve: npt.NDArray[np.floating]) -> Moments:
     return np.asarray((curve - curve.mean()) / spread) if spread > 1e-9 else np.zeros(len(curve))
 
 
-def _moment(start: npt.NDArray[np.floating], width: float) -> Moments:
+def _moment(start: npt.NDArray[np.floating] | np.floating, width: float) -> Moments:
     return np.stack([start, start + width], axis=-1)
 
 

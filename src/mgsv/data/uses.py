@@ -1,0 +1,91 @@
+"""A use: one video and the moment of a track it used. What annotations say, and what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.annotations import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One video's use of a track. Times in seconds."""
+
+    track: str
+    """The track's id: MGSV-EC's `music_id`, or in a library the hash of the file."""
+    start: float
+    """Where the moment starts on the track."""
+    end: float
+    track_seconds: float
+    video: str
+    """The video's id or path; it tells duplicates and contradictions, nothing else."""
+    video_start: float
+    """The part of the video that carries this music."""
+    video_end: float
+    category: str = ""
+    confidence: float = 1.0
+    """How sure it is, from 0 to 1; below 1 where a program found the use."""
+    feats: bytes = b""
+    """Pooled frame features of the video, float16, little-endian; empty where unknown."""
+    encoder: str = ""
+    """Fingerprint of the encoder that made `feats`."""
+
+    @property
+    def video_seconds(self) -> float:
+        return self.video_end - self.video_start
+
+    @property
+    def features(self) -> npt.NDArray[np.float32] | None:
+        """[D] pooled features of the video, or None."""
+        return np.frombuffer(self.feats, "<f2").astype(np.float32) if self.feats else None
+
+    @classmethod
+    def of(cls, row: Row) -> Use:
+        """The use that a row of annotations tells."""
+        return cls(
+            track=row.music_id,
+            start=row.music_start,
+            end=row.music_end,
+            track_seconds=row.music_total_duration,
+            video=row.video_id,
+            video_start=row.video_start,
+            video_end=row.video_end,
+            category=row.video_category,
+        )
+
+    def row(self, path: str, video_id: str) -> Row:
+        """The use as a row of annotations, the track at `path`."""
+        return Row(
+            video_id=video_id,
+            music_id=self.track,
+            video_start=self.video_start,
+            video_end=self.video_end,
+            music_start=self.start,
+            music_end=self.end,
+            music_total_duration=self.track_seconds,
+            video_segment_duration=self.video_seconds,
+            music_segment_duration=self.end - self.start,
+            music_path=path,
+            video_total_duration=None,
+            video_width=None,
+            video_height=None,
+            video_total_frames=None,
+            video_frame_rate=None,
+            video_category=self.category,
+        )
+
+
+def uses_of(rows: Iterable[Row]) -> Iterator[Use]:
+    """The uses that annotations tell, row by row."""
+    return map(Use.of, rows)
+
+
+def pooled(frame_feats: npt.NDArray[np.floating]) -> bytes:
+    """`Use.feats` of frames [F, D]: their mean, scaled to length 1."""
+    mean = np.asarray(frame_feats, np.float32).mean(axis=0)
+    unit = mean / max(float(np.linalg.norm(mean)), 1e-6)
+    return bytes(unit.astype("<f2").tobytes())
