@@ -22,6 +22,7 @@ from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import models
 from mgsv.cli.train import reproduce, train
+from mgsv.cli.uses import accept
 from mgsv.errors import MgsvError
 
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, library, doctor),
+    *(ground, accept, library, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint),
 ):
     app.add_command(command)

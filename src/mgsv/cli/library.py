@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mgsv.cli import options, show
+from mgsv.cli.uses import learn, uses
 from mgsv.errors import shown
 from mgsv.moment import clock
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def library() -> None:
-    """Index music, and see what is indexed."""
+    """Index music, see what is indexed, and remember what videos used."""
 
 
 _music = click.argument("music", type=options.FILE, nargs=-1, required=True)
@@ -110,6 +111,10 @@ def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: b
     dropped = f", {report.dropped} dropped" if repair else ""
     click.echo(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
     return 1 if len(report.problems) > report.dropped else 0
+
+
+library.add_command(learn)
+library.add_command(uses)
 
 
 def _fields(track: Track) -> dict[str, Any]:

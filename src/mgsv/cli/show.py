@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mgsv.errors import shown
+from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mgsv.data.uses import Use
     from mgsv.extract import ExtractReport
     from mgsv.library import IndexReport, Progress
 
@@ -146,6 +148,12 @@ def left_out(report: IndexReport | ExtractReport) -> None:
     """Each bad file with its reason, on stderr."""
     for path, reason in report.failed:
         note(f"left out: {shown(path)}: {reason}")
+
+
+def accepted(use: Use, is_new: bool) -> None:
+    """A use that was accepted, on stderr."""
+    known = "remembered" if is_new else "known already"
+    note(f"{known}: {clock(use.start)}–{clock(use.end)} for {shown(use.video)}")
 
 
 def index_report(report: IndexReport) -> None:

@@ -158,7 +158,7 @@ def check_annotations(path: str | os.PathLike[str]) -> tuple[Annotations, list[P
     reader = csv.reader(io.StringIO(_read_text(path), newline=""))
     rows: list[Row] = []
     problems: list[Problem] = []
-    header = _read_header(path, reader)
+    header = read_header(path, reader)
     first_line: dict[str, int] = {}
     line = reader.line_num + 1
     while True:
@@ -171,7 +171,7 @@ def check_annotations(path: str | os.PathLike[str]) -> tuple[Annotations, list[P
             line = reader.line_num + 1
             continue
         if cells:  # the csv module gives [] for a blank line
-            found = _parse(cells, header, line)
+            found = parse_row(cells, header, line)
             if isinstance(found, Row):
                 before = first_line.setdefault(found.video_id, line)
                 if before == line:
@@ -224,8 +224,11 @@ def _read_text(path: str | os.PathLike[str]) -> str:
         ) from error
 
 
-def _read_header(path: str | os.PathLike[str], reader: Iterator[list[str]]) -> dict[str, int]:
-    """Column name → place. Extra columns are allowed, their order is free."""
+def read_header(path: str | os.PathLike[str], reader: Iterator[list[str]]) -> dict[str, int]:
+    """Column name → place. Extra columns are allowed, their order is free.
+
+    Raises DataError where one of MGSV-EC's columns is missing or any stands twice.
+    """
     try:
         names = next(reader)
     except csv.Error as error:
@@ -241,7 +244,8 @@ def _read_header(path: str | os.PathLike[str], reader: Iterator[list[str]]) -> d
     return {name: place for place, name in enumerate(names)}
 
 
-def _parse(cells: list[str], header: dict[str, int], line: int) -> Row | list[Problem]:
+def parse_row(cells: list[str], header: dict[str, int], line: int) -> Row | list[Problem]:
+    """The row that a line's `cells` hold, or everything wrong with it."""
     if len(cells) != len(header):
         return [Problem(line, "row", f"{len(cells)} fields where the header has {len(header)}")]
     values: dict[str, object] = {}
@@ -272,7 +276,8 @@ def _parse_id(cell: str) -> str:
     return cell
 
 
-def _parse_seconds(cell: str) -> float:
+def parse_seconds(cell: str) -> float:
+    """A finite number >= 0; ValueError says what it is instead."""
     try:
         value = float(cell)
     except ValueError:
@@ -285,7 +290,7 @@ def _parse_seconds(cell: str) -> float:
 
 
 def _parse_optional(cell: str) -> float | None:
-    return _parse_seconds(cell) if cell.strip() else None
+    return parse_seconds(cell) if cell.strip() else None
 
 
 def _parse_count(cell: str) -> int | None:
@@ -303,7 +308,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     **dict.fromkeys(
         [name for name in COLUMNS if name.endswith(("_start", "_end"))]
         + ["music_total_duration", "video_segment_duration", "music_segment_duration"],
-        _parse_seconds,
+        parse_seconds,
     ),
     **dict.fromkeys(["video_total_duration", "video_frame_rate"], _parse_optional),
     **dict.fromkeys(["video_width", "video_height", "video_total_frames"], _parse_count),

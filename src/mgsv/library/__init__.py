@@ -1,10 +1,11 @@
 """The music library: tracks, their features, and exact search.
 
 Reading order: `library` (what it offers), `index` (what adding a folder does), `store` (what is
-kept), `filestore` (where).
+kept), `filestore` (where), `learn` (what earlier videos used).
 """
 
 from mgsv.library.index import IndexReport, Progress
+from mgsv.library.learn import LearnReport, LibraryUses
 from mgsv.library.library import (
     CheckReport,
     Library,
@@ -20,7 +21,9 @@ __all__ = [
     "MUSIC_EXTENSIONS",
     "CheckReport",
     "IndexReport",
+    "LearnReport",
     "Library",
+    "LibraryUses",
     "Progress",
     "Store",
     "Track",

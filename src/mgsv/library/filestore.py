@@ -29,10 +29,12 @@ from mgsv.errors import LibraryError, shown
 from mgsv.library import features
 from mgsv.library.features import REPAIR, Arrays, TrackRecord
 from mgsv.library.store import Place
+from mgsv.library.usetable import TABLE as USE_TABLE
+from mgsv.library.usetable import UseTable
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the catalogue's tables (SQLite's user_version). A newer one is refused, never
-guessed at.
+guessed at. Version 1 knew no uses; it is read as it is, and gets their table when it is written.
 """
 
 APPLICATION_ID = 0x4D475356
@@ -86,12 +88,16 @@ class FileStore:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._catalogue.exists():
                 self._create()
+            aside = None
             if repair and not self._sound():
-                self._set_aside()
+                aside = self._set_aside()
                 self._create()
         except OSError as error:
             raise self._cannot_write(error) from error
         self._db = self._connect()
+        self.uses = UseTable(self._db, self._guarded, self._transaction)
+        if aside is not None:
+            self.uses.salvage(aside)
 
     @property
     def encoder(self) -> str | None:
@@ -105,6 +111,7 @@ class FileStore:
             try:
                 held.enter_context(self._locked(wait, tell))
                 self._clean()
+                self._upgrade()
             except OSError as error:
                 raise self._cannot_write(error) from error
             yield
@@ -233,7 +240,7 @@ class FileStore:
                 try:
                     self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-                    self._db.executescript(_TABLES)
+                    self._db.executescript(";".join([_TABLES, *USE_TABLE]))
                     self._recover()
                     self._db.execute("PRAGMA journal_mode = WAL")
                 finally:
@@ -260,15 +267,22 @@ class FileStore:
         finally:
             db.close()
 
-    def _set_aside(self) -> None:
+    def _upgrade(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version < SCHEMA:
+            with self._transaction():
+                for statement in USE_TABLE:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _set_aside(self) -> Path:
         """Nothing is deleted: the damaged catalogue and its log get other names."""
-        stamp = time.strftime("%Y%m%d-%H%M%S")
+        aside = self.folder / f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
         with self._locked(_WAIT_FOR_CREATION, lambda _: None):
             for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
-                    Path(f"{self._catalogue}{suffix}").rename(
-                        self.folder / f"catalogue.damaged-{stamp}.sqlite{suffix}"
-                    )
+                    Path(f"{self._catalogue}{suffix}").rename(f"{aside}{suffix}")
+        return aside
 
     def _connect(self) -> sqlite3.Connection:
         address = "file:" + urllib.parse.quote(os.fsencode(self._catalogue))
@@ -298,7 +312,7 @@ class FileStore:
                 f"{shown(self._catalogue)}: not a music library's catalogue, or an emptied one",
                 f"name another folder, or {REPAIR}",
             )
-        if version != SCHEMA:
+        if not 1 <= version <= SCHEMA:
             raise LibraryError(
                 f"{shown(self._catalogue)}: written in format {version}, this mgsv reads {SCHEMA}",
                 "use the newer mgsv, or name another folder for the library",

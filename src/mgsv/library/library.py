@@ -19,6 +19,7 @@ from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.features import CURVES, TENSORS, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport, ProgressCallback, require_encoder
+from mgsv.library.learn import LibraryUses
 from mgsv.library.store import Place, Store
 from mgsv.library.walk import plain
 
@@ -138,6 +139,8 @@ class Library:
         self._roots: list[bytes] | None = None
         self.report = IndexReport()
         """What the last `add`, or `open` with music, did."""
+        self.uses = LibraryUses(store, wait)
+        """What earlier videos used, where it was asked to be remembered."""
 
     @classmethod
     def open(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.data.uses import Use
 from mgsv.library.features import Arrays, TrackRecord
 
 
@@ -22,12 +23,45 @@ class Place(NamedTuple):
     problem: str = ""
 
 
+class UseStore(Protocol):
+    """Where uses are kept: numbered, in no need of their tracks. Raises as `Store` does."""
+
+    def all(self) -> Iterator[tuple[int, Use]]:
+        """(number, use) of every use, track by track."""
+
+    def of_video(self, video: str) -> list[tuple[int, Use]]:
+        """The uses by one video."""
+
+    def get(self, id: int) -> Use | None:
+        """The use with a number."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """All that is written inside is kept, or none of it. The methods below need one."""
+
+    def add(self, use: Use) -> int:
+        """Keep a use; its number."""
+
+    def replace(self, id: int, use: Use) -> None:
+        """Keep another use under a number."""
+
+    def drop(self, ids: Iterable[int]) -> int:
+        """Delete uses; how many there were."""
+
+    def compact(self) -> bool:
+        """Leave no trace of what was deleted, outside of any transaction; False where another
+        process still reads an older state, so that it must be asked again."""
+
+
 class Store(Protocol):
     """What the library asks of the place where tracks are kept. A vector database can stand here.
 
     Every method raises `LibraryError`, naming the file or service and the remedy, when the store is
     damaged, full, or out of reach.
     """
+
+    @property
+    def uses(self) -> UseStore:
+        """What earlier videos used."""
 
     @property
     def encoder(self) -> str | None:

@@ -1,0 +1,111 @@
+"""The uses in a library's catalogue: one SQLite table, and how it is emptied for good."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from mgsv.data.uses import Use
+
+TABLE = (
+    """
+CREATE TABLE use (
+    id INTEGER PRIMARY KEY,
+    track TEXT NOT NULL,          -- kept when the music is removed: it may come back
+    start REAL NOT NULL,          -- seconds on the track
+    end REAL NOT NULL,
+    track_seconds REAL NOT NULL,
+    video TEXT NOT NULL,
+    video_start REAL NOT NULL,    -- the part of the video that carries the music
+    video_end REAL NOT NULL,
+    category TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    feats BLOB NOT NULL,          -- pooled frame features, float16; empty where unknown
+    encoder TEXT NOT NULL         -- fingerprint of what made them
+)""",
+    "CREATE INDEX use_of_video ON use (video)",
+)
+_FIELDS = tuple(Use.__dataclass_fields__)
+_COLUMNS = ", ".join(_FIELDS)
+_MARKS = ", ".join("?" * len(_FIELDS))
+
+Guard = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+class UseTable:
+    """The part of a `FileStore` that `store.UseStore` describes."""
+
+    def __init__(self, db: sqlite3.Connection, guarded: Guard, transaction: Guard) -> None:
+        """guarded turns SQLite's errors into ours; transaction also commits or rolls back."""
+        self._db, self._guarded, self.transaction = db, guarded, transaction
+        self._there = False
+        with guarded():
+            db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
+
+    def all(self) -> Iterator[tuple[int, Use]]:
+        return self._select("ORDER BY track, start, id")
+
+    def of_video(self, video: str) -> list[tuple[int, Use]]:
+        return list(self._select("WHERE video = ? ORDER BY id", video))
+
+    def get(self, id: int) -> Use | None:
+        return next((use for _, use in self._select("WHERE id = ?", id)), None)
+
+    def add(self, use: Use) -> int:
+        cursor = self._db.execute(
+            f"INSERT INTO use ({_COLUMNS}) VALUES ({_MARKS})",  # noqa: S608 (our own names)
+            self._values(use),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def replace(self, id: int, use: Use) -> None:
+        self._db.execute(
+            f"REPLACE INTO use (id, {_COLUMNS}) VALUES (?, {_MARKS})",  # noqa: S608
+            (id, *self._values(use)),
+        )
+
+    def drop(self, ids: Iterable[int]) -> int:
+        return sum(self._db.execute("DELETE FROM use WHERE id = ?", (id,)).rowcount for id in ids)
+
+    def compact(self) -> bool:
+        with self._guarded():
+            self._db.execute("VACUUM")
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def salvage(self, damaged: Path) -> None:
+        """Take over what can be read of the uses in a catalogue that was set aside."""
+        found: list[Use] = []
+        # Row by row: those before the damage are kept.
+        with (
+            contextlib.suppress(sqlite3.Error, TypeError),
+            contextlib.closing(sqlite3.connect(damaged)) as old,
+        ):
+            rows = old.execute(f"SELECT {_COLUMNS} FROM use")  # noqa: S608
+            while (values := rows.fetchone()) is not None:
+                found.append(Use(*values))
+        with self.transaction():
+            for use in found:
+                self.add(use)
+
+    def _select(self, which: str, *values: object) -> Iterator[tuple[int, Use]]:
+        with self._guarded():
+            if not self._exists():
+                return
+            rows = self._db.execute(f"SELECT id, {_COLUMNS} FROM use {which}", values)  # noqa: S608
+            for id, *fields in rows:
+                yield id, Use(*fields)
+
+    def _exists(self) -> bool:
+        """A catalogue of the first format has no uses until something is written to it."""
+        if not self._there:
+            tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'use'"
+            self._there = self._db.execute(tables).fetchone() is not None
+        return self._there
+
+    @staticmethod
+    def _values(use: Use) -> tuple[object, ...]:
+        return tuple(getattr(use, name) for name in _FIELDS)
