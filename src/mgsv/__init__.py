@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mgsv.errors import MgsvError as MgsvError
     from mgsv.grounding import Grounding as Grounding
     from mgsv.grounding import RankedMoment as RankedMoment
+    from mgsv.grounding import accept as accept
     from mgsv.grounding import ground as ground
     from mgsv.grounding import render as render
     from mgsv.grounding import write_timeline as write_timeline
@@ -29,6 +30,7 @@ _HOMES = {
     "MgsvError": "mgsv.errors",
     "Moment": "mgsv.moment",
     "RankedMoment": "mgsv.grounding",
+    "accept": "mgsv.grounding",
     "ground": "mgsv.grounding",
     "render": "mgsv.grounding",
     "write_timeline": "mgsv.grounding",

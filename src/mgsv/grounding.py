@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
+from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import EncoderPair, encoder_pair
 from mgsv.errors import ConfigError, MediaError, MgsvError, shown
 from mgsv.library import Library, Progress, Track, TrackCurves
+from mgsv.library.accept import accept_moment
 from mgsv.media.render import RenderReport
 from mgsv.media.video import VideoInfo, VideoScan
 from mgsv.methods.base import (
@@ -28,7 +30,8 @@ from mgsv.methods.base import (
 )
 from mgsv.methods.registry import DEFAULT_METHOD
 from mgsv.methods.registry import method as method_named
-from mgsv.moment import Moment
+from mgsv.methods.remembering import MemoryUse, with_memory
+from mgsv.moment import Moment, clock
 
 SCHEMA = "mgsv.grounding/1"
 
@@ -37,6 +40,9 @@ MIN_CLIP_SECONDS = 1.0
 
 SHORTLIST = 20
 """At least so many tracks are detected on, and ranked again by the score of their moment."""
+
+MOVED = 0.05
+"""Seconds by which the memory must have moved a moment for a note about it."""
 
 PathLike = str | os.PathLike[str]
 
@@ -86,6 +92,9 @@ class Grounding(Sequence[RankedMoment]):
     """The score that luck alone reaches in this library; None where the method cannot tell."""
     notes: tuple[str, ...]
     """What a person should know about this result, a line each."""
+    clip_feats: tuple[bytes, str] = (b"", "")
+    """The clip's pooled features and the encoder that made them, where the method wanted them: what
+    `accept` remembers of the clip."""
 
     @overload
     def __getitem__(self, index: int) -> RankedMoment: ...
@@ -139,6 +148,9 @@ def ground(
     top: int = 5,
     fit: Fit = "video",
     start_on: StartOn = "any",
+    memory: MemoryUse = "on",
+    popularity: bool = False,
+    fusion: PathLike | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Grounding:
     """Find the tracks of `library`, and the moment on each, that best fit `video`.
@@ -160,6 +172,10 @@ def ground(
         fit: "video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
             "free" lets the method choose the width.
         start_on: "beat" starts on a beat of the track, "any" anywhere.
+        memory: whether past uses in the library help to place the moment ("on"), alone place it
+            ("only") or are not asked ("off"). Without any, nothing changes.
+        popularity: let often used tracks rank higher.
+        fusion: what `mgsv evaluate --fusion` fitted for this model.
         progress: told about every track that is indexed, where `library` is a path.
 
     Raises:
@@ -179,11 +195,49 @@ def ground(
     elif made_by := _source(library):
         chosen.require(pair.video, made_by)
     query, notes = _read(video, chosen, pair)
+
+    def answer(music: Library) -> Grounding:
+        asked = with_memory(
+            chosen,
+            (use for _, use in music.uses.all()),
+            memory=memory,
+            popularity=popularity,
+            fusion=fusion,
+            encoder=pair.video.fingerprint,
+        )
+        found = _ground(query, music, asked, top, placement, notes)
+        if query.frame_feats is None:
+            return found
+        return replace(found, clip_feats=(pooled(query.frame_feats), pair.video.fingerprint))
+
     if isinstance(library, Library):
-        return _ground(query, library, chosen, top, placement, notes)
+        return answer(library)
     with Library.open(library, encoder=pair.music, progress=progress) as opened:
         notes += [f"left out: {shown(path)}: {reason}" for path, reason in opened.report.failed]
-        return _ground(query, opened, chosen, top, placement, notes)
+        return answer(opened)
+
+
+def accept(
+    found: Grounding, library: Library, rank: int = 1, *, category: str = ""
+) -> tuple[Use, bool]:
+    """Remember in `library` that the moment of `rank` was used; the use, and whether it is new.
+
+    A choice made earlier for the same video is replaced. ConfigError where there is no such rank.
+    """
+    chosen = next((moment for moment in found if moment.rank == rank), None)
+    if chosen is None:
+        raise ConfigError(f"--rank {rank}: there are {len(found)} moments")
+    feats, encoder = found.clip_feats
+    return accept_moment(
+        library,
+        os.fsencode(chosen.track.path),
+        chosen.moment,
+        video=found.video.path,
+        video_seconds=found.video.duration,
+        category=category,
+        feats=feats,
+        encoder=encoder,
+    )
 
 
 def read_query(
@@ -349,6 +403,11 @@ def _remarks(
             f"luck alone reaches {chance:.2f}): take the ranking as a guess"
         )
     for found in moments:
+        before = found.evidence.get("method_start", found.start)
+        if abs(found.start - before) > MOVED:
+            uses = round(found.evidence["past_uses"])
+            count = f"{uses} past use{'s' * (uses != 1)} of this track" if uses else "other tracks"
+            yield f"rank {found.rank}: moved from {clock(before)} by the memory of {count}"
         if found.track.duration < query.seconds:
             name, seconds = shown(found.track.path.name), found.track.duration
             yield (

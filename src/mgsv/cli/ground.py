@@ -13,6 +13,7 @@ from mgsv.errors import ConfigError, shown
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
     from mgsv.methods.base import Fit, Rerank, StartOn
+    from mgsv.methods.remembering import MemoryUse
 
 
 def _count_or_all(text: str | int) -> Rerank:
@@ -68,6 +69,21 @@ def _count_or_all(text: str | int) -> Rerank:
     help="How many candidates a learned method scores with all it knows, or all.",
 )
 @click.option(
+    "--memory",
+    type=click.Choice(["on", "off", "only"]),
+    default="on",
+    show_default=True,
+    help="Let past uses of a track help to place the moment, not at all, or alone.",
+)
+@click.option("--popularity", is_flag=True, help="Let often used tracks rank higher.")
+@click.option(
+    "--fusion",
+    type=options.FILE,
+    metavar="FILE",
+    help="How far to trust the method beside past uses: what `mgsv evaluate --fusion` wrote.",
+)
+@click.option("--accept", is_flag=True, help="Remember the best moment as used.")
+@click.option(
     "--timeline",
     type=options.FILE,
     metavar="FILE",
@@ -99,6 +115,10 @@ def ground(
     detector: Path | None,
     first_stage: Path | None,
     rerank: Rerank,
+    memory: MemoryUse,
+    popularity: bool,
+    fusion: Path | None,
+    accept: bool,
     timeline: Path | None,
     render: bool,
     keep_audio: bool,
@@ -148,14 +168,26 @@ def ground(
     ):
         show.index_report(library.report)
         result = grounding.ground(
-            video, library, method=chosen, encoders=pair, top=top, fit=fit, start_on=start_on
+            video,
+            library,
+            method=chosen,
+            encoders=pair,
+            top=top,
+            fit=fit,
+            start_on=start_on,
+            memory=memory,
+            popularity=popularity,
+            fusion=fusion,
         )
+        accepted = grounding.accept(result, library) if accept else None
     if as_json:
         show.document(result.as_dict())
     else:
         _print_table(result)
     for line in result.notes:
         show.note(f"note: {line}")
+    if accepted is not None:
+        show.accepted(*accepted)
     if timeline:
         grounding.write_timeline(video, result[0], timeline, overwrite=overwrite)
         show.note(f"timeline: {shown(timeline)}")
