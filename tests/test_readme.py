@@ -90,14 +90,14 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / made).exists()
 
 
-@pytest.mark.parametrize("page", ["data", "train", "evaluate", "systems"])
+@pytest.mark.parametrize("page", ["data", "train", "evaluate", "systems", "memory"])
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("mgsv ")]
     assert lines
     for line in lines:
-        _, *words = shlex.split(line)
+        _, *words = shlex.split(line, comments=True)
         command: click.Command = app
         while isinstance(command, click.Group):
             command = command.commands[words.pop(0)]
