@@ -24,6 +24,7 @@ from mgsv.data import annotations, check, download, pack, planted, stats
 from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
+from mgsv.methods.fusion import Fusion
 from mgsv.models import authors
 from mgsv.training import fit, reproduce, table
 from planted_small import TINY
@@ -146,6 +147,22 @@ def test_a_checkpoint_is_measured_and_reported(data: Path, run: Path, tmp_path: 
     assert f"{document['measures']['mIoU']:.3f}" in table.stdout and "MRR" not in table.stdout
     refused = mgsv(*arguments, "--report", tmp_path / "report")
     assert_refused(refused, "--report", "is not empty")
+
+
+def test_a_checkpoint_is_measured_beside_and_fused_with_past_uses(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    (uses,) = data.rglob("train_data.csv")
+    arguments = ("evaluate", run / "best-mIoU.safetensors", "--data", data, "--uses", uses)
+    done = mgsv(*arguments, "--fusion", tmp_path / "fusion.json", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    whole, *parts = document["memory"]["parts"]
+    assert whole["methods"]["model"]["measures"]["mIoU"] == document["measures"]["mIoU"]
+    assert [*whole["methods"]] == ["memory", "model", "fused"]
+    assert sum(part["queries"] for part in parts) == 16
+    assert Fusion.load(tmp_path / "fusion.json").rows == 16
+    assert_refused(mgsv(*arguments, "--split", "val"), "--split val", "fitted on val")
 
 
 def test_the_settings_of_a_preset_are_listed() -> None:

@@ -232,7 +232,7 @@ def test_fitting_finds_how_a_model_errs() -> None:
     assert fusion.slope == pytest.approx(1.2, abs=0.35)
     assert fusion.scale == pytest.approx(0.8, abs=0.2)
     assert fusion.at_start < 0.1 and fusion.rows == count
-    with pytest.raises(ConfigError, match="at least 20 rows"):
+    with pytest.raises(ConfigError, match="at least 10 rows"):
         fit(densities[:5], answers[:5], confidence[:5], truths[:5])
 
 

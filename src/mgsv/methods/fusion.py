@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 
 SCHEMA = "mgsv.fusion/1"
 ROUNDS = 60
-LEAST_ROWS = 20
+LEAST_ROWS = 10
 SHARPEST = GRID / 2
 """Seconds: no model is believed to be right more closely than the memory tells starts apart."""
 SHORTEST_ROOM = 5.0
@@ -172,7 +172,7 @@ def fit(
 
     Of V rows: what the memory says, the model's starts [V] with its confidences [V] (not a number
     where it has none), and the true starts [V]; seconds. First how the model errs, by
-    expectation-maximisation; then the memory's weight. ConfigError for fewer than 20 rows.
+    expectation-maximisation; then the memory's weight. ConfigError for fewer than 10 rows.
     """
     if len(densities) < LEAST_ROWS:
         raise ConfigError(
