@@ -77,6 +77,7 @@ def write_video(
     audio: NDArray[np.float32] | None = None,
     audio_codec: str = "aac",
     audio_rate: int = 48_000,
+    audio_delay: float = 0.0,
     times: Sequence[float] | None = None,
     time_base: Fraction = Fraction(1, 12_800),
     start: float = 0.0,
@@ -88,8 +89,8 @@ def write_video(
     """Write `clip` to `path` (the suffix names the container) and return the path.
 
     audio: [channels, N] or [N], full scale ±1. times: seconds of each frame, for variable frame
-    rates. start: added to every timestamp. rotation: degrees clockwise a player has to turn the
-    picture, after mirroring it left to right if `mirrored`.
+    rates. start: added to every timestamp, audio_delay to those of the sound. rotation: degrees
+    clockwise a player has to turn the picture, after mirroring it left to right if `mirrored`.
     """
     clip = clip or Clip()
     times = clip.times() if times is None else times
@@ -118,7 +119,7 @@ def write_video(
             output.mux(video.encode(frame))
         output.mux(video.encode())
         if sound is not None and audio is not None:
-            _encode_audio(output, sound, audio, audio_rate, start)
+            _encode_audio(output, sound, audio, audio_rate, start + audio_delay)
     return path
 
 

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 import real_media
+from media_files import Clip, write_video
 from mgsv.cli import app
+from mgsv.media.audio import read_audio
 from model_support import Golden
 from paper_weights import save_small_models
 from planted_small import TINY
@@ -51,6 +53,8 @@ def home(tmp_path: Path, bundled_folder: Path) -> Path:
         shutil.copy(track, music)
     shutil.copy(real_media.bgm_tracks()[3], tmp_path / "song.mp3")
     shutil.copy(real_media.big_buck_bunny(), tmp_path / "clip.mp4")
+    sound = read_audio(real_media.bgm_tracks()[0], 48_000).samples[: 8 * 48_000]
+    write_video(tmp_path / "published.mp4", Clip(seconds=8), audio=sound)
     shutil.copytree(bundled_folder, tmp_path / "library")
     return tmp_path
 
@@ -90,7 +94,9 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / made).exists()
 
 
-@pytest.mark.parametrize("page", ["data", "train", "evaluate", "systems", "memory"])
+@pytest.mark.parametrize(
+    "page", ["annotate", "data", "train", "evaluate", "systems", "memory"]
+)
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)

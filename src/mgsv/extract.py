@@ -29,14 +29,10 @@ from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
-from mgsv.library.walk import MUSIC_EXTENSIONS
+from mgsv.library.walk import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
 from mgsv.media.audio import Audio, read_audio
 from mgsv.media.video import VideoScan, probe_video
 from mgsv.moment import CANVAS_SECONDS
-
-_ENDINGS = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
-VIDEO_EXTENSIONS = frozenset(_ENDINGS.split())
-"""Endings (lower case, no dot) taken for videos in a folder. A file named outright may have any."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from mgsv import __version__
+from mgsv.cli.annotate import annotate
 from mgsv.cli.checkpoint import import_checkpoint
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
@@ -46,7 +47,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, accept, library, doctor),
+    *(ground, accept, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint),
 ):
     app.add_command(command)

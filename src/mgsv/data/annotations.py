@@ -12,11 +12,11 @@ import io
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import TextIO, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -193,12 +193,23 @@ def write_annotations(path: str | os.PathLike[str], rows: Iterable[Row]) -> None
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(_cells(row) for row in rows)
+            write_rows(stream, rows)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_rows(
+    stream: TextIO, rows: Iterable[Row], confidence: Sequence[float] | None = None
+) -> None:
+    """Write header and `rows`, with a last column `confidence` where there is one for each row."""
+    writer = csv.writer(stream, lineterminator="\n")
+    if confidence is None:
+        writer.writerow(COLUMNS)
+        writer.writerows(_cells(row) for row in rows)
+    else:
+        writer.writerow([*COLUMNS, "confidence"])
+        writer.writerows([*_cells(r), c] for r, c in zip(rows, confidence, strict=True))
 
 
 def usable_as_file_name(name: str) -> bool:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from mgsv.errors import LibraryError, shown
 from mgsv.library import features
 from mgsv.library.features import REPAIR, Arrays, TrackRecord
+from mgsv.library.prints import print_file
 from mgsv.library.store import Place
 from mgsv.library.usetable import TABLE as USE_TABLE
 from mgsv.library.usetable import UseTable
@@ -200,8 +201,8 @@ class FileStore:
                 "DELETE FROM meta WHERE key = 'encoder' AND NOT EXISTS (SELECT 1 FROM track)"
             )
         for track in dropped:  # after the commit: a row must never outlive its file
-            with contextlib.suppress(FileNotFoundError):
-                self._file(track).unlink()
+            for file in (self._file(track), print_file(self.folder, track)):
+                file.unlink(missing_ok=True)
         return len(dropped)
 
     def close(self) -> None:

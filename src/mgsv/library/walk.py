@@ -14,6 +14,10 @@ _ENDINGS = "aac ac3 aif aiff ape caf flac m4a m4b mka mp2 mp3 mpc oga ogg opus t
 MUSIC_EXTENSIONS = frozenset(_ENDINGS.split())
 """Endings (lower case, no dot) taken for music in a folder. A file named outright may have any."""
 
+_ENDINGS = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
+VIDEO_EXTENSIONS = frozenset(_ENDINGS.split())
+"""Endings taken for videos in a folder, in the same way."""
+
 
 class Found(NamedTuple):
     """A music file as the walk saw it, or a place that should have held one and cannot be read."""
@@ -34,10 +38,17 @@ def plain(path: str | os.PathLike[str]) -> bytes:
 
 
 def find_music(roots: list[bytes]) -> Iterator[Found]:
-    """Every music file at or under the absolute `roots`, each path once, by name in each folder.
+    """Every music file at or under the absolute `roots`; see `find_files`."""
+    return find_files(roots, MUSIC_EXTENSIONS)
+
+
+def find_files(roots: list[bytes], endings: frozenset[str]) -> Iterator[Found]:
+    """Every file with one of `endings` (lower case, no dot) at or under the absolute `roots`.
+
+    Each path comes once, by name in each folder; a root that is a file may have any ending.
 
     Links are followed; a folder reached a second time, by a loop or otherwise, is not entered
-    again. Hidden files and folders are skipped inside a root. What has a music ending but is no
+    again. Hidden files and folders are skipped inside a root. What has such an ending but is no
     readable regular file, and folders that cannot be listed, come out as `Found` with a `problem`.
 
     Raises `LibraryError` for a root that does not exist, cannot be listed, or is neither a file
@@ -55,7 +66,7 @@ def find_music(roots: list[bytes]) -> Iterator[Found]:
                 f"{_shown(root)}: {_reason(error)}", "check the name and its permissions"
             ) from error
         if stat.S_ISDIR(status.st_mode):
-            found = _walk(root, status, entered)
+            found = _walk(root, status, endings, entered)
         elif stat.S_ISREG(status.st_mode):
             found = iter([Found(root, status.st_size, status.st_mtime_ns)])
         else:
@@ -69,7 +80,12 @@ def find_music(roots: list[bytes]) -> Iterator[Found]:
                 yield item
 
 
-def _walk(folder: bytes, status: os.stat_result, entered: set[tuple[int, int]]) -> Iterator[Found]:
+def _walk(
+    folder: bytes,
+    status: os.stat_result,
+    endings: frozenset[str],
+    entered: set[tuple[int, int]],
+) -> Iterator[Found]:
     """Depth first with a stack of its own, so that depth is no limit."""
     pending = [(folder, status)]
     while pending:
@@ -88,14 +104,14 @@ def _walk(folder: bytes, status: os.stat_result, entered: set[tuple[int, int]]) 
         for entry in listing:
             if entry.name.startswith(b"."):
                 continue
-            musical = _is_musical(entry.name)
+            wanted = _has_ending(entry.name, endings)
             try:
                 # Without this test every other file would cost a stat.
-                if not musical and not entry.is_dir():
+                if not wanted and not entry.is_dir():
                     continue
                 status = entry.stat()
             except OSError as error:
-                if musical:
+                if wanted:
                     yield Found(entry.path, problem=_reason(error))
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -107,9 +123,9 @@ def _walk(folder: bytes, status: os.stat_result, entered: set[tuple[int, int]]) 
         pending.extend(reversed(inner))
 
 
-def _is_musical(name: bytes) -> bool:
+def _has_ending(name: bytes, endings: frozenset[str]) -> bool:
     _, dot, ending = name.rpartition(b".")
-    return bool(dot) and ending.decode("ascii", "replace").lower() in MUSIC_EXTENSIONS
+    return bool(dot) and ending.decode("ascii", "replace").lower() in endings
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -20,7 +20,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
-from mgsv.media.source import claimed_duration, decoded, open_media
+from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
 
 Channel = Literal["mix", "first"]
 
@@ -125,6 +125,22 @@ def read_audio(
     if seconds < TRUNCATED_BELOW * claimed:
         warnings.append(f"its sound ends after {seconds:.1f} s of the {claimed:.1f} s it promises")
     return Audio(samples, rate, tuple(warnings))
+
+
+def sound_delay(path: str | os.PathLike[str]) -> float:
+    """Seconds from the first picture of `path` to the first sample that `read_audio` gives.
+
+    Negative where the sound begins first; 0 where the file does not tell.
+    """
+    with open_media(path) as container:
+        picture = video_stream(container, path)
+        stream = audio_stream(container, path)
+        first = next((frame for frame in decoded(container, stream) if frame is not None), None)
+        if first is None or first.time is None or picture.start_time is None:
+            return 0.0
+        assert picture.time_base is not None
+        delay = first.time - float(picture.start_time * picture.time_base)
+    return delay if abs(delay) <= MAX_GAP else 0.0
 
 
 def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> AudioStream:

@@ -1,0 +1,10 @@
+"""Which music videos use: the track, the part of it, to the millisecond.
+
+Reading order: `annotate` (the job), `locate` (one sound), `index`, `alignment`, `course`.
+"""
+
+from mgsv.annotate.annotate import Annotated, Dropped, annotate
+from mgsv.annotate.index import LandmarkIndex
+from mgsv.annotate.locate import Match, locate
+
+__all__ = ["Annotated", "Dropped", "LandmarkIndex", "Match", "annotate", "locate"]

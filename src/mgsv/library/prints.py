@@ -1,0 +1,202 @@
+"""Fingerprints of tracks, by which a track is recognised inside another sound.
+
+A print holds a track's spectral peaks (to find it) and the signs of its whitened waveform (to
+align to it), some 1.2 KB a second. Prints are kept in the library's folder, one file per content
+hash, when first needed; they can be deleted at any time and are then made again. Neither the track
+nor an encoder need be in the library.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mgsv.errors import LibraryError, MgsvError, shown
+from mgsv.library import pool
+from mgsv.library.features import content_hash
+from mgsv.library.walk import Found, find_music
+from mgsv.media.landmarks import RATE, Peaks, find_peaks
+from mgsv.media.output import new_file
+from mgsv.media.polarity import pack_signs, whiten
+
+_FORMAT = "mgsv-print-1"
+_FOLDER = "prints-1"  # the number is the method's: another one never reads these files
+
+
+@dataclass(frozen=True)
+class TrackPrint:
+    """What recognises one track. The signs stay on disk until asked for."""
+
+    id: str
+    """Hash of the file's bytes."""
+    path: Path
+    copies: tuple[Path, ...]
+    """Other files with the same content."""
+    samples: int
+    """Length at `media.landmarks.RATE`."""
+    peaks: Peaks
+    file: Path
+    """Where the print is kept."""
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / RATE
+
+    @functools.cached_property
+    def signs(self) -> npt.NDArray[np.uint8]:
+        """Signs of the whitened waveform, packed. Raises `LibraryError` if the file is damaged."""
+        with _opened(self.file) as file:
+            return np.asarray(file.get_tensor("signs"))
+
+
+@dataclass(frozen=True)
+class PrintReport:
+    """What `open_prints` did. made: tracks decoded just now. failed: (file, reason)."""
+
+    made: int
+    failed: tuple[tuple[Path, str], ...]
+
+
+def print_file(folder: Path, id: str) -> Path:
+    """Where the library in `folder` keeps the print of the track `id`."""
+    return folder / _FOLDER / id[:2] / f"{id}.safetensors"
+
+
+def open_prints(
+    music: Sequence[bytes],
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int, Path], None] | None = None,
+) -> tuple[list[TrackPrint], PrintReport]:
+    """The prints of all tracks at and under the absolute paths `music`, in order of path.
+
+    folder: the library's; prints that are missing there are made and kept. workers: threads, None
+    = one per core. progress: called with (files done, files in all, file).
+
+    A file that is no readable music is in the report. Raises `LibraryError` for paths that do not
+    exist or hold no music, and where a print cannot be written.
+    """
+    found = list(find_music(list(music)))
+    if not found:
+        names = ", ".join(shown(os.fsdecode(path)) for path in music)
+        raise LibraryError(f"{names}: no music was found", "name a folder that holds music files")
+    holds: dict[str, list[Path]] = {}
+    prints: dict[str, TrackPrint] = {}
+    failed: list[tuple[Path, str]] = []
+    made = 0
+    results = pool.run(found, functools.partial(_print, folder), workers or os.cpu_count() or 1)
+    for done, (item, result) in enumerate(results, 1):
+        path = Path(os.fsdecode(item.path))
+        if progress is not None:
+            progress(done, len(found), path)
+        if isinstance(result, LibraryError):
+            raise result
+        if isinstance(result, str):
+            failed.append((path, result))
+            continue
+        record, new = result
+        made += new and record.id not in prints
+        prints[record.id] = record
+        holds.setdefault(record.id, []).append(path)
+    tracks = []
+    for id, paths in holds.items():
+        first, *others = sorted(paths, key=os.fsencode)
+        tracks.append(replace(prints[id], path=first, copies=tuple(others)))
+    tracks.sort(key=lambda track: os.fsencode(track.path))
+    return tracks, PrintReport(made, tuple(sorted(failed)))
+
+
+def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | LibraryError:
+    """The print and whether it was made just now; or why there is none."""
+    path = Path(os.fsdecode(item.path))
+    if item.problem:
+        return item.problem
+    try:
+        id = content_hash(item.path)
+        file = print_file(folder, id)
+        kept = _read(file, id, path)
+        if kept is not None:
+            return kept, False
+        return _make(file, id, path), True
+    except LibraryError as error:
+        return error
+    except MgsvError as error:
+        return str(error).removeprefix(f"{shown(path)}: ")
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except Exception as error:  # whatever it is, the other tracks are worth going on for
+        return f"{type(error).__name__}: {error}"
+
+
+def _make(file: Path, id: str, path: Path) -> TrackPrint:
+    from mgsv.media.audio import read_audio
+
+    samples = read_audio(path, RATE).samples
+    peaks = find_peaks(samples)
+    whole = Peaks(peaks.frames, np.round(peaks.bins).astype(np.float32))
+    data = save(
+        {
+            "frames": whole.frames,
+            "bins": whole.bins.astype(np.uint8),
+            "signs": pack_signs(whiten(samples)),
+        },
+        metadata={"format": _FORMAT, "id": id, "samples": str(len(samples))},
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(file, error.strerror or str(error)) from error
+    try:
+        with new_file(file, overwrite=True) as stream:
+            stream.write(data)
+    except MgsvError as error:
+        raise _cannot_write(file, error.problem) from error
+    return TrackPrint(id, path, (), len(samples), whole, file)
+
+
+def _read(file: Path, id: str, path: Path) -> TrackPrint | None:
+    """The kept print, or None where there is none or it is not whole."""
+    if not file.exists():
+        return None
+    try:
+        with _opened(file) as stream:
+            header = stream.metadata() or {}
+            if (header.get("format"), header.get("id")) != (_FORMAT, id):
+                return None
+            frames, bins = stream.get_tensor("frames"), stream.get_tensor("bins")
+            samples = int(header["samples"])
+            shape = stream.get_slice("signs").get_shape()
+    except (LibraryError, KeyError, ValueError, SafetensorError):
+        return None
+    if frames.ndim != 1 or frames.shape != bins.shape or shape != [-(-samples // 8)]:
+        return None
+    return TrackPrint(
+        id, path, (), samples, Peaks(frames.astype(np.int32), bins.astype(np.float32)), file
+    )
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return safe_open(file, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise LibraryError(
+            f"{shown(file)}: the fingerprint is missing or damaged ({error})",
+            "run the command again to make it anew",
+        ) from error
+
+
+def _cannot_write(file: Path, reason: str) -> LibraryError:
+    return LibraryError(
+        f"{shown(file)}: the fingerprint cannot be written ({reason})",
+        "free some space or make the folder writable, or name another one with --library",
+    )

@@ -1,0 +1,172 @@
+"""`mgsv annotate` on small videos: rows, what is left out and why, and the file it writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from media_files import Clip, write_video
+from mgsv.data.annotations import COLUMNS, read_annotations
+from mgsv.media.audio import sound_delay
+from subprocesses import mgsv_here
+from tunes import tune, write_tunes
+
+RATE = 48_000
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `music`, two tunes of 25 s, and a library of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MGSV_LIBRARY", str(tmp_path / "library"))
+    write_tunes(tmp_path / "music", range(2))
+    return tmp_path
+
+
+def music(seed: int, start: float, end: float) -> NDArray[np.float32]:
+    samples = tune(seed, 25)
+    at = np.arange(round(start * RATE), round(end * RATE)) * 8_000 / RATE
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def video(path: Path, sound: NDArray[np.float32] | None, seconds: float = 0, **more: float) -> Path:
+    seconds = seconds or (0 if sound is None else len(sound) / RATE)
+    clip = Clip(seconds=seconds, rate=5, width=64, height=48, colours=[(80, 80, 80)])
+    return write_video(path, clip, audio=sound, audio_rate=RATE, **more)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_per_moment(here: Path) -> None:
+    video(here / "clip.mp4", np.concatenate([music(0, 3, 9), music(1, 12, 19)]))
+    done = mgsv_here("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv", "--category", "Pets")
+    assert done.returncode == 0, done.stderr
+    first, second = rows(here / "uses.csv")
+    assert list(first) == [*COLUMNS, "confidence"]
+    assert (first["video_id"], second["video_id"]) == ("clip", "clip.2")
+    assert (first["music_id"], second["music_id"]) == ("tune0", "tune1")
+    assert Path(first["music_path"]) == here / "music" / "tune0.wav"
+    times = ("video_start", "video_end", "music_start", "music_end")
+    assert [float(first[t]) for t in times] == pytest.approx([0, 6, 3, 9], abs=0.02)
+    assert [float(second[t]) for t in times] == pytest.approx([6, 13, 12, 19], abs=0.02)
+    assert float(first["confidence"]) > 0.999
+    assert (first["video_width"], first["video_frame_rate"]) == ("64", "5")
+    assert first["video_category"] == "Pets"
+    assert len(read_annotations(here / "uses.csv")) == 2
+    assert "2 moments in 1 videos" in done.stdout
+
+
+def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
+    videos = here / "videos"
+    videos.mkdir()
+    good = video(videos / "a.mp4", music(0, 3, 10))
+    shutil.copy(good, videos / "copy.mp4")
+    video(videos / "brief.mp4", music(0, 3, 5))
+    video(videos / "moment.mp4", np.concatenate([music(0, 3, 6), music(77, 0, 6)]))
+    video(videos / "other.mp4", music(78, 0, 8))
+    video(videos / "picture.mp4", None, seconds=5)
+    video(videos / "silent.mp4", np.zeros(5 * RATE, np.float32))
+    video(videos / "long.mp4", np.zeros(15 * RATE, np.float32))
+    (videos / "broken.mp4").write_bytes(b"x" * 200)
+    arguments = ("annotate", "videos", "gone.mp4", "-m", "music", "--max-video", "14", "--json")
+    done = mgsv_here(*arguments, "-o", "uses.csv")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert {reason: one["count"] for reason, one in document["left_out"].items()} == {
+        "same video": 1,
+        "short video": 1,
+        "long video": 1,
+        "no sound": 1,
+        "silent": 1,
+        "no track": 1,
+        "short moment": 1,
+    }
+    assert all(one["meaning"] for one in document["left_out"].values())
+    assert [Path(one["video"]).name for one in document["moments"]] == ["a.mp4"]
+    assert [Path(one["path"]).name for one in document["failed"]] == ["broken.mp4", "gone.mp4"]
+    assert len(document["dropped"]) == 7
+    assert done.stderr.count("left out: ") == 2
+    assert len(rows(here / "uses.csv")) == 1
+    plain = mgsv_here(*arguments[:-1], "-o", "again.csv")
+    assert plain.stderr.count("\n") == plain.stderr.count("left out: ") == 9
+    assert "1 same video" in plain.stdout and "2 unreadable" in plain.stdout
+
+
+def test_unsure_matches_are_left_out(here: Path) -> None:
+    video(here / "clip.mp4", music(0, 3, 9))
+    done = mgsv_here(
+        *("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv", "--min-confidence", "1"),
+        *("--min-moment", "30"),
+    )
+    assert done.returncode == 1
+    assert "shorter than --min-moment (tune0.wav" in done.stderr
+    assert "was not written" in done.stderr and not (here / "uses.csv").exists()
+
+
+def test_an_existing_file_is_kept(here: Path) -> None:
+    video(here / "clip.mp4", music(0, 3, 9))
+    (here / "uses.csv").write_text("mine")
+    command = ("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv")
+    done = mgsv_here(*command)
+    assert done.returncode == 1 and "exists already" in done.stderr
+    assert (here / "uses.csv").read_text() == "mine"
+    assert mgsv_here(*command, "--overwrite").returncode == 0
+    assert len(rows(here / "uses.csv")) == 1
+
+
+def test_names_that_stand_twice_and_are_not_utf8(here: Path) -> None:
+    for folder, (start, seed) in {"x": (3, 0), "y": (8, 1)}.items():
+        (here / folder).mkdir()
+        video(here / folder / "clip.mp4", music(seed, start, start + 6))
+        (here / "music" / folder).mkdir()
+        write_tunes(here / "music" / folder, range(5 + seed, 6 + seed))
+    odd = here / "music" / "odd\udcff.wav"
+    (here / "music" / "tune0.wav").rename(odd)
+    (here / "music" / "y" / "tune6.wav").rename(here / "music" / "y" / "tune1.wav")
+    done = mgsv_here("annotate", "x", "y", "-m", "music", "-o", "uses.csv")
+    assert done.returncode == 0, done.stderr
+    text = (here / "uses.csv").read_bytes()
+    assert b"odd\xff.wav" in text
+    assert [line.split(b",")[:2] for line in text.splitlines()[1:]] == [
+        [b"clip", b"odd\xff"],
+        [b"clip.2", b"tune1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("-o", "uses.csv"), "--music is missing"),
+        (("-m", "music", "-o", "uses.txt"), "uses.txt"),
+        (("-m", "nowhere", "-o", "uses.csv"), "nowhere: no such file"),
+        (("-m", "music", "-o", "no/uses.csv"), "folder it should go to does not exist"),
+        (("-m", "music", "-o", "uses.csv", "--min-confidence", "2"), "--min-confidence 2.0"),
+        (("-m", "music", "-o", "uses.csv", "--min-moment", "nan"), "--min-moment nan"),
+    ],
+)
+def test_bad_options(here: Path, arguments: tuple[str, ...], text: str) -> None:
+    video(here / "clip.mp4", music(0, 3, 9))
+    done = mgsv_here("annotate", "clip.mp4", *arguments)
+    assert done.returncode == 1
+    assert text in done.stderr and done.stderr.count("\n") == 1
+    assert not list(here.glob("uses*"))
+
+
+def test_times_are_the_pictures(here: Path) -> None:
+    """The sound begins 0.4 s after the first picture."""
+    path = video(here / "late.mkv", music(0, 5, 12), seconds=8, start=2.0, audio_delay=0.4)
+    assert sound_delay(path) == pytest.approx(0.4, abs=0.03)
+    assert mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv").returncode == 0
+    (row,) = rows(here / "uses.csv")
+    apart = float(row["music_start"]) - float(row["video_start"])
+    assert apart == pytest.approx(5 - sound_delay(path), abs=0.03)
+    assert float(row["video_start"]) == pytest.approx(0.4, abs=0.05)

@@ -1,0 +1,100 @@
+"""Fingerprints of tracks: made once, kept, made again where they are not whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from library_support import opened
+from mgsv.errors import LibraryError
+from mgsv.library.prints import open_prints, print_file
+from mgsv.media.audio import read_audio
+from mgsv.media.landmarks import Peaks, find_peaks, pair_keys
+from mgsv.media.polarity import pack_signs, signs, whiten
+from tunes import RATE, tune, write_tunes
+
+
+def test_prints_are_kept(music: Path, folder: Path) -> None:
+    write_tunes(music, range(2), seconds=5)
+    first, report = open_prints([bytes(music)], folder)
+    again, second = open_prints([bytes(music)], folder)
+    assert (report.made, second.made) == (2, 0)
+    for one, other in zip(first, again, strict=True):
+        assert (one.id, one.path, one.samples) == (other.id, other.path, 5 * RATE)
+        np.testing.assert_array_equal(one.peaks.frames, other.peaks.frames)
+        np.testing.assert_array_equal(one.peaks.bins, other.peaks.bins)
+        np.testing.assert_array_equal(
+            one.signs, pack_signs(whiten(read_audio(one.path, RATE).samples))
+        )
+
+
+def test_a_copy_is_the_same_track(music: Path, folder: Path) -> None:
+    (path,) = write_tunes(music, range(1), seconds=5)
+    shutil.copy(path, music / "again.wav")
+    (track,), report = open_prints([bytes(music)], folder)
+    assert track.path.name == "again.wav" and track.copies == (path,)
+    assert report.made == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])
+def test_a_damaged_print_is_made_again(music: Path, folder: Path, damage: bytes | None) -> None:
+    write_tunes(music, range(1), seconds=5)
+    (track,), _ = open_prints([bytes(music)], folder)
+    kept = track.signs
+    track.file.write_bytes(track.file.read_bytes()[:-100] if damage is None else damage)
+    (again,), report = open_prints([bytes(music)], folder)
+    assert report.made == 1
+    np.testing.assert_array_equal(again.signs, kept)
+
+
+def test_what_is_no_music_is_told_and_left_out(music: Path, folder: Path) -> None:
+    write_tunes(music, range(1), seconds=5)
+    (music / "text.mp3").write_text("no music")
+    tracks, report = open_prints([bytes(music)], folder)
+    assert len(tracks) == 1
+    assert [(path.name, "not a media file" in why) for path, why in report.failed] == [
+        ("text.mp3", True)
+    ]
+
+
+def test_no_music(music: Path, folder: Path) -> None:
+    music.mkdir()
+    with pytest.raises(LibraryError, match="no music was found"):
+        open_prints([bytes(music)], folder)
+
+
+def test_a_print_goes_with_its_track(music: Path, folder: Path) -> None:
+    (path,) = write_tunes(music, range(1), seconds=5)
+    with opened(music, folder) as library:
+        (track,) = library.tracks()
+        open_prints([bytes(music)], folder)
+        assert print_file(folder, track.id).exists()
+        library.remove(path)
+        assert not print_file(folder, track.id).exists()
+
+
+def test_signs_beside_the_track_are_zero() -> None:
+    packed = pack_signs(np.array([1.0, -1.0] * 5, np.float32))
+    np.testing.assert_array_equal(signs(packed, -2, 3), [0, 0, 1, -1, 1])
+    np.testing.assert_array_equal(signs(packed, 7, 9), [-1, 1])
+    assert not signs(packed, 100, 110).any() and len(signs(packed, -9, -4)) == 5
+
+
+def test_peaks_do_not_depend_on_the_chunks_they_are_found_in() -> None:
+    """A chunk is 33 s; 10 s are 625 frames."""
+    samples = tune(3, 50)
+    whole, later = find_peaks(samples), find_peaks(samples[10 * RATE :])
+    inside = whole.frames >= 625 + 63  # the first second loses what was before it
+    beyond = later.frames >= 63
+    np.testing.assert_array_equal(whole.frames[inside] - 625, later.frames[beyond])
+    np.testing.assert_array_equal(whole.bins[inside], later.bins[beyond])
+
+
+def test_keys_are_of_near_pairs_only() -> None:
+    peaks = Peaks(np.array([0, 10, 20, 200], np.int32), np.array([50, 60, 150, 60], np.float32))
+    keys, frames = pair_keys(peaks)
+    assert keys.tolist() == [50 << 12 | (10 + 32) << 6 | 10]  # the others are too far apart
+    assert frames.tolist() == [0]
