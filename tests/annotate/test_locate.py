@@ -42,7 +42,9 @@ def test_any_part_is_placed_to_a_fraction_of_a_millisecond(index: LandmarkIndex)
         assert match.track.path.name == f"tune{seed}.wav"
         assert match.speed == 1
         assert match.music.start == pytest.approx(first / RATE, abs=5e-4)
-        assert (match.video.start, match.video.end) == pytest.approx((0, len(samples) / RATE), abs=1e-4)
+        assert (match.video.start, match.video.end) == pytest.approx(
+            (0, len(samples) / RATE), abs=1e-4
+        )
         assert match.confidence > 0.999
 
     place()

@@ -48,6 +48,8 @@ AGREES = 3.0
 RIVAL = 0.5
 """Share of the best place's landmarks that makes another place worth a look, though the best one
 explains everything: repetitions that are nearly the same."""
+SPEEDS_TRIED = 500
+"""About what a search for the speed tries at one place: 3 times ±`MAX_DRIFT`, finely."""
 STANDS_OUT = 1.2
 """How many times the landmarks of the best place at speed 1 another speed's must have."""
 SAME = 0.97
@@ -139,7 +141,7 @@ class _Search:
         candidate, speed = max(choices, key=lambda choice: choice[0].votes)
         if candidate.votes < STANDS_OUT * votes:
             return
-        self._tried += 1
+        self._tried += SPEEDS_TRIED
         track = self._index.tracks[candidate.track]
         offset, speed = self._index.drift(peaks, candidate, speed)
         window = self._part(start, 0)
@@ -164,9 +166,10 @@ class _Search:
         """Share of the window's blocks that some alignment agrees with."""
         if not self._found:
             return 0.0
-        count = max(1, int(self._seconds / BLOCK_SECONDS))
-        agreement = np.stack([np.resize(found.agreement, count) for found in self._found])
-        return float((agreement[:, window].max(axis=0) >= AGREES).mean())
+        shortest = min(len(found.agreement) for found in self._found)
+        agreement = np.stack([found.agreement[:shortest] for found in self._found])
+        agrees = agreement[:, window].max(axis=0, initial=0.0) >= AGREES
+        return float(agrees.mean()) if len(agrees) else 0.0
 
     def _match(self, stretch: Stretch) -> Match:
         laid = stretch.alignment
