@@ -94,9 +94,7 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / made).exists()
 
 
-@pytest.mark.parametrize(
-    "page", ["annotate", "data", "train", "evaluate", "systems", "memory"]
-)
+@pytest.mark.parametrize("page", ["annotate", "data", "train", "evaluate", "systems", "memory"])
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)
