@@ -11,12 +11,10 @@ from typing import Any
 
 from mgsv.data.uses import Use
 from mgsv.errors import ConfigError, LibraryError, shown
+from mgsv.library.answer import SCHEMA
 from mgsv.library.library import Library
 from mgsv.library.walk import plain
 from mgsv.moment import Moment
-
-SCHEMA = "mgsv.grounding/1"
-"""Of the documents that `mgsv ground --json` prints."""
 
 LARGEST_FILE = 50_000_000
 """Bytes of a result that are read; one of a thousand moments has less than one million."""

@@ -1,0 +1,101 @@
+"""What a grounding answers: ranked moments, what they rest on, and the document of `--json`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from mgsv.library.library import Track
+from mgsv.media.video import VideoInfo
+from mgsv.moment import Moment
+
+SCHEMA = "mgsv.grounding/1"
+"""Of the documents that `mgsv ground --json` prints."""
+
+
+@dataclass(frozen=True)
+class RankedMoment:
+    """One answer: this part of this track, with the reasons."""
+
+    rank: int
+    track: Track
+    start: float
+    end: float
+    score: float
+    evidence: dict[str, float]
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.start, self.end)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry of the `--json` document; seconds."""
+        return {
+            "rank": self.rank,
+            "track": os.fspath(self.track.path),
+            "start": round(self.start, 4),
+            "end": round(self.end, 4),
+            "score": round(self.score, 6),
+            "evidence": {
+                **{name: round(value, 6) for name, value in self.evidence.items()},
+                "tempo": round(self.track.tempo, 2),
+                "tags": list(self.track.tags),
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Grounding(Sequence[RankedMoment]):
+    """The ranked moments of one clip, best first, and what they rest on."""
+
+    video: VideoInfo
+    moments: tuple[RankedMoment, ...]
+    method: str
+    method_fingerprint: str
+    score_meaning: str
+    library_fingerprint: str
+    chance: float | None
+    """The score that luck alone reaches in this library; None where the method cannot tell."""
+    notes: tuple[str, ...]
+    """What a person should know about this result, a line each."""
+    clip_feats: tuple[bytes, str] = (b"", "")
+    """The clip's pooled features and the encoder that made them, where the method wanted them: what
+    `accept` remembers of the clip."""
+
+    @overload
+    def __getitem__(self, index: int) -> RankedMoment: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[RankedMoment, ...]: ...
+    def __getitem__(self, index: int | slice) -> RankedMoment | tuple[RankedMoment, ...]:
+        return self.moments[index]
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def __iter__(self) -> Iterator[RankedMoment]:
+        return iter(self.moments)
+
+    @property
+    def better_than_chance(self) -> bool:
+        return self.chance is not None and bool(self) and self.moments[0].score > self.chance
+
+    def as_dict(self) -> dict[str, Any]:
+        """The `--json` document: plain values only, times in seconds."""
+        return {
+            "schema": SCHEMA,
+            "video": {
+                "path": os.fspath(self.video.path),
+                "duration": round(self.video.duration, 4),
+                "width": self.video.width,
+                "height": self.video.height,
+            },
+            "moments": [moment.as_dict() for moment in self.moments],
+            "score_meaning": self.score_meaning,
+            "chance": None if self.chance is None else round(self.chance, 6),
+            "better_than_chance": self.better_than_chance,
+            "model": {"method": self.method, "fingerprint": self.method_fingerprint},
+            "library": {"fingerprint": self.library_fingerprint},
+            "notes": list(self.notes),
+        }
