@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mgsv.models.blocks import dropout, visible
+from mgsv.models.blocks import dropout, softmax_over, visible
 from mgsv.models.chunks import rows_by_length
 
 PAIRS_AT_ONCE = 8192
@@ -109,8 +109,8 @@ class XPool(nn.Module):
         """
         normed = self.norm1(tokens)
         scores = queries @ self.key(normed).transpose(1, 2)
-        scores = scores.masked_fill_(~visible(mask)[:, None, :], float("-inf"))
-        return scores.softmax(dim=-1), self.out(self.value(normed))
+        weights = softmax_over(scores, visible(mask)[:, None, :])
+        return weights, self.out(self.value(normed))
 
     def _pool(self, queries: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         weights, values = self.weights_and_values(queries, tokens, mask)
