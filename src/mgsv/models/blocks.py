@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mgsv.errors import ConfigError
 from mgsv.models.configs import LayerSize
+from mgsv.models.linear import Linear, linear
 
 _LEVELS = 1 << 16
 
@@ -173,7 +174,7 @@ class Attention(nn.Module):
         self.dim, self.heads, self.rate = dim, heads, rate
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out_proj = nn.Linear(dim, dim)
+        self.out_proj = Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -184,14 +185,14 @@ class Attention(nn.Module):
             return self._folded(query, key, value, mask)
         weight, bias, d = self.in_proj_weight, self.in_proj_bias, self.dim
         if query is key is value:
-            q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+            q, k, v = linear(query, weight, bias).chunk(3, dim=-1)
         elif query is key:
-            q, k = F.linear(query, weight[: 2 * d], bias[: 2 * d]).chunk(2, dim=-1)
-            v = F.linear(value, weight[2 * d :], bias[2 * d :])
+            q, k = linear(query, weight[: 2 * d], bias[: 2 * d]).chunk(2, dim=-1)
+            v = linear(value, weight[2 * d :], bias[2 * d :])
         else:
-            q = F.linear(query, weight[:d], bias[:d])
-            k = F.linear(key, weight[d : 2 * d], bias[d : 2 * d])
-            v = F.linear(value, weight[2 * d :], bias[2 * d :])
+            q = linear(query, weight[:d], bias[:d])
+            k = linear(key, weight[d : 2 * d], bias[d : 2 * d])
+            v = linear(value, weight[2 * d :], bias[2 * d :])
         q, k, v = (split_heads(x, self.heads) for x in (q, k, v))
         return self._out(join_heads(attend(q, k, v, visible(mask), self._rate)))
 
@@ -242,7 +243,7 @@ class MLP(nn.Sequential):
         widths = [dim_in] + [dim] * (layers - 1) + [dim_out]
         parts: list[nn.Module] = []
         for i in range(layers):
-            parts += [nn.Linear(widths[i], widths[i + 1]), nn.ReLU()]
+            parts += [Linear(widths[i], widths[i + 1]), nn.ReLU()]
         super().__init__(*parts[:-1])
 
 
@@ -256,11 +257,11 @@ class InputProjection(nn.Sequential):
         super().__init__(
             nn.LayerNorm(dim_in),
             Dropout(rate),
-            nn.Linear(dim_in, dim),
+            Linear(dim_in, dim),
             nn.ReLU(),
             nn.LayerNorm(dim),
             Dropout(rate),
-            nn.Linear(dim, dim),
+            Linear(dim, dim),
         )
 
 
@@ -268,7 +269,7 @@ class FeedForward(nn.Sequential):
     """Linear, activation, dropout, linear."""
 
     def __init__(self, dim: int, hidden: int, activation: nn.Module, rate: float) -> None:
-        super().__init__(nn.Linear(dim, hidden), activation, Dropout(rate), nn.Linear(hidden, dim))
+        super().__init__(Linear(dim, hidden), activation, Dropout(rate), Linear(hidden, dim))
 
 
 class EncoderLayer(nn.Module):
@@ -307,7 +308,7 @@ class SelfAttentionBlock(nn.Module):
         self.attention = Attention(dim, heads, rate)
         self.feed_forward = FeedForward(dim, hidden, nn.GELU(), rate)
         self.dropout = Dropout(rate)
-        self.final = nn.Linear(dim, dim) if last else nn.Identity()
+        self.final = Linear(dim, dim) if last else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = self.norm1(x)
@@ -333,13 +334,13 @@ class CrossAttentionBlock(nn.Module):
         super().__init__()
         self.heads, self.rate = heads, rate
         self.query_norm, self.context_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.query = nn.Linear(dim, heads * head_dim, bias=False)
-        self.key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
-        self.out = nn.Linear(heads * head_dim, dim)
+        self.query = Linear(dim, heads * head_dim, bias=False)
+        self.key_value = Linear(dim, 2 * heads * head_dim, bias=False)
+        self.out = Linear(heads * head_dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.feed_forward = FeedForward(dim, hidden, nn.GELU(), rate)
         self.dropout = Dropout(rate)
-        self.final = nn.Linear(dim, dim)
+        self.final = Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
         """[B, L, d] from x [B, L, d] and context [B, K, d] with mask [B, K]."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mgsv.models.blocks import SelfAttentionBlock, refuse_features, sine_table
 from mgsv.models.chunks import inverse, rows_by_length
 from mgsv.models.configs import Embedding
+from mgsv.models.linear import Linear
 from mgsv.models.matching import Embedded
 
 
@@ -70,7 +71,7 @@ class Tower(nn.Module):
         d = config.hidden_dim
         attention = d, config.heads, config.embedding_feed_forward, config.embedding_dropout
         self.slots = slots
-        self.projection = nn.Linear(feature_dim, d)
+        self.projection = Linear(feature_dim, d)
         self.earlier = nn.ModuleList()
         self.block: SelfAttentionBlock | SlotMLP | None = None
         if embedding is Embedding.SELF_ATTENTION:

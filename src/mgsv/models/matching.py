@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mgsv.models.blocks import dropout, softmax_over, visible
 from mgsv.models.chunks import rows_by_length
+from mgsv.models.linear import Linear, linear
 
 PAIRS_AT_ONCE = 8192
 """Pairs whose pooled vectors exist at one time: 8 MB at d = 256."""
@@ -84,11 +85,11 @@ class XPool(nn.Module):
         self.dim, self.rate = dim, rate
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
         self.query, self.key, self.value, self.out, self.linear = (
-            nn.Linear(dim, dim) for _ in range(5)
+            Linear(dim, dim) for _ in range(5)
         )
-        for linear in (self.query, self.key, self.value, self.out, self.linear):
-            nn.init.eye_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for part in (self.query, self.key, self.value, self.out, self.linear):
+            nn.init.eye_(part.weight)
+            nn.init.zeros_(part.bias)
 
     def forward(self, videos: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """h1(M | v) [M, V, d] of pooled videos [V, d] and track tokens [M, S, d]."""
@@ -198,7 +199,7 @@ class XPool(nn.Module):
         values = values - values.mean(dim=-1, keepdim=True)
         # z = (1 + linear)(norm2(w values)), then centred as norm3 will do
         mapped = values * norm2.weight
-        mapped = mapped + F.linear(mapped, self.linear.weight)
+        mapped = mapped + linear(mapped, self.linear.weight)
         mapped = mapped - mapped.mean(dim=-1, keepdim=True)
         constant = norm2.bias + self.linear(norm2.bias)
         constant = constant - constant.mean()
@@ -211,10 +212,10 @@ class XPool(nn.Module):
             """w left leftᵀ w of every pair, [M, V]."""
             return ((weights @ (left @ left.transpose(1, 2))) * weights).sum(dim=-1)
 
-        linear = torch.stack(
+        inner = torch.stack(
             [mapped @ constant, scaled @ scaled_constant, (scaled * shift).sum(dim=-1)], dim=-1
         )
-        along = weights @ linear  # w·(Y c), w·(Yγ cγ), w·(Yγ b): [M, V, 3]
+        along = weights @ inner  # w·(Y c), w·(Yγ cγ), w·(Yγ b): [M, V, 3]
         r = (form(values) / d + norm2.eps).rsqrt()
         z2 = r**2 * form(mapped) + 2 * r * along[..., 0] + constant @ constant
         s = (z2 / d + norm3.eps).rsqrt()
