@@ -1,10 +1,10 @@
 """Linear maps that take oneDNN's matrix product where PyTorch would take a slower one.
 
-On the CPU PyTorch sends every fp32 `F.linear` to MKL. oneDNN, in the same build, is a tenth to a
-fifth faster at this project's sizes on an AVX-512 processor by AMD. No public switch makes the
-choice (`torch.backends.mkldnn` only lowers the precision), so the operator that `torch.compile`
-emits is called. It is private: where it is missing, and for everything but larger fp32 products on
-such a CPU, `F.linear` is what runs.
+On the CPU PyTorch sends every fp32 `F.linear` to MKL. oneDNN, in the same build, is the faster one
+on AMD's processors with AVX-512; on Intel's that was not tried. No public switch makes the choice
+(`torch.backends.mkldnn` only lowers the precision), so the operator that `torch.compile` emits is
+called. It is private: where it is missing, and for everything but larger fp32 products on a CPU
+with AVX-512, `F.linear` is what runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from torch.autograd.function import once_differentiable
 
 _ROWS = 1024
 """Rows from which oneDNN is asked; for fewer its call costs what its product saves."""
-
 
 _ONEDNN = (
     torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
