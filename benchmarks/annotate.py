@@ -8,8 +8,8 @@ softer, at a random level, half of them faded, one in ten 1 % faster or slower, 
 library. All of them go through `mgsv.annotate.annotate`, as a user's would.
 
 Needs the program `espeak-ng`, and real files: at least 40 tracks for --music, others for --foreign,
-short sounds for --effects. The figures in docs/annotate.md are of `immich-memories-music` (PyPI)
-and Debian's `wesnoth-1.16-music` as the library, Debian's `warzone2100-music` and the music of
+short sounds for --effects. Meant for `immich-memories-music` (PyPI) and Debian's
+`wesnoth-1.16-music` as the library, Debian's `warzone2100-music` and the music of
 `hyperrogue-music` as foreign music, and the latter's sounds as effects; `dpkg -x` unpacks a Debian
 package without installing it.
 """

@@ -24,7 +24,7 @@ from mgsv.data.folder import DataFolder
 from mgsv.data.oracle import predict_oracle
 from mgsv.data.planted import PlantOptions, plant
 from mgsv.data.uses import Use
-from mgsv.evaluation.memory import answers, evaluate_fusion, evaluate_memory
+from mgsv.evaluation.memory import evaluate_fusion, evaluate_memory
 from mgsv.evaluation.results import Results
 from mgsv.methods.usage import Clip, UsageMemory
 
@@ -78,7 +78,7 @@ def worsened(rows: Annotations, moments: np.ndarray, kept: float, seed: int) -> 
     anywhere = rng.random(len(rows)) * np.maximum(rows.track_seconds - rows.video_seconds, 0)
     starts = np.where(good, moments[:, 0], anywhere)
     confidence = good + rng.normal(0, 0.8, len(rows))
-    return answers(rows, np.stack([starts, starts + rows.video_seconds], axis=1), confidence)
+    return Results.of(rows, np.stack([starts, starts + rows.video_seconds], axis=1), confidence)
 
 
 def speed(uses: int = 100_000, tracks: int = 10_000, asked: int = 1000) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from mgsv.data.annotations import Annotations
 from mgsv.data.planted import PlantOptions, plan_rows
 from mgsv.data.uses import Use
-from mgsv.evaluation.memory import answers
 from mgsv.evaluation.results import Results
 
 
@@ -47,4 +46,4 @@ def stand_in(rows: Annotations, right: float, seed: int, *, at_start: float = 0.
     true = rows.moments[:, 0] + rng.laplace(0, 0.6, len(rows))
     starts = np.clip(np.where(good, true, wrong), 0, room)
     confidence = good + rng.normal(0, 0.8, len(rows))
-    return answers(rows, np.stack([starts, starts + rows.video_seconds], axis=1), confidence)
+    return Results.of(rows, np.stack([starts, starts + rows.video_seconds], axis=1), confidence)

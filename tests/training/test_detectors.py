@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_detector_is_trained_resumed_and_measured(data: Path, tmp_path: Path):
-    """Also stopped half-way: to the figures of an unbroken run."""
+    """And `--resume` of the finished run answers with the same figures."""
     words = [part for item in SMALL.items() for part in ("--set", "=".join(item))]
     out = tmp_path / "run"
     told = mgsv_here(

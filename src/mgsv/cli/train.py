@@ -113,13 +113,23 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+_preset_of_runs = click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
 _AGAIN = "run the same command again to go on; what is done is kept"
+
+
+def _tell(table: Path, document: dict[str, Any], as_json: bool) -> None:
+    """The document of a list of runs, or the text that the list wrote beside its page."""
+    if as_json:
+        show.document(document)
+    else:
+        click.echo(table.with_suffix(".txt").read_text(encoding="utf-8"), nl=False)
+        show.note(f"page: {shown(table.with_suffix('.html'))}")
 
 
 @reproduce.command()
 @options.data_folder
 @options.output_folder("Where the runs and the table are kept.")
-@click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
+@_preset_of_runs
 @click.option(
     "--rows",
     multiple=True,
@@ -154,17 +164,13 @@ def ablations(
             set=set,
             show_progress=show.wants_bar(progress),
         )
-    if as_json:
-        show.document({"schema": "mgsv.ablations/1", "rows": made})
-    else:
-        click.echo((output / "ablations.txt").read_text(encoding="utf-8"), nl=False)
-        show.note(f"page: {shown(output / 'ablations.html')}")
+    _tell(output / "ablations", {"schema": "mgsv.ablations/1", "rows": made}, as_json)
 
 
 @reproduce.command()
 @options.data_folder
 @options.output_folder("Where the runs and the table are kept.")
-@click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
+@_preset_of_runs
 @click.option(
     "--models",
     type=_names,
@@ -200,18 +206,14 @@ def table(
             set=set,
             show_progress=show.wants_bar(progress),
         )
-    if as_json:
-        show.document(document)
-    else:
-        click.echo((output / "table.txt").read_text(encoding="utf-8"), nl=False)
-        show.note(f"page: {shown(output / 'table.html')}")
+    _tell(output / "table", document, as_json)
     return 1 if any(row["failed"] for row in document["rows"]) else 0
 
 
 @reproduce.command()
 @options.data_folder
 @options.output_folder("Where the runs and the curve are kept.")
-@click.option("--preset", default="cpu-ablation", show_default=True, help=_preset)
+@_preset_of_runs
 @click.option(
     "--shares",
     type=float,

@@ -69,9 +69,9 @@ def evaluate_memory(
     memory = UsageMemory(uses_of(past))
     starts, probability = _remembered(memory, asked)
     methods = {
-        "memory": answers(asked, starts, probability),
-        "last use, else start 0": answers(asked, blind.last_use(past, asked)),
-        "start 0": answers(asked, blind.start_0(asked)),
+        "memory": Results.of(asked, starts, probability),
+        "last use, else start 0": Results.of(asked, blind.last_use(past, asked)),
+        "start 0": Results.of(asked, blind.start_0(asked)),
     }
     count = np.array([memory.count(row.music_id) for row in asked])
     hit = np.abs(starts[:, 0] - asked.moments[:, 0]) <= NEAR
@@ -95,20 +95,6 @@ def evaluate_memory(
         "published": PUBLISHED,
         "published_note": PUBLISHED_NOTE,
     }
-
-
-def answers(rows: Annotations, predicted: Moments, confidence: Moments | None = None) -> Results:
-    """The results of moments [V, 2] given for `rows`, single-music mode."""
-    return Results(
-        videos=rows.video_ids,
-        tracks=rows.music_ids,
-        categories=tuple(row.video_category for row in rows),
-        video_seconds=rows.video_seconds,
-        track_seconds=rows.track_seconds,
-        true=rows.moments,
-        predicted=predicted,
-        confidence=np.full(len(rows), np.nan) if confidence is None else confidence,
-    )
 
 
 def evaluate_fusion(

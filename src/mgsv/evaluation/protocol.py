@@ -64,18 +64,8 @@ def run(
     only detects the ranks. A composite's parts are asked each for its own; with a re-ranking part,
     the matcher's best `candidates` take its order, and all others keep theirs behind them.
     """
-    rows, parts = pairs.rows, parts_of(model)
-    results = Results(
-        videos=rows.video_ids,
-        tracks=rows.music_ids,
-        categories=tuple(row.video_category for row in rows),
-        video_seconds=rows.video_seconds,
-        track_seconds=rows.track_seconds,
-        true=rows.moments,
-        predicted=np.full((len(rows), 2), np.nan),
-        confidence=np.full(len(rows), np.nan),
-        places=parts.detector is not None,
-    )
+    parts = parts_of(model)
+    results = Results.of(pairs.rows, places=parts.detector is not None)
     was_training = model.training
     model.eval()
     try:

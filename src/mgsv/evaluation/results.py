@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.data.annotations import Annotations
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation.measures import all_measures, moment_iou
 from mgsv.moment import CANVAS_SECONDS
@@ -43,6 +44,28 @@ class Results:
     canvas: float = CANVAS_SECONDS
     places: bool = True
     """Whether the method finds moments; else `predicted` is not a number, and ranks alone count."""
+
+    @classmethod
+    def of(
+        cls,
+        rows: Annotations,
+        predicted: npt.NDArray[np.float64] | None = None,
+        confidence: npt.NDArray[np.float64] | None = None,
+        *,
+        places: bool = True,
+    ) -> Results:
+        """Answers to `rows`, single-music mode; what is not given yet is not a number."""
+        return cls(
+            videos=rows.video_ids,
+            tracks=rows.music_ids,
+            categories=tuple(row.video_category for row in rows),
+            video_seconds=rows.video_seconds,
+            track_seconds=rows.track_seconds,
+            true=rows.moments,
+            predicted=np.full((len(rows), 2), np.nan) if predicted is None else predicted,
+            confidence=np.full(len(rows), np.nan) if confidence is None else confidence,
+            places=places,
+        )
 
     def __len__(self) -> int:
         return len(self.videos)

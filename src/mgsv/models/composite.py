@@ -7,8 +7,9 @@ the matcher's best candidates into its own order. CONQUER by itself is then its 
 
 from __future__ import annotations
 
+import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,11 @@ from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError, shown
 from mgsv.models import checkpoint
 from mgsv.models.checkpoint import Checkpoint
+from mgsv.models.configs import InputConfig
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import COMPOSITE, Detects, Matches, Reranks
 
 PathLike = str | os.PathLike[str]
-
-_SHARED = ("frame_dim", "segment_dim", "max_frames", "max_segments", "canvas_seconds")
-"""Settings that say what a model is given; the parts of a composite see the same."""
 
 
 class Composite(nn.Module):
@@ -45,15 +44,15 @@ class Composite(nn.Module):
                 raise ConfigError(f"a {type(part).__name__} cannot be a {role}")
         self.matcher, self.detector, self.reranker = matcher, detector, reranker
         self.config: Any = matcher.config
-        for part in (detector, reranker):
-            for name in _SHARED if part is not None else ():
-                own, other = getattr(self.config, name), getattr(part.config, name)  # type: ignore[union-attr]
-                if own != other:
-                    raise ConfigError(
-                        f"the parts expect different inputs: {name} is {own} of the matcher and "
-                        f"{other} of the {type(part).__name__}",
-                        "train them with the same setting",
-                    )
+        others: list[Any] = [part for part in (detector, reranker) if part is not None]
+        for part, field in itertools.product(others, fields(InputConfig)):
+            own, other = (getattr(config, field.name) for config in (self.config, part.config))
+            if own != other:
+                raise ConfigError(
+                    f"the parts expect different inputs: {field.name} is {own} of the matcher and "
+                    f"{other} of the {type(part).__name__}",
+                    "train them with the same setting",
+                )
 
     @property
     def score_meaning(self) -> str:

@@ -97,14 +97,20 @@ def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
 
 
 @dataclass(frozen=True)
-class MadeConfig:
-    """MaDe (MGSV, ICCV 2025): the defaults are the full model at its published size."""
+class InputConfig:
+    """What any system is given; the parts of a composite must agree on all of it."""
 
     frame_dim: int = option(512, "Width of the frame features.")
     segment_dim: int = option(768, "Width of the segment features.")
     max_frames: int = option(50, "Frames of a video at most.")
     max_segments: int = option(96, "Segments of a track at most.")
     canvas_seconds: float = option(CANVAS_SECONDS, "Length that spans are relative to.")
+
+
+@dataclass(frozen=True)
+class MadeConfig(InputConfig):
+    """MaDe (MGSV, ICCV 2025): the defaults are the full model at its published size."""
+
     hidden_dim: int = option(256, "Width of the model.")
     heads: int = option(8, "Attention heads.")
     feed_forward: int = option(1024, "Hidden width of the detector's feed-forward layers.")

@@ -28,7 +28,7 @@ from mgsv.models.matching import Embedded, Gather
 from mgsv.models.retrieval_configs import ConquerConfig, Similarity
 
 PAIRS_AT_ONCE = 64
-"""Pairs of video and track computed together: about 0.3 GB at the published size."""
+"""Pairs of video and track computed together, which bounds the memory of ranking."""
 
 
 class CONQUER(nn.Module):

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mgsv.config import option
-from mgsv.models.configs import LayerSize, check_sizes
-from mgsv.moment import CANVAS_SECONDS
+from mgsv.models.configs import InputConfig, LayerSize, check_sizes
 
 
 class SpanNorm(StrEnum):
@@ -24,14 +23,9 @@ class SpanNorm(StrEnum):
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(InputConfig):
     """What all detectors share."""
 
-    frame_dim: int = option(512, "Width of the frame features.")
-    segment_dim: int = option(768, "Width of the segment features.")
-    max_frames: int = option(50, "Frames of a video at most.")
-    max_segments: int = option(96, "Segments of a track at most.")
-    canvas_seconds: float = option(CANVAS_SECONDS, "Length that spans are relative to.")
     span_norm: SpanNorm = option(SpanNorm.MAX, "What the network's spans are relative to.")
     tef: bool = option(False, "Add each segment's start and end, relative to the track.")
     normalise_inputs: bool = option(True, "Scale every feature vector to length 1.")

@@ -9,19 +9,13 @@ from typing import Any
 
 from mgsv.config import option
 from mgsv.errors import ConfigError
-from mgsv.models.configs import check_sizes
-from mgsv.moment import CANVAS_SECONDS
+from mgsv.models.configs import InputConfig, check_sizes
 
 
 @dataclass(frozen=True)
-class MvptConfig:
+class MvptConfig(InputConfig):
     """MVPt (Suris et al., CVPR 2022) as MGSV (ICCV 2025) compares with it."""
 
-    frame_dim: int = option(512, "Width of the frame features.")
-    segment_dim: int = option(768, "Width of the segment features.")
-    max_frames: int = option(50, "Frames of a video at most.")
-    max_segments: int = option(96, "Segments of a track at most.")
-    canvas_seconds: float = option(CANVAS_SECONDS, "Length that spans are relative to.")
     hidden_dim: int = option(256, "Width of the model.")
     heads: int = option(8, "Attention heads.")
     embedding_layers: int = option(2, "Self-attention layers of each modality.")
@@ -47,14 +41,9 @@ class Similarity(StrEnum):
 
 
 @dataclass(frozen=True)
-class ConquerConfig:
+class ConquerConfig(InputConfig):
     """CONQUER (Hou, Ngo & Chan, ACM MM 2021) at the size MGSV (ICCV 2025) gives."""
 
-    frame_dim: int = option(512, "Width of the frame features.")
-    segment_dim: int = option(768, "Width of the segment features.")
-    max_frames: int = option(50, "Frames of a video at most.")
-    max_segments: int = option(96, "Segments of a track at most.")
-    canvas_seconds: float = option(CANVAS_SECONDS, "Length that spans are relative to.")
     hidden_dim: int = option(768, "Width of the model.")
     heads: int = option(12, "Attention heads.")
     feed_forward: int = option(3072, "Hidden width of the feed-forward layers.")
