@@ -236,6 +236,21 @@ def test_fitting_finds_how_a_model_errs() -> None:
         fit(densities[:5], answers[:5], confidence[:5], truths[:5])
 
 
+def test_a_habit_that_misleads_on_unused_tracks_is_not_followed_there() -> None:
+    """Known uses all start at 0; the queries' tracks are new and start anywhere."""
+    rng = np.random.default_rng(5)
+    memory = UsageMemory([use(track=f"t{n}", start=0.0) for n in range(200)])
+    unused = [memory.density("new", 120.0, CLIP)] * 60
+    truths = rng.uniform(5.0, unused[0].latest, 60)
+    answers = np.where(rng.random(60) < 0.8, truths + rng.laplace(0, 0.5, 60), truths[::-1])
+    fusion = fit(unused, answers, np.full(60, math.nan), truths)
+    assert fusion.unused_weight < 1 and fusion.memory_weight == 1  # nothing speaks against that
+    placed = [
+        fusion.fuse(unused[0], float(answer), math.nan).best.moment.start for answer in answers
+    ]
+    assert np.abs(placed - truths).mean() <= np.abs(answers - truths).mean() + 0.25
+
+
 def test_a_fusion_is_kept_in_a_file(tmp_path: Path) -> None:
     fusion = Fusion(log_odds=1.25, slope=-0.5, scale=0.75, rows=40)
     fusion.save(tmp_path / "f.json")

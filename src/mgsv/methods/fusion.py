@@ -8,8 +8,10 @@ Bayes' rule
 
     log p(start | answer) = memory_weight log p(start) + log p(answer | start) + constant,
 
-so a confident model overrules a thin memory, and a thick memory a doubtful model. The parameters
-come from a validation split whose videos neither of the two has learned from.
+so a confident model overrules a thin memory, and a thick memory a doubtful model. The weight is one
+for tracks that were used before and another for those that were not, where the memory is but a
+habit of all tracks; at 0 the model's answer stands. The parameters come from a validation split
+whose videos neither of the two has learned from.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ SHARPEST = GRID / 2
 """Seconds: no model is believed to be right more closely than the memory tells starts apart."""
 SHORTEST_ROOM = 5.0
 """Seconds: where hardly any start is possible, a wrong answer is not taken for a certain one."""
-MEMORY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+OTHER_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.5)
 LARGEST_FILE = 100_000
 
 
@@ -62,7 +64,10 @@ class Fusion:
     """Share of them that lie where the memory has its mass, as a model's does that learned from
     the same uses. The others lie anywhere."""
     memory_weight: float = 1.0
-    """Exponent of the memory's density; below 1 where the model knows part of it already."""
+    """Exponent of the memory's density; below 1 where the model knows part of it already, 0 where
+    the model is always believed."""
+    unused_weight: float = 1.0
+    """The same on tracks without a past use."""
     rows: int = 0
     """Of the validation split it was fitted on; 0 = not fitted."""
 
@@ -80,11 +85,15 @@ class Fusion:
         wrong = _wrong(density, answer) @ np.array([*shares, 1 - shares.sum()])
         return np.asarray(right * close + (1 - right) * wrong)
 
+    def weight(self, density: Density) -> float:
+        """The memory's exponent on the density's track."""
+        return self.memory_weight if density.uses else self.unused_weight
+
     def posterior(self, density: Density, answer: float, confidence: float) -> Density:
         """Where the clip starts, by the memory's `density` and the model's `answer` in seconds."""
         tempered = np.zeros_like(density.masses)
         held = density.masses > 0
-        tempered[held] = density.masses[held] ** (self.memory_weight - 1)
+        tempered[held] = density.masses[held] ** (self.weight(density) - 1)
         return density.weighted(tempered * self.likelihood(answer, confidence, density))
 
     def fuse(self, density: Density, answer: float, confidence: float) -> Fused:
@@ -93,8 +102,9 @@ class Fusion:
         both = self.posterior(density, answer, confidence)
         best = both.candidates(1, also=[answer])[0]
         past_start = np.isclose(density.starts, best.moment.start, atol=1e-6).any()
-        if abs(best.moment.start - answer) < GRID and not past_start:
-            # What is best there is only the grid's nearest place; the answer is finer.
+        nearest = abs(best.moment.start - answer) < GRID and not past_start
+        if nearest or self.weight(density) == 0:
+            # What is best near it is only the grid's nearest place; the answer is finer.
             moment = Moment(answer, answer + both.width)
             value = float(both.expected_iou(np.array([answer]))[0])
             best = Candidate(moment, both.near(answer), value)
@@ -124,7 +134,8 @@ class Fusion:
             known = {name: float(value) for name, value in values.items()}
             if not all(map(math.isfinite, known.values())):
                 raise ValueError("not finite")
-            if min(known["scale"], known["spread"]) <= 0 or known["memory_weight"] < 0:
+            weights = known["memory_weight"], known["unused_weight"]
+            if min(known["scale"], known["spread"]) <= 0 or min(weights) < 0:
                 raise ValueError("out of range")
         except OSError as error:
             raise ConfigError(f"--fusion {shown(path)}: {error.strerror}") from error
@@ -168,11 +179,12 @@ class Fused:
 def fit(
     densities: Sequence[Density], answers: Floats, confidences: Floats, truths: Floats
 ) -> Fusion:
-    """The parameters that make a validation split most likely.
+    """The fusion that a validation split speaks for.
 
     Of V rows: what the memory says, the model's starts [V] with its confidences [V] (not a number
     where it has none), and the true starts [V]; seconds. First how the model errs, by
-    expectation-maximisation; then the memory's weight. ConfigError for fewer than 10 rows.
+    expectation-maximisation; then the memory's weights, by the IoU they reach on tracks with and
+    without past uses. ConfigError for fewer than 10 rows.
     """
     if len(densities) < LEAST_ROWS:
         raise ConfigError(
@@ -186,6 +198,7 @@ def fit(
         spread = 1.0
     z = np.where(known, (confidences - centre) / spread, 0.0)
     answers = np.clip(answers, 0, [density.latest for density in densities])
+    rows = answers, confidences, truths
     apart = np.abs(answers - truths)
     kinds = np.stack([_wrong(*pair) for pair in zip(densities, answers, strict=True)])
     shares = np.full(3, 1 / 3)
@@ -204,30 +217,44 @@ def fit(
         log_odds, slope, centre, spread, scale,
         at_start=float(shares[0]), at_memory=float(shares[1]), rows=len(densities),
     )  # fmt: skip
-    scored = {
-        weight: _log_probability(
-            replace(fitted, memory_weight=weight), densities, answers, confidences, truths
-        )
-        for weight in MEMORY_WEIGHTS
-    }
-    return replace(fitted, memory_weight=max(scored, key=lambda weight: scored[weight]))
+    chosen = []
+    for used in (True, False):
+        at = [n for n, density in enumerate(densities) if (density.uses > 0) is used]
+        chosen.append(_best_weight(fitted, [densities[n] for n in at], *(v[at] for v in rows)))
+    return replace(fitted, memory_weight=chosen[0], unused_weight=chosen[1])
 
 
-def _log_probability(
+def _best_weight(
     fusion: Fusion,
     densities: Sequence[Density],
     answers: Floats,
     confidences: Floats,
     truths: Floats,
 ) -> float:
-    """Of the true starts, to within 2.5 s, by memory and model together."""
-    total = 0.0
-    for density, answer, confidence, truth in zip(
-        densities, answers, confidences, truths, strict=True
-    ):
-        both = fusion.posterior(density, float(answer), float(confidence))
-        total += math.log(max(both.near(float(truth)), 1e-6))
-    return total
+    """The memory's weight that places these rows best; 1, Bayes' own, unless another is clearly
+    better: by more than the standard error of the difference.
+    """
+    if len(densities) < LEAST_ROWS:
+        return 1.0
+
+    def reached(weight: float) -> Floats:
+        weighted = replace(fusion, memory_weight=weight, unused_weight=weight)
+        rows = zip(densities, answers, confidences, truths, strict=True)
+        return np.array([_iou(weighted, *row) for row in rows])
+
+    best, most, plain = 1.0, 0.0, reached(1.0)
+    for weight in OTHER_WEIGHTS:
+        gain = reached(weight) - plain
+        if gain.mean() > max(most, gain.std() / math.sqrt(len(gain))):
+            best, most = weight, float(gain.mean())
+    return best
+
+
+def _iou(fusion: Fusion, density: Density, answer: float, confidence: float, truth: float) -> float:
+    """IoU of the fused moment with one as long that starts at `truth`."""
+    width = max(density.width, 1e-6)
+    apart = abs(fusion.fuse(density, answer, confidence).best.moment.start - truth)
+    return max(width - apart, 0.0) / (width + apart)
 
 
 def _wrong(density: Density, answer: float) -> Floats:
