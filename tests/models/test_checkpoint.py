@@ -251,3 +251,14 @@ def test_features_of_another_size_are_refused() -> None:
     longer = small_batch(segments=15, segment_counts=[15] * 6)
     with pytest.raises(ConfigError, match="15 places"):
         model.embed_tracks(longer)
+
+
+def test_half_precision_takes_half_the_room_and_reads_as_single(tmp_path: Path) -> None:
+    made = {"record": {}, "licence": ""}
+    whole = save(tmp_path / "whole", "made", small_made(), ENCODERS, **made)
+    half = save(tmp_path / "half", "made", small_made(), ENCODERS, **made, half=True)
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    read = load(half).model.state_dict()
+    for name, weight in load(whole).model.state_dict().items():
+        assert read[name].dtype == weight.dtype
+        assert torch.allclose(read[name], weight, rtol=1e-3, atol=1e-4)

@@ -263,3 +263,32 @@ def test_settings_survive_the_checkpoint(trained: fit.TrainResult):
     _, config = configure("made", "cpu-small", TINY)
     assert loaded.record["train"] == to_dict(config)
     assert replace(config) == config
+
+
+def test_a_run_may_start_from_another_ones_weights(
+    data: Path, trained: fit.TrainResult, tmp_path: Path
+):
+    """A rate that is all but zero leaves the weights, and the preset does not change the shape."""
+    last = trained.checkpoints["last"]
+    still = ("train.epochs=1", "train.lr=1e-12", "train.batch_size=16", "train.val_rows=0")
+    result = fit.train(data=data, output=tmp_path / "on", preset="tiny", set=still, init=last)
+    before, after = load_file(last), load_file(result.checkpoints["last"])
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    with pytest.raises(ConfigError, match="init is None but the run was started with"):
+        fit.train(data=data, output=tmp_path / "on", preset="tiny", set=still, resume=True)
+    wider = (*still, "model.hidden_dim=16")
+    with pytest.raises(ConfigError, match=r"--init: .* the config says .*leave out --set"):
+        fit.train(data=data, output=tmp_path / "no", preset="tiny", set=wider, init=last)
+    with pytest.raises(ConfigError, match="holds a model made, not mvpt"):
+        fit.train("mvpt", data=data, output=tmp_path / "no", preset="tiny", init=last)
+
+
+def test_a_run_starts_only_from_weights_of_its_own_encoders(
+    trained: fit.TrainResult, tmp_path: Path
+):
+    other = planted(tmp_path / "other", seed=9)
+    with pytest.raises(EncoderMismatch, match="the model was made for video features"):
+        fit.train(
+            data=other, output=tmp_path / "no", set=TINY[-5:], init=trained.checkpoints["last"]
+        )
+    assert not (tmp_path / "no").exists()

@@ -22,6 +22,12 @@ _preset = (
 @click.option("--output", "-o", type=options.FILE, metavar="DIR", help="Where the run is kept.")
 @click.option("--preset", default="cpu-small", show_default=True, help=_preset)
 @options.changes("model.hidden_dim=128")
+@click.option(
+    "--init",
+    type=options.FILE,
+    metavar="FILE",
+    help="Start from this checkpoint's network and weights; default: the shipped one.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --output where it stands.")
 @click.option("--settings", is_flag=True, help="Only list the settings: value, name, meaning.")
 @options.as_json
@@ -32,6 +38,7 @@ def train(
     output: Path | None,
     preset: str,
     set: tuple[str, ...],
+    init: Path | None,
     resume: bool,
     settings: bool,
     as_json: bool,
@@ -57,6 +64,7 @@ def train(
             output=output,
             preset=preset,
             set=set,
+            init=init,
             resume=resume,
             show_progress=show.wants_bar(progress),
         )

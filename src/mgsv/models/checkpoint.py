@@ -6,13 +6,14 @@ training record and the licence, as JSON text. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError, EncoderMismatch, shown
-from mgsv.models.registry import build, config_of
+from mgsv.models.registry import Config, build, config_of
 
 FORMAT = "mgsv-checkpoint-1"
 
@@ -67,6 +68,19 @@ class Checkpoint:
     record: dict[str, Any]
     licence: str
 
+    @property
+    def settings(self) -> Config:
+        """The model's config."""
+        return cast(Config, self.model.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.float().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
     def require(self, encoders: Encoders) -> None:
         """EncoderMismatch unless features of `encoders` are what the model was made for."""
         for kind in ("video", "music"):
@@ -86,10 +100,12 @@ def save(
     *,
     record: Mapping[str, Any],
     licence: str,
+    half: bool = False,
 ) -> Path:
     """Write `model`, registered as `name`, to `path`; an existing file is never overwritten.
 
-    `record` is JSON-ready: what the model was trained on and how. The file appears whole or not at
+    `record` is JSON-ready: what the model was trained on and how. `half` stores 16 bits a weight;
+    they are read as 32 again. The file appears whole or not at
     all: it is written beside its place and linked to it.
     """
     path = Path(path)
@@ -102,6 +118,8 @@ def save(
         "licence": licence,
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -145,11 +145,14 @@ projections soon drown the positions added to them, and the detector no longer k
 `tiny` only shows that everything runs, in seconds on a few dozen rows."""
 
 
-def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Config, TrainConfig]:
+def configure(
+    model: str, preset: str, changes: Iterable[str] = (), *, start: Config | None = None
+) -> tuple[Config, TrainConfig]:
     """Settings of a run of `model`: a preset, changed by `model.x=…` and `train.y=…`.
 
-    A preset may name a row of the ablation table after a plus sign: `cpu-small+no_sa`. Raises
-    ConfigError naming an unknown preset, row or field.
+    A preset may name a row of the ablation table after a plus sign: `cpu-small+no_sa`. With
+    `start`, the settings of weights to go on from, the preset's own of the network do not count.
+    Raises ConfigError naming an unknown preset, row or field.
     """
     name, plus, row = preset.partition("+")
     presets = presets_of(model)
@@ -164,11 +167,13 @@ def configure(model: str, preset: str, changes: Iterable[str] = ()) -> tuple[Con
             )
         ablation = ABLATIONS[row]
     rows = [f"model.{field}={value}" for field, value in ablation.items()]
-    default = config_of(model)
+    default = config_of(model) if start is None else start
     both = make_dataclass(
         "Settings", [("model", type(default)), ("train", TrainConfig)], frozen=True
     )
-    lines = lines_for(model, presets[name])
+    lines = [*lines_for(model, presets[name])]
+    if start is not None:
+        lines = [line for line in lines if line.startswith("train.")]
     settings: Any = override(both(default, TrainConfig()), lines, f"--preset {name}")
     settings = override(settings, rows, f"--preset {preset}")
     settings = override(settings, changes)

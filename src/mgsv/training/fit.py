@@ -21,6 +21,8 @@ from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, is_planted, part_of
 from mgsv.models import checkpoint, registry
+from mgsv.models.checkpoint import Checkpoint
+from mgsv.models.weights import checkpoint_named
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
@@ -67,32 +69,45 @@ def train(
     output: str | os.PathLike[str],
     preset: str = "cpu-small",
     set: Iterable[str] = (),
+    init: str | os.PathLike[str] | None = None,
     resume: bool = False,
     show_progress: bool = False,
 ) -> TrainResult:
     """Fit `model` to the data folder `data` and keep the best checkpoints in the folder `output`.
 
     `preset` names settings (`paper`, `cpu-small`, `overnight`; `cpu-small+no_sa` for a row of the
-    ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`). An `output` that
+    ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`). `init` names a
+    checkpoint whose weights and network the run starts from, or `default`, the shipped one; its
+    features must come from the same encoders as the data's. An `output` that
     holds anything is refused, unless `resume` is given: then the run in it goes on where its
     stored state stands, to the same result as an unbroken one. Raises ConfigError or DataError
     before any training starts.
     """
-    architecture, config = configure(model, preset, set)
+    start = None if init is None else _start(model, init)
+    architecture, config = configure(
+        model, preset, set, start=None if start is None else start.settings
+    )
     folder = Path(output)
     whole = SplitData.open(data, "train")
     rows, val = _rows(data, whole, config)
     _refuse_widths(architecture, whole)
+    encoders = encoders_of(data, whole)
     identity = _identity(model, architecture, config, rows, val)
+    if start is not None:
+        start.require(encoders)
+        identity["init"] = {"weights": start.fingerprint}
     fabric = make_fabric(config)
     if fabric.is_global_zero:
         _prepare(folder, identity, resume)
     fabric.barrier()
     torch.manual_seed(config.seed)
     network = registry.build(model, architecture)
-    encoders = encoders_of(data, whole)
+    if start is not None:
+        _go_on_from(start, network)
     # Weights are bound by the licence of what they were fitted to.
-    licence = "Apache-2.0" if is_planted(data) else "CC-BY-NC-4.0"
+    licences = ["Apache-2.0" if is_planted(data) else "CC-BY-NC-4.0"]
+    if start is not None:
+        licences = [*dict.fromkeys([start.licence, *licences])]
 
     def save_model(path: Path, network: nn.Module, progress: Progress) -> None:
         record = {
@@ -105,7 +120,9 @@ def train(
         }
         fresh = path.with_name(f".new-{path.name}")
         fresh.unlink(missing_ok=True)  # of a sitting that was killed
-        checkpoint.save(fresh, model, network, encoders, record=record, licence=licence)
+        checkpoint.save(
+            fresh, model, network, encoders, record=record, licence=" and ".join(licences)
+        )
         fresh.replace(path)
 
     def logs(progress: Progress) -> list[Log]:
@@ -165,6 +182,30 @@ def _rows(
     """The rows of the training and of the val split that a run uses."""
     val = part_of(SplitData.open(data, "val"), config.val_rows)
     return part_of(whole, config.rows, config.seed), val
+
+
+def _start(model: str, init: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint that a run of `model` goes on from."""
+    path = checkpoint_named(init)
+    start = checkpoint.load(path)
+    if start.name != model:
+        raise ConfigError(
+            f"--init {shown(path)}: holds a model {start.name}, not {model}",
+            f"train {start.name}, or give another checkpoint",
+        )
+    return start
+
+
+def _go_on_from(start: Checkpoint, network: nn.Module) -> None:
+    """Put the weights of `start` into `network`."""
+    weights = start.model.state_dict()
+    try:
+        checkpoint.check_weights(network, weights)
+    except ConfigError as error:
+        raise ConfigError(
+            f"--init: {error.problem}", "with --init the network's shape stays: leave out --set"
+        ) from None
+    network.load_state_dict(weights)
 
 
 def _identity(
