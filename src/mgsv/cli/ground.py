@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import options, show
-from mgsv.errors import ConfigError, shown
+from mgsv.cli import grounded, options, show
+from mgsv.cli.grounded import How
+from mgsv.errors import shown
 
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
-    from mgsv.methods.base import Fit, Rerank, StartOn
-    from mgsv.methods.remembering import MemoryUse
-
-
-def _count_or_all(text: str | int) -> Rerank:
-    return "all" if text == "all" else int(text)
 
 
 @click.command()
-@click.argument("video", type=options.FILE)
-@click.argument("more", type=options.FILE, nargs=-1, metavar="")
-@click.option(
-    "--music",
-    "-m",
-    type=options.FILE,
-    multiple=True,
-    metavar="DIR|TRACK...",
-    help="A music folder, or a track whose best part is wanted; several may follow.",
-)
+@grounded.clip_and_music
 @click.option("--top", default=5, show_default=True, help="How many moments to show.")
 @click.option(
     "--output",
@@ -41,47 +27,6 @@ def _count_or_all(text: str | int) -> Rerank:
 )
 @click.option("--overwrite", is_flag=True, help="Replace result files of an earlier run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, no table.")
-@click.option(
-    "--fit",
-    type=click.Choice(["video", "free"]),
-    default="video",
-    show_default=True,
-    help="A moment as long as the clip, or as long as the method likes.",
-)
-@click.option(
-    "--start-on",
-    type=click.Choice(["beat", "any"]),
-    default="any",
-    show_default=True,
-    help="Where a moment may start.",
-)
-@click.option("--method", default="sync", show_default=True, help="How to ground.")
-@click.option("--model", type=options.FILE, metavar="FILE", help="A learned method's checkpoint.")
-@options.matcher
-@options.detector
-@options.first_stage
-@click.option(
-    "--rerank",
-    type=_count_or_all,
-    metavar="N|all",
-    default=100,
-    show_default=True,
-    help="How many candidates a learned method scores with all it knows, or all.",
-)
-@click.option(
-    "--memory",
-    type=click.Choice(["on", "off", "only"]),
-    default="on",
-    show_default=True,
-    help="Let past uses of a track help to place the moment, not at all, or alone.",
-)
-@click.option("--popularity", is_flag=True, help="Let often used tracks rank higher.")
-@click.option(
-    "--fusion",
-    type=options.FILE,
-    metavar="FILE",
-    help="How far to trust the method beside past uses: what `mgsv evaluate --fusion` wrote.",
-)
 @click.option("--accept", is_flag=True, help="Remember the best moment as used.")
 @click.option(
     "--timeline",
@@ -95,10 +40,7 @@ def _count_or_all(text: str | int) -> Rerank:
     default=False,
     help="Keep the clip's own sound on top of the music, or drop it (default).",
 )
-@options.library
-@options.encoders
-@options.encoders_dir
-@options.progress
+@grounded.how_to_ground
 def ground(
     video: Path,
     more: tuple[Path, ...],
@@ -107,25 +49,11 @@ def ground(
     output: Path | None,
     overwrite: bool,
     as_json: bool,
-    fit: Fit,
-    start_on: StartOn,
-    method: str,
-    model: Path | None,
-    matcher: Path | None,
-    detector: Path | None,
-    first_stage: Path | None,
-    rerank: Rerank,
-    memory: MemoryUse,
-    popularity: bool,
-    fusion: Path | None,
     accept: bool,
     timeline: Path | None,
     render: bool,
     keep_audio: bool,
-    folder: Path | None,
-    encoders: str,
-    encoders_dir: Path | None,
-    progress: str,
+    **how: Unpack[How],
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
 
@@ -133,52 +61,18 @@ def ground(
     look only at files that changed.
     """
     from mgsv import grounding
-    from mgsv.encoders.registry import encoder_pair
-    from mgsv.library import Library
     from mgsv.media import render as renderer
     from mgsv.media import timeline as timelines
     from mgsv.media.output import check_output
-    from mgsv.media.video import probe_video
-    from mgsv.methods.registry import method as method_named
 
-    if not music:
-        raise ConfigError("--music is missing", "name a music folder or a track")
     # What would stop the run is asked at its beginning, before any indexing.
-    probe_video(video)
-    places = [*music, *more]
+    places = grounded.checked(video, music, more)
     if render:
         output = output or grounding.default_output(video)
         check_output(output, renderer.CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
-
-    chosen = method_named(
-        method,
-        model=model,
-        matcher=matcher,
-        detector=detector,
-        first_stage=first_stage,
-        rerank=rerank,
-    )
-    pair = encoder_pair(encoders, folder=encoders_dir)
-    chosen.require(pair.video, pair.music)
-    with (
-        show.progress(progress) as listen,
-        Library.open(places, folder=folder, encoder=pair.music, progress=listen) as library,
-    ):
-        show.index_report(library.report)
-        result = grounding.ground(
-            video,
-            library,
-            method=chosen,
-            encoders=pair,
-            top=top,
-            fit=fit,
-            start_on=start_on,
-            memory=memory,
-            popularity=popularity,
-            fusion=fusion,
-        )
+    with grounded.grounded(video, places, top, how) as (result, library):
         accepted = grounding.accept(result, library) if accept else None
     if as_json:
         show.document(result.as_dict())

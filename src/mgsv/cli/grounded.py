@@ -1,0 +1,176 @@
+"""How to ground: the options and the call that `mgsv ground` and `mgsv explain` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import click
+
+from mgsv.cli import options, show
+from mgsv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mgsv.grounding import Grounding
+    from mgsv.library import Library
+    from mgsv.methods.base import Fit, Rerank, StartOn
+    from mgsv.methods.remembering import MemoryUse
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class How(TypedDict):
+    """What `options` gives a command, by the names of `mgsv.ground`'s arguments."""
+
+    fit: Fit
+    start_on: StartOn
+    method: str
+    model: Path | None
+    matcher: Path | None
+    detector: Path | None
+    first_stage: Path | None
+    rerank: Rerank
+    memory: MemoryUse
+    popularity: bool
+    fusion: Path | None
+    folder: Path | None
+    encoders: str
+    encoders_dir: Path | None
+    progress: str
+
+
+def _count_or_all(text: str | int) -> Rerank:
+    return "all" if text == "all" else int(text)
+
+
+_OPTIONS = (
+    click.option(
+        "--fit",
+        type=click.Choice(["video", "free"]),
+        default="video",
+        show_default=True,
+        help="A moment as long as the clip, or as long as the method likes.",
+    ),
+    click.option(
+        "--start-on",
+        type=click.Choice(["beat", "any"]),
+        default="any",
+        show_default=True,
+        help="Where a moment may start.",
+    ),
+    click.option("--method", default="sync", show_default=True, help="How to ground."),
+    click.option(
+        "--model", type=options.FILE, metavar="FILE", help="A learned method's checkpoint."
+    ),
+    options.matcher,
+    options.detector,
+    options.first_stage,
+    click.option(
+        "--rerank",
+        type=_count_or_all,
+        metavar="N|all",
+        default=100,
+        show_default=True,
+        help="How many candidates a learned method scores with all it knows, or all.",
+    ),
+    click.option(
+        "--memory",
+        type=click.Choice(["on", "off", "only"]),
+        default="on",
+        show_default=True,
+        help="Let past uses of a track help to place the moment, not at all, or alone.",
+    ),
+    click.option("--popularity", is_flag=True, help="Let often used tracks rank higher."),
+    click.option(
+        "--fusion",
+        type=options.FILE,
+        metavar="FILE",
+        help="How far to trust the method beside past uses: what `mgsv evaluate --fusion` wrote.",
+    ),
+    options.library,
+    options.encoders,
+    options.encoders_dir,
+    options.progress,
+)
+
+
+def clip_and_music(command: F) -> F:
+    """The clip, and the music as `--music` takes it: one place or several."""
+    for parameter in reversed(
+        (
+            click.argument("video", type=options.FILE),
+            click.argument("more", type=options.FILE, nargs=-1, metavar=""),
+            click.option(
+                "--music",
+                "-m",
+                type=options.FILE,
+                multiple=True,
+                metavar="DIR|TRACK...",
+                help="A music folder, or a track whose best part is wanted; several may follow.",
+            ),
+        )
+    ):
+        command = parameter(command)
+    return command
+
+
+def how_to_ground(command: F) -> F:
+    """The options of `How`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Path]:
+    """The places of the music; raises where there are none, or `video` is no video."""
+    from mgsv.media.video import probe_video
+
+    if not music:
+        raise ConfigError("--music is missing", "name a music folder or a track")
+    probe_video(video)
+    return [*music, *more]
+
+
+@contextmanager
+def grounded(
+    video: Path, places: Sequence[Path], top: int, how: How
+) -> Iterator[tuple[Grounding, Library]]:
+    """The `top` moments of the music in `places` for `video`, and the library while it is open.
+
+    The index's report goes to stderr.
+    """
+    from mgsv import grounding
+    from mgsv.encoders.registry import encoder_pair
+    from mgsv.library import Library
+    from mgsv.methods.registry import method
+
+    chosen = method(
+        how["method"],
+        model=how["model"],
+        matcher=how["matcher"],
+        detector=how["detector"],
+        first_stage=how["first_stage"],
+        rerank=how["rerank"],
+    )
+    pair = encoder_pair(how["encoders"], folder=how["encoders_dir"])
+    # What would stop the run is asked at its beginning, before any indexing.
+    chosen.require(pair.video, pair.music)
+    with show.progress(how["progress"]) as listen:
+        library = Library.open(places, folder=how["folder"], encoder=pair.music, progress=listen)
+        with library:
+            show.index_report(library.report)
+            result = grounding.ground(
+                video,
+                library,
+                method=chosen,
+                encoders=pair,
+                top=top,
+                fit=how["fit"],
+                start_on=how["start_on"],
+                memory=how["memory"],
+                popularity=how["popularity"],
+                fusion=how["fusion"],
+            )
+            yield result, library
