@@ -53,7 +53,6 @@ def test_no_files(tmp_path: Path) -> None:
 
 
 def test_plots_are_drawn_and_never_overwritten(planted: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra `train`")
     plots = stats(planted, tmp_path / "plots").plots
     assert [path.stem for path in plots] == [
         "durations",
@@ -70,7 +69,6 @@ def test_plots_are_drawn_and_never_overwritten(planted: Path, tmp_path: Path) ->
 
 
 def test_plots_stand_rows_without_a_description(planted: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra `train`")
     rows = read_annotations(planted / "dataset/MGSV-EC/val_data.csv")
     bare = [
         replace(row, video_category="", video_width=None, video_frame_rate=None) for row in rows

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from mgsv.data.annotations import SPLITS, Annotations, Row, read_annotations
 from mgsv.data.folder import DataFolder
-from mgsv.errors import ConfigError, DataError
+from mgsv.drawing import BLUE, INK, ORANGE, encoded, styled
+from mgsv.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,20 +115,15 @@ def _files(csvs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> d
 
 # --- plots ---------------------------------------------------------------------------------------
 
-COLOURS = ("#3b6ea8", "#d1793b", "#5b9a5b")
-INK, FAINT = "#333333", "#dddddd"
+COLOURS = (BLUE, ORANGE, "#5b9a5b")
 LISTED = 15
 """Categories and resolutions drawn by name; the rest is one bar."""
 
 
 def draw(parts: dict[str, Annotations], folder: Path) -> tuple[Path, ...]:
     """Draw each plot of `parts` (split → rows) as a PNG file in `folder`."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "--plots needs matplotlib", "install it with: pip install 'mgsv[train]'"
-        ) from error
+    from matplotlib.figure import Figure
+
     makers: dict[str, tuple[Callable[[Figure, dict[str, Annotations]], None], float]] = {
         "durations": (_durations, 3.4),
         "track-use": (_track_use, 3.4),
@@ -141,9 +137,10 @@ def draw(parts: dict[str, Annotations], folder: Path) -> tuple[Path, ...]:
         if path.exists():
             raise DataError(path, "already exists", "name another folder for the plots")
     for path, (maker, height) in zip(paths, makers.values(), strict=True):
-        figure = Figure(figsize=(9, height), layout="constrained")
-        maker(figure, parts)
-        figure.savefig(path, dpi=150)
+        with styled():
+            figure = Figure(figsize=(9, height), layout="constrained")
+            maker(figure, parts)
+            path.write_bytes(encoded(figure, "png", dpi=150))
     return paths
 
 
@@ -227,7 +224,7 @@ def _histogram(
         )
     axes.set_xlim(0, edges[-1])
     _axes(axes, label, f"{what} (%)")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(fontsize=9)
 
 
 def _bars(
@@ -250,7 +247,7 @@ def _bars(
     axes.invert_yaxis()
     _axes(axes, "videos (%)", "")
     axes.grid(visible=False, axis="y")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(fontsize=9, loc="lower right")
 
 
 def _colours(parts: dict[str, Any]) -> list[str]:
@@ -260,6 +257,3 @@ def _colours(parts: dict[str, Any]) -> list[str]:
 def _axes(axes: Axes, across: str, up: str) -> None:
     axes.set_xlabel(across, color=INK)
     axes.set_ylabel(up, color=INK)
-    axes.grid(color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

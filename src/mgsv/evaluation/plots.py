@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.errors import ConfigError
+from mgsv.drawing import BLUE, GREY, INK, ORANGE, encoded, styled
 from mgsv.evaluation.results import Results
 
 Drawing = Callable[[Any], None]
-BLUE, ORANGE, GREY = "#2f6db5", "#d9822b", "#9aa3ad"
 
 
 def figure(draw: Drawing, *, width: float = 5.4, height: float = 3.6, dots: bool = False) -> str:
@@ -22,33 +20,14 @@ def figure(draw: Drawing, *, width: float = 5.4, height: float = 3.6, dots: bool
 
     Lines and bars become SVG; a cloud of `dots` becomes PNG, which thousands of points suit better.
     """
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise ConfigError("plots need matplotlib", "pip install 'mgsv[train]'") from error
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
-    style: Any = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": "#e6e8eb",
-        "axes.axisbelow": True,
-        "legend.frameon": False,
-        "svg.hashsalt": "mgsv",  # the same figures give the same bytes
-    }
-    with pyplot.rc_context(style):
-        canvas, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
-        draw(axes)
-        buffer = io.BytesIO()
-        kind = "png" if dots else "svg"
-        date = {} if dots else {"Date": None}
-        canvas.savefig(buffer, format=kind, dpi=130, metadata=date)
-        pyplot.close(canvas)
+    with styled():
+        canvas = Figure(figsize=(width, height), layout="constrained")
+        draw(canvas.subplots())
+        data = encoded(canvas, "png" if dots else "svg")
     mime = "image/png" if dots else "image/svg+xml"
-    text = base64.b64encode(buffer.getvalue()).decode()
+    text = base64.b64encode(data).decode()
     return f'<img src="data:{mime};base64,{text}" width="{width * 96:.0f}" alt="">'
 
 
@@ -145,7 +124,7 @@ def bars(
             middle = places + (n - (len(values) - 1) / 2) * thick
             axes.barh(middle, lengths, thick, color=colour, label=kind)
         for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
-            axes.axvline(level, color="#1d2733", linewidth=0.9, linestyle=style, label=name)
+            axes.axvline(level, color=INK, linewidth=0.9, linestyle=style, label=name)
         axes.set_yticks(places, names)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.drawing import BLUE, GREY, ORANGE
 from mgsv.evaluation import plots
 from mgsv.evaluation.results import Results
 from mgsv.moment import clock
@@ -169,10 +170,10 @@ def _clocks(moment: npt.NDArray[np.float64]) -> str:
 
 def _bars(results: Results, i: int) -> str:
     width, seconds = 260.0, max(float(results.track_seconds[i]), 1e-3)
-    bars = [f'<rect y="9" width="{width:g}" height="2" fill="{plots.GREY}"/>']
+    bars = [f'<rect y="9" width="{width:g}" height="2" fill="{GREY}"/>']
     for top, moment, colour in (
-        (0, results.true[i], plots.BLUE),
-        (12, results.predicted[i], plots.ORANGE),
+        (0, results.true[i], BLUE),
+        (12, results.predicted[i], ORANGE),
     ):
         if np.isfinite(moment).all():
             left, right = np.clip(moment / seconds, 0, 1) * width
