@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mgsv.errors import MgsvError as MgsvError
+    from mgsv.explanation.explain import explain as explain
     from mgsv.grounding import Grounding as Grounding
     from mgsv.grounding import RankedMoment as RankedMoment
     from mgsv.grounding import accept as accept
@@ -31,6 +32,7 @@ _HOMES = {
     "Moment": "mgsv.moment",
     "RankedMoment": "mgsv.grounding",
     "accept": "mgsv.grounding",
+    "explain": "mgsv.explanation.explain",
     "ground": "mgsv.grounding",
     "render": "mgsv.grounding",
     "write_timeline": "mgsv.grounding",

@@ -17,7 +17,7 @@ Kind = Literal["png", "svg"]
 
 # Blue and orange differ for every kind of colour vision, and in grey print.
 BLUE, ORANGE, GREY = "#2f6db5", "#d9822b", "#9aa3ad"
-INK, FAINT = "#1d2733", "#e6e8eb"
+INK, SOFT, FAINT = "#1d2733", "#5b6672", "#e6e8eb"
 
 STYLE: dict[str, Any] = {
     "font.size": 9,

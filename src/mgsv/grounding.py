@@ -254,6 +254,7 @@ def _ground(
     notes += _remarks(query, moments, chance, method)
     return Grounding(
         video=query.info,
+        curves=query.curves,
         moments=moments,
         method=method.name,
         method_fingerprint=method.fingerprint,

@@ -18,6 +18,7 @@ from mgsv.cli.checkpoint import import_checkpoint
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
+from mgsv.cli.explain import explain
 from mgsv.cli.extract import extract
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
@@ -47,7 +48,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, accept, library, annotate, doctor),
+    *(ground, explain, accept, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint),
 ):
     app.add_command(command)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mgsv.data.uses import Use
+    from mgsv.explanation.explain import Explained
     from mgsv.extract import ExtractReport
     from mgsv.library import IndexReport, Progress
 
@@ -154,6 +155,16 @@ def accepted(use: Use, is_new: bool) -> None:
     """A use that was accepted, on stderr."""
     known = "remembered" if is_new else "known already"
     note(f"{known}: {clock(use.start)}–{clock(use.end)} for {shown(use.video)}")
+
+
+def explained(picture: Explained) -> None:
+    """Why a moment fits, on stdout: the moment, and a sentence a line."""
+    found = picture.moment
+    console = wide_console()
+    head = f"{found.rank}. {shown(found.track.path.name)}, {found.moment}"
+    console.print(head, markup=False, highlight=False)
+    for reason in picture.reasons:
+        console.print(f"   {reason}", markup=False, highlight=False)
 
 
 def index_report(report: IndexReport) -> None:

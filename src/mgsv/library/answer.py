@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from mgsv.library.library import Track
-from mgsv.media.video import VideoInfo
+from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 
 SCHEMA = "mgsv.grounding/1"
@@ -51,6 +51,8 @@ class Grounding(Sequence[RankedMoment]):
     """The ranked moments of one clip, best first, and what they rest on."""
 
     video: VideoInfo
+    curves: VideoCurves
+    """What the clip's picture does over time."""
     moments: tuple[RankedMoment, ...]
     method: str
     method_fingerprint: str

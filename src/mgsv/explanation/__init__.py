@@ -1,0 +1,1 @@
+"""Why a moment fits its clip: sentences, and a picture to share."""

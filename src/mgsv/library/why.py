@@ -1,0 +1,151 @@
+"""Evidence in words: one table of sentences, for every place that tells a person why.
+
+A method names its evidence by keys (`methods.base.Detection.evidence`); here each key gets a
+sentence. A key that is not in the table is told as it stands, so that none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mgsv.moment import clock
+
+Evidence = Mapping[str, float]
+Say = Callable[[float, Evidence], str]
+"""Takes (the value, all evidence); an empty sentence says nothing."""
+
+STARTS = {
+    "start_on_border": "starts on a section border",
+    "start_on_phrase": "starts with a phrase",
+    "start_on_downbeat": "starts on the first beat of a bar",
+    "start_on_beat": "starts on a beat",
+}
+"""The most telling first; the first that holds is said."""
+TOLD_ELSEWHERE = (
+    *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
+    *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
+    *("method_start", "method_log_odds"),
+    *("memory_start", "memory_probability", "memory_log_odds"),
+)
+"""Keys that are part of another's sentence, or that only programs read."""
+ON = 0.6
+"""Nearness of a start to a beat from which on it is on it: 40 ms."""
+INSIDE = -0.3
+"""`voice` below which a start is heard to interrupt something."""
+MOVED = 0.05
+"""Seconds; a smaller shift is no news."""
+
+
+def reasons(evidence: Evidence) -> list[str]:
+    """A sentence for each piece of `evidence` that says something, the weightiest first."""
+    known = [SENTENCES[key](evidence[key], evidence) for key in SENTENCES if key in evidence]
+    others = [_plain(key, value) for key, value in evidence.items() if key not in SENTENCES]
+    return [sentence for sentence in known + others if sentence]
+
+
+def _graded(*grades: tuple[float, str]) -> Say:
+    """The words of the first grade whose bound the value reaches, else of the last; with it.
+
+    Exactly 0 is what a clip gets that has nothing of the kind.
+    """
+
+    def say(value: float, _: Evidence) -> str:
+        if value == 0:
+            return ""
+        words = next((words for bound, words in grades if value >= bound), grades[-1][1])
+        return f"{words} ({value:.2f} of 1)." if value >= 0.005 else f"{words}."
+
+    return say
+
+
+def _silent(_value: float, _evidence: Evidence) -> str:
+    return ""
+
+
+def _plain(key: str, value: float) -> str:
+    return f"{key.replace('_', ' ').capitalize()}: {value:.2f}."
+
+
+def _start(_value: float, evidence: Evidence) -> str:
+    best = next((words for key, words in STARTS.items() if evidence.get(key, 0.0) >= ON), None)
+    return f"It {best or 'starts between two beats'}."
+
+
+def _voice(value: float, _: Evidence) -> str:
+    return "It starts inside of what is being sung or played." if value < INSIDE else ""
+
+
+def _agreement(value: float, evidence: Evidence) -> str:
+    parts_told = "cuts" in evidence or "motion" in evidence
+    return "" if parts_told else _AGREEMENT(value, evidence)
+
+
+def _shift(value: float, _: Evidence) -> str:
+    if abs(value) < MOVED:
+        return ""
+    later = "later" if value > 0 else "earlier"
+    return f"Placed exactly, it starts {abs(value):.2f} s {later} than first found."
+
+
+def _past_uses(value: float, evidence: Evidence) -> str:
+    if value < 0.5:
+        return ""
+    many = "once" if round(value) == 1 else f"{value:.0f} times"
+    sentence = f"This track was used {many} before"
+    if "memory_start" in evidence:
+        sentence += f", best from {clock(evidence['memory_start'])}"
+    return sentence + "."
+
+
+_ONE_CUT = _graded(
+    (0.6, "The cut falls on a strong onset of the music"),
+    (0.2, "The cut falls on an onset of the music"),
+    (0.0, "The cut does not fall on an onset of the music"),
+)
+_MANY_CUTS = _graded(
+    (0.6, "The cuts fall on strong onsets of the music"),
+    (0.3, "The cuts fall on onsets more often than beside them"),
+    (0.1, "Some cuts fall on onsets"),
+    (0.0, "The cuts do not follow the music's onsets"),
+)
+_AGREEMENT = _graded(
+    (0.5, "At this start, cuts and motion agree well with the music"),
+    (0.2, "At this start, cuts and motion agree somewhat with the music"),
+    (0.0, "At this start, cuts and motion hardly agree with the music"),
+)
+
+
+def _cuts(value: float, evidence: Evidence) -> str:
+    return (_ONE_CUT if evidence.get("number_of_cuts") == 1 else _MANY_CUTS)(value, evidence)
+
+
+SENTENCES: Mapping[str, Say] = {
+    "cuts": _cuts,
+    "grid": _graded(
+        (0.6, "Most of them fall on the first beats of bars"),
+        (0.2, "They keep to the beats"),
+        (0.0, "They do not keep to the beats"),
+    ),
+    "motion": _graded(
+        (0.6, "The picture moves more where the music is louder"),
+        (0.3, "Motion and loudness often rise and fall together"),
+        (0.1, "Motion and loudness have a little in common"),
+        (0.0, "Motion and loudness go their own ways"),
+    ),
+    "bursts": _graded(
+        (0.4, "Sudden movements meet the music's accents"),
+        (0.15, "Some sudden movements meet the music's accents"),
+        (0.0, "Sudden movements do not follow the music's accents"),
+    ),
+    "agreement": _agreement,
+    "start_on_beat": _start,
+    "voice": _voice,
+    "shift": _shift,
+    "past_uses": _past_uses,
+    "two_tower": lambda value, _: f"As wholes, clip and track match by {value:.2f} of 1.",
+    "interaction": lambda value, _: f"Seen part by part, they match by {value:.2f} of 1.",
+    "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
+    "confidence": lambda value, _: f"The model's confidence in the place is {value:.2f}.",
+    "popularity": lambda value, _: f"Its popularity added {value:.2f} to the score.",
+    **dict.fromkeys(TOLD_ELSEWHERE, _silent),
+}
