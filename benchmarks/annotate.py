@@ -72,56 +72,62 @@ class Case:
 
 
 class Maker:
-    """Makes videos from tracks, the same ones for the same seed."""
+    """Makes videos from tracks, the same ones for the same seed; those that stand are kept."""
 
     def __init__(self, folder: Path, effects: Sequence[Path], seed: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         self._effects = [read_audio(path, SOUND_RATE).samples for path in effects]
         self._made = 0
 
     def make(
         self, track: Path, foreground: str, level: float, *, plain_speed: bool, longest: float = 40
     ) -> Case:
-        rng = self._rng
+        self._made += 1
+        # Of its own, so that a video that stands need not be made again for the next one's sake.
+        rng = np.random.default_rng([self._seed, self._made])
+        path = self._folder / f"{self._made:04d}-{self._seed}-{track.stem}.mp4"
         speed = 1.0 if plain_speed else float(rng.choice([0.99, 1.01]))
         whole = decoded(track)
         most = min(longest, whole.duration / speed - 0.1)
         seconds = float(rng.uniform(min(8.0, most), most))
-        start = float(rng.uniform(0, whole.duration - seconds * speed))
-        samples = whole.samples[round(start * SOUND_RATE) :]
+        first = round(rng.uniform(0, whole.duration - seconds * speed) * SOUND_RATE)
+        faded = bool(rng.integers(2))
+        case = Case(path, track, first / SOUND_RATE, seconds, foreground, level, faded, speed)
+        if path.exists():
+            return case
+        samples = whole.samples[first:]
         at = np.arange(round(seconds * SOUND_RATE)) * speed
         music = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
-        faded = bool(rng.integers(2))
         if faded:
             for end in (music, music[::-1]):
                 count = round(float(rng.uniform(0.3, 2.0)) * SOUND_RATE)
                 end[:count] *= np.linspace(0, 1, count, dtype=np.float32)
-        sound = music + self._foreground(foreground, level, music)
+        sound = music + self._foreground(rng, foreground, level, music)
         sound *= 10 ** (rng.uniform(-15, 0) / 20) / max(1.0, float(np.abs(sound).max()))
-        self._made += 1
-        path = self._folder / f"{self._made:04d}.mp4"
         write_video(path, sound)
-        exact = round(start * SOUND_RATE) / SOUND_RATE
-        return Case(path, track, exact, seconds, foreground, level, faded, speed)
+        return case
 
-    def _foreground(self, kind: str, level: float, music: Floats) -> Floats | float:
+    def _foreground(
+        self, rng: np.random.Generator, kind: str, level: float, music: Floats
+    ) -> Floats | float:
         if kind == "none":
             return 0.0
         pieces: list[Floats] = []
         while sum(map(len, pieces)) < len(music):
-            pieces.append(self._speech() if kind == "speech" else self._effect())
-            pieces.append(np.zeros(round(self._rng.uniform(0, 0.5) * SOUND_RATE), np.float32))
+            pieces.append(self._speech(rng) if kind == "speech" else self._effect(rng))
+            pieces.append(np.zeros(round(rng.uniform(0, 0.5) * SOUND_RATE), np.float32))
         sound = np.concatenate(pieces)[: len(music)]
         ratio = float(np.sqrt((music**2).mean() / max(float((sound**2).mean()), 1e-12)))
         return sound * np.float32(ratio * 10 ** (level / 20))
 
-    def _effect(self) -> Floats:
-        return self._effects[int(self._rng.integers(len(self._effects)))]
+    def _effect(self, rng: np.random.Generator) -> Floats:
+        return self._effects[int(rng.integers(len(self._effects)))]
 
-    def _speech(self) -> Floats:
-        text = " ".join(self._rng.choice(TEXT.split(), 25))
-        speed, pitch = str(self._rng.integers(130, 190)), str(self._rng.integers(20, 80))
+    def _speech(self, rng: np.random.Generator) -> Floats:
+        text = " ".join(rng.choice(TEXT.split(), 25))
+        speed, pitch = str(rng.integers(130, 190)), str(rng.integers(20, 80))
         command = ["espeak-ng", "-s", speed, "-p", pitch, "--stdout", text]
         spoken = subprocess.run(command, check=True, capture_output=True).stdout
         with wave.open(io.BytesIO(spoken)) as file:
@@ -139,7 +145,8 @@ def decoded(track: Path) -> Audio:
 
 def write_video(path: Path, sound: Floats) -> None:
     """A plain picture with `sound` as mono AAC at 64 kb/s."""
-    with av.open(str(path), "w") as output:
+    unfinished = path.with_suffix(".part")
+    with av.open(str(unfinished), "w", format="mp4") as output:
         picture = output.add_stream("libx264", rate=2, options={"preset": "ultrafast"})
         picture.width = picture.height = 64
         picture.pix_fmt = "yuv420p"
@@ -156,6 +163,7 @@ def write_video(path: Path, sound: Floats) -> None:
             frame.sample_rate, frame.pts = SOUND_RATE, place
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    unfinished.rename(path)
 
 
 @dataclass(frozen=True)
@@ -215,6 +223,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=300)
     parser.add_argument("--hard", type=int, default=60, help="uses under a very loud foreground")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="keep the videos here, and go on")
     given = parser.parse_args()
     if shutil.which("espeak-ng") is None:
         raise SystemExit("espeak-ng is missing: install the package of this name")
@@ -227,8 +236,7 @@ def main() -> None:
     print(f"library: {len(music)} tracks; foreign: {len(foreign)}; effects: {len(effects)}\n")
     with tempfile.TemporaryDirectory(prefix="mgsv-bench-") as scratch:
         folder = Path(scratch)
-        (folder / "videos").mkdir()
-        maker = Maker(folder / "videos", effects, given.seed)
+        maker = Maker(given.keep or folder / "videos", effects, given.seed)
         rng = np.random.default_rng(given.seed)
 
         def cases(tracks: Sequence[Path], count: int) -> list[Case]:
@@ -279,7 +287,14 @@ def run(
 ) -> Callable[[Case], list[Found]]:
     """What one run of `annotate` over all videos finds for each, however unsure."""
     videos = [case.path for case in cases]
-    result = annotate(videos, music, folder / "uses.csv", folder=folder / "lib", min_confidence=0.0)
+    result = annotate(
+        videos,
+        music,
+        folder / "uses.csv",
+        folder=folder / "lib",
+        min_confidence=0.0,
+        overwrite=True,
+    )
     by_path: dict[Path, list[Found]] = {}
     for one in result.found:
         by_path.setdefault(one.path, []).append(one)

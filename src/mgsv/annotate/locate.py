@@ -50,8 +50,8 @@ RIVAL = 0.5
 explains everything: repetitions that are nearly the same."""
 SPEEDS_TRIED = 500
 """About what a search for the speed tries at one place: 3 times ±`MAX_DRIFT`, finely."""
-STANDS_OUT = 1.2
-"""How many times the landmarks of the best place at speed 1 another speed's must have."""
+STANDS_OUT = 1.4
+"""How many times the landmarks that chance brings together the best place of a speed must have."""
 SAME = 0.97
 """Likeness of two places of a track from which on they are the same sound."""
 
@@ -129,7 +129,7 @@ class _Search:
     def _search_speeds(self, peaks: Peaks, start: float, votes: int) -> None:
         """The same as if the music had been played at another speed.
 
-        votes: of the best place at speed 1, which a true speed leaves well behind.
+        votes: of the best place at speed 1, where this explains little.
         """
         choices = [
             (candidate, speed)
@@ -139,7 +139,9 @@ class _Search:
         if not choices:
             return
         candidate, speed = max(choices, key=lambda choice: choice[0].votes)
-        if candidate.votes < STANDS_OUT * votes:
+        # At all speeds but the true one and its neighbours, the best place is one by chance.
+        chance = np.median([votes, *(choice[0].votes for choice in choices)])
+        if candidate.votes < STANDS_OUT * chance:
             return
         self._tried += SPEEDS_TRIED
         track = self._index.tracks[candidate.track]
