@@ -82,6 +82,15 @@ def test_the_music_was_cut(index: LandmarkIndex) -> None:
     assert starts == pytest.approx([3, 11, 12], abs=0.02)
 
 
+def test_a_jump_within_the_track_and_a_pause(index: LandmarkIndex) -> None:
+    pieces = [part(0, 2, 9), part(0, 15, 22), tune(61, 4), part(0, 4, 10)]
+    matches = locate(index, np.concatenate(pieces))
+    assert [match.track.path.stem for match in matches] == ["tune0"] * 3
+    assert [match.music.start for match in matches] == pytest.approx([2, 15, 4], abs=0.05)
+    times = [time for match in matches for time in (match.video.start, match.video.end)]
+    assert times == pytest.approx([0, 7, 7, 14, 18, 24], abs=0.05)
+
+
 def test_music_that_begins_and_ends_within_the_sound(index: LandmarkIndex) -> None:
     match = only(locate(index, np.concatenate([tune(60, 5), part(1, 6, 15), tune(61, 4)])))
     assert (match.video.start, match.video.end) == pytest.approx((5, 14), abs=0.05)

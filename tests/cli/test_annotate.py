@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from media_files import Clip, write_video
+from mgsv.annotate import LandmarkIndex, Match, locate
 from mgsv.data.annotations import COLUMNS, read_annotations
 from mgsv.media.audio import sound_delay
 from subprocesses import mgsv_here
@@ -77,12 +80,13 @@ def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
     video(videos / "silent.mp4", np.zeros(5 * RATE, np.float32))
     video(videos / "long.mp4", np.zeros(15 * RATE, np.float32))
     (videos / "broken.mp4").write_bytes(b"x" * 200)
-    arguments = ("annotate", "videos", "gone.mp4", "-m", "music", "--max-video", "14", "--json")
+    given = ("videos", "gone.mp4", "videos/a.mp4")
+    arguments = ("annotate", *given, "-m", "music", "--max-video", "14", "--json")
     done = mgsv_here(*arguments, "-o", "uses.csv")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert {reason: one["count"] for reason, one in document["left_out"].items()} == {
-        "same video": 1,
+        "same video": 2,
         "short video": 1,
         "long video": 1,
         "no sound": 1,
@@ -93,23 +97,53 @@ def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
     assert all(one["meaning"] for one in document["left_out"].values())
     assert [Path(one["video"]).name for one in document["moments"]] == ["a.mp4"]
     assert [Path(one["path"]).name for one in document["failed"]] == ["broken.mp4", "gone.mp4"]
-    assert len(document["dropped"]) == 7
+    assert len(document["dropped"]) == 8
     assert done.stderr.count("left out: ") == 2
     assert len(rows(here / "uses.csv")) == 1
     plain = mgsv_here(*arguments[:-1], "-o", "again.csv")
-    assert plain.stderr.count("\n") == plain.stderr.count("left out: ") == 9
-    assert "1 same video" in plain.stdout and "2 unreadable" in plain.stdout
+    assert plain.stderr.count("\n") == plain.stderr.count("left out: ") == 10
+    assert "2 same video" in plain.stdout and "2 unreadable" in plain.stdout
 
 
-def test_unsure_matches_are_left_out(here: Path) -> None:
+def test_unsure_matches_are_left_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsure(index: LandmarkIndex, samples: NDArray[np.float32]) -> list[Match]:
+        return [replace(match, confidence=0.8) for match in locate(index, samples)]
+
     video(here / "clip.mp4", music(0, 3, 9))
-    done = mgsv_here(
-        *("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv", "--min-confidence", "1"),
-        *("--min-moment", "30"),
-    )
+    monkeypatch.setattr(sys.modules["mgsv.annotate.annotate"], "locate", unsure)
+    command = ("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv")
+    done = mgsv_here(*command)
+    assert done.returncode == 1
+    assert "less sure than --min-confidence (tune0.wav at 00:00.0–00:06.0, 0.80)" in done.stderr
+    assert "was not written" in done.stderr and not (here / "uses.csv").exists()
+    done = mgsv_here(*command, "--min-confidence", "0.7", "--min-moment", "30")
     assert done.returncode == 1
     assert "shorter than --min-moment (tune0.wav" in done.stderr
-    assert "was not written" in done.stderr and not (here / "uses.csv").exists()
+    assert mgsv_here(*command, "--min-confidence", "0.8").returncode == 0
+    assert float(rows(here / "uses.csv")[0]["confidence"]) == 0.8
+
+
+def test_a_copy_encoded_anew_is_left_out(here: Path) -> None:
+    """Smaller, slower and in another format; a template's other video and another cut stay."""
+    sound = music(0, 3, 11)
+
+    def clip(width: int, height: int, rate: float, seed: int) -> Clip:
+        size = {"width": width, "height": height}
+        return Clip(seconds=8, rate=rate, cuts=(2.5, 4.9), speed=lambda _: 0.02, seed=seed, **size)
+
+    write_video(here / "1.mp4", clip(160, 96, 10, 1), audio=sound, audio_rate=RATE)
+    codecs = {"codec": "mpeg4", "audio_codec": "opus"}
+    write_video(here / "2.mkv", clip(106, 64, 8, 1), audio=sound / 2, audio_rate=RATE, **codecs)
+    write_video(here / "3.mp4", clip(160, 96, 10, 2), audio=sound, audio_rate=RATE)
+    other = music(0, 3.3, 11.3)
+    write_video(here / "4.mp4", clip(160, 96, 10, 1), audio=other, audio_rate=RATE)
+    videos = [here / name for name in ("1.mp4", "2.mkv", "3.mp4", "4.mp4")]
+    done = mgsv_here("annotate", *videos, "-m", "music", "-o", "uses.csv")
+    assert done.returncode == 0, done.stderr
+    assert [row["video_id"] for row in rows(here / "uses.csv")] == ["1", "3", "4"]
+    (line,) = done.stderr.splitlines()
+    assert "2.mkv: another video shows the same pictures" in line and "1.mp4)" in line
+    assert "1 same moment" in done.stdout
 
 
 def test_an_existing_file_is_kept(here: Path) -> None:

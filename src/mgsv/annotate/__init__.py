@@ -1,6 +1,6 @@
 """Which music videos use: the track, the part of it, to the millisecond.
 
-Reading order: `annotate` (the job), `locate` (one sound), `index`, `alignment`, `course`.
+Reading order: `annotate` (the job), `locate` (one sound), `index`, `alignment`, `course`, `copies`.
 """
 
 from mgsv.annotate.annotate import Annotated, Dropped, annotate

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mgsv.annotate.copies import Copies
 from mgsv.annotate.index import LandmarkIndex
 from mgsv.annotate.locate import Match, locate
 from mgsv.data.annotations import Row, write_rows
@@ -44,6 +45,7 @@ REASONS: Mapping[str, str] = {
     "no track": "none of the tracks is heard in it",
     "short moment": "the moment is shorter than --min-moment",
     "low confidence": "the match is less sure than --min-confidence",
+    "same moment": "another video shows the same pictures over the same moment",
 }
 """Why a video or moment is left out."""
 
@@ -150,7 +152,7 @@ def annotate(
     found: list[Found] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
-    names = _Names()
+    names, copies = _Names(), Copies()
     for path, result in heard:
         if isinstance(result, str):
             failed.append((path, result))
@@ -158,7 +160,7 @@ def annotate(
             dropped.append(result)
         else:
             for match in result.matches:
-                if problem := _problem(path, match, limits):
+                if problem := _problem(path, match, limits, copies):
                     dropped.append(problem)
                 else:
                     video_id, music_id = names.take(path), music_ids[match.track.id]
@@ -245,7 +247,7 @@ def _on_picture(match: Match, delay: float, duration: float) -> Match | None:
     )
 
 
-def _problem(path: Path, match: Match, limits: _Limits) -> Dropped | None:
+def _problem(path: Path, match: Match, limits: _Limits, copies: Copies) -> Dropped | None:
     """Why `match` makes no row."""
     if match.confidence < limits.min_confidence:
         detail = f"{shown(match.track.path.name)} at {match.video}, {match.confidence:.2f}"
@@ -253,6 +255,8 @@ def _problem(path: Path, match: Match, limits: _Limits) -> Dropped | None:
     if match.video.duration < limits.min_moment:
         detail = f"{shown(match.track.path.name)} at {match.video}, {match.video.duration:.1f} s"
         return Dropped(path, "short moment", detail)
+    if original := copies.original(path, match):
+        return Dropped(path, "same moment", f"{match.video}, as {shown(original)}")
     return None
 
 
