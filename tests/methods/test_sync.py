@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
+from mgsv.methods.agreement import _fft_size, agree, pattern_of
 from mgsv.methods.base import Method, Placement
 from mgsv.methods.patterns import TrackPattern
-from mgsv.methods.sync import Sync, _fft_size, _pattern, agree
+from mgsv.methods.sync import Sync
 from synthetic import query, query_for, random_track, track
 
 
@@ -22,7 +23,7 @@ def test_agreement_equals_the_plain_sums() -> None:
     """Oracle: the same correlations, start by start, with np.corrcoef and np.interp."""
     features = random_track("a", 40, seed=1)
     asked = query_for(features, 11.3, 12.0)
-    clip, pattern = _pattern(asked), TrackPattern.of(features)
+    clip, pattern = pattern_of(asked), TrackPattern.of(features)
     result = agree(clip, pattern)
     length, usual = len(clip.motion), pattern.strength.mean()
     steps = np.arange(len(pattern.strength))

@@ -1,0 +1,163 @@
+"""Agreement of what is seen with what is heard, for every start of a clip on a track.
+
+Editors cut on the beat and let the picture move with the music, so a moment fits a clip when cuts
+fall on onsets and the picture's motion rises and falls with the music's energy. Three terms, each
+at most 1 and 0 on average for an unrelated moment:
+
+* cuts: how strong the onsets under the clip's cuts are, against the track's average moment;
+* motion: normalised cross-correlation of the clip's motion level with the music's energy;
+* bursts: the same for sudden rises of motion with the onset envelope.
+
+The *agreement* is their weighted mean. A clip without cuts, or one that does not move, has fewer
+terms. All starts of a track are scored at once through FFTs: motion and bursts on a 10 Hz grid,
+cuts on the onset envelope's 16 ms grid, of which each 0.1 s cell takes the best place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.media.rhythm import ONSET_RATE
+from mgsv.media.video import CURVE_RATE
+from mgsv.methods.base import Query
+from mgsv.methods.patterns import Array, ClipPattern, TrackPattern
+
+Seconds = npt.NDArray[np.floating]
+
+
+WEIGHTS = {"cuts": 0.5, "motion": 0.35, "bursts": 0.15}
+"""Cuts count most: they are exact in time, and a cut beside the beat is what viewers notice."""
+CUTS_FOR_FULL_WEIGHT = 4
+"""A single cut lands on some strong onset almost anywhere; four at once are evidence."""
+
+BEAT_SIGMA = 0.04
+"""Seconds. Listeners hear two events as one up to about 40 ms apart."""
+
+CELL_STEPS = np.arange(-3, 4)
+"""16 ms steps around a cell's centre: 0.1 s is 6.25 of them."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of a clip with every start of a track. Cell i stands for starts about i / 10 s.
+
+    total: [S], each cell's best; -inf in silence. curves: [S], the weighted terms of motion and
+    bursts, the same all over a cell. cuts: the cuts' term at starts j / 62.5 s, or None for a clip
+    without cuts. terms: motion and bursts apart, [S] each. weights: of the terms, summing to 1.
+    """
+
+    total: Array
+    curves: Array
+    cuts: Array | None
+    terms: dict[str, Array]
+    weights: dict[str, float]
+
+    def at(self, starts: Seconds) -> Array:
+        """Agreement at exact `starts` [N] in seconds."""
+        weight = self.weights.get("cuts", 0.0)
+        agreement = self.curves[self.cells(starts)] + weight * self.cuts_at(starts)
+        return np.asarray(agreement, np.float32)
+
+    def cuts_at(self, starts: Seconds) -> Array:
+        """The cuts' term at exact `starts` [N]; 0 for a clip without cuts."""
+        if self.cuts is None:
+            return np.zeros(len(starts), np.float32)
+        steps = np.arange(len(self.cuts))
+        return np.asarray(np.interp(starts * ONSET_RATE, steps, self.cuts), np.float32)
+
+    def cells(self, starts: Seconds) -> npt.NDArray[np.int_]:
+        """The cell of each start [N]."""
+        cells = np.rint(starts * CURVE_RATE).astype(int)
+        return np.asarray(np.minimum(cells, len(self.total) - 1))
+
+
+def pattern_of(query: Query, share: float = 1.0) -> ClipPattern:
+    """The first `share` of a clip."""
+    return ClipPattern.of(query.seconds * share, query.curves.motion, query.curves.cuts)
+
+
+def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
+    """Slide `clip` along `track`.
+
+    A clip longer than the track is compared by the part that the track can accompany, from start 0.
+    """
+    clip = clip.cropped(len(track.onset))
+    length = len(clip.motion)
+    starts = len(track.onset) - length + 1
+    weights = term_weights(clip)
+    total = np.zeros(starts, np.float32)
+    terms = {}
+    if "motion" in weights or "bursts" in weights:
+        # Circular correlation needs no room for wrapping: a start's window ends inside the track.
+        n = _fft_size(len(track.onset))
+        spectra = np.fft.rfft(np.stack([track.energy, track.onset]), n)
+        sums = np.fft.irfft(spectra * clip.curve_spectra(n), n)[:, :starts]
+        terms["motion"] = sums[0] / _window_norms(track.energy, length, starts)
+        terms["bursts"] = sums[1] / _window_norms(track.onset, length, starts)
+        terms = {name: term.astype(np.float32) for name, term in terms.items() if name in weights}
+        for name, term in terms.items():
+            total += np.float32(weights[name]) * term
+    curves, cuts = total, None
+    if "cuts" in weights:
+        n = _fft_size(len(track.strength))
+        hits = np.fft.irfft(np.fft.rfft(track.strength, n) * clip.cut_spectrum(n), n)
+        usual = float(track.strength.mean())
+        last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
+        cuts = ((hits[: last + 1] - usual) / max(1.0 - usual, 1e-6)).astype(np.float32)
+        total = curves + np.float32(weights["cuts"]) * cuts[_cell_steps(starts, last)].max(axis=1)
+    audible = track.audible[:starts]
+    if audible.any():
+        total = np.where(audible, total, np.float32(-np.inf))
+    return Agreement(total, curves, cuts, terms, weights)
+
+
+def term_weights(clip: ClipPattern) -> dict[str, float]:
+    """Weights of the terms that the clip can speak for; none for a still clip without cuts."""
+    confidence = {
+        "cuts": min(1.0, len(clip.cuts) / CUTS_FOR_FULL_WEIGHT),
+        "motion": float(clip.motion.any()),
+        "bursts": float(clip.bursts.any()),
+    }
+    raw = {name: WEIGHTS[name] * share for name, share in confidence.items() if share > 0}
+    return {name: weight / sum(raw.values()) for name, weight in raw.items()}
+
+
+def nearness(starts: Seconds, times: Seconds) -> Array:
+    """[N] 1 for a start on one of `times` [K], falling to 0 within about 0.1 s; 0 without any."""
+    if not len(times):
+        return np.zeros(len(starts), np.float32)
+    distance = np.abs(starts[:, None] - times[None, :]).min(axis=1)
+    return np.asarray(np.exp(-0.5 * (distance / BEAT_SIGMA) ** 2), np.float32)
+
+
+def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
+    """[starts, 7] indices of the 16 ms steps that belong to each 0.1 s cell."""
+    centres = np.rint(np.arange(starts) * (ONSET_RATE / CURVE_RATE)).astype(int)
+    return np.asarray(np.clip(centres[:, None] + CELL_STEPS, 0, last))
+
+
+def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
+    """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
+    sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+    squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
+    mean = (sums[length : length + starts] - sums[:starts]) / length
+    spread = squares[length : length + starts] - squares[:starts] - length * mean**2
+    floor = 1e-6 * max(float(squares[-1]), 1e-12)
+    return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
+
+
+def _fft_size(length: int) -> int:
+    """The smallest 2^a·3^b·5^c that is at least `length`: sizes that the FFT is fast at."""
+    best = 1 << (length - 1).bit_length()
+    five = 1
+    while five < best:
+        three = five
+        while three < best:
+            two = three << max(0, (-(-length // three) - 1).bit_length())
+            best = min(best, two)
+            three *= 3
+        five *= 5
+    return best
