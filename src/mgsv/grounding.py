@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import overload
+from typing import get_args, overload
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from mgsv.methods.base import (
     Fit,
     Method,
     Placement,
+    PlacementWeights,
     Query,
     Rerank,
     StartOn,
@@ -33,6 +34,7 @@ from mgsv.methods.base import (
 from mgsv.methods.registry import DEFAULT_METHOD
 from mgsv.methods.registry import method as method_named
 from mgsv.methods.remembering import MemoryUse, with_memory
+from mgsv.methods.sync import Sync
 from mgsv.moment import clock
 
 MIN_CLIP_SECONDS = 1.0
@@ -62,6 +64,7 @@ def ground(
     top: int = 5,
     fit: Fit = "video",
     start_on: StartOn = "any",
+    weights: PlacementWeights | None = None,
     memory: MemoryUse = "on",
     popularity: bool = False,
     fusion: PathLike | None = None,
@@ -85,7 +88,9 @@ def ground(
         top: how many moments to return, at most one per track.
         fit: "video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
             "free" lets the method choose the width.
-        start_on: "beat" starts on a beat of the track, "any" anywhere.
+        start_on: "border", "downbeat" or "beat" starts on a section border, on the first beat of a
+            bar or on any beat of the track, "any" anywhere.
+        weights: what counts where a learned method's moment is placed exactly, if not the default.
         memory: whether past uses in the library help to place the moment ("on"), alone place it
             ("only") or are not asked ("off"). Without any, nothing changes.
         popularity: let often used tracks rank higher.
@@ -100,9 +105,11 @@ def ground(
     """
     if top < 1:
         raise ConfigError(f"--top {top}: at least one moment must be asked for")
-    placement = _placement(fit, start_on)
+    placement = _placement(fit, start_on, weights)
     files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
     chosen = _method(method, rerank, **files)
+    if weights is not None and chosen.name == Sync.name:
+        raise ConfigError(f"--weights with --method {Sync.name}", "choose a learned method")
     pair = _encoders(encoders, encoders_dir)
     if not isinstance(library, Library):
         chosen.require(pair.video, pair.music)
@@ -197,12 +204,13 @@ def _source(library: Library) -> _Source | None:
     return _Source(fingerprint.partition(":")[0], width, fingerprint)
 
 
-def _placement(fit: str, start_on: str) -> Placement:
+def _placement(fit: str, start_on: str, weights: PlacementWeights | None) -> Placement:
     if fit not in ("video", "free"):
         raise ConfigError(f"--fit {fit}: unknown", "choose video or free")
-    if start_on not in ("beat", "any"):
-        raise ConfigError(f"--start-on {start_on}: unknown", "choose beat or any")
-    return Placement(fit, start_on)  # type: ignore[arg-type]
+    if start_on not in get_args(StartOn):
+        choices = ", ".join(get_args(StartOn))
+        raise ConfigError(f"--start-on {start_on}: unknown", f"choose from {choices}")
+    return Placement(fit, start_on, weights or PlacementWeights())  # type: ignore[arg-type]
 
 
 def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query, list[str]]:
@@ -244,7 +252,8 @@ def _ground(
         notes.append(f"{skipped} of {len(tracks)} tracks are shorter than 3 s and were left out")
 
     # Curves are small, so they are kept; whole features are read again each time.
-    read = library.features if method.wants_features else cache(library.curves)
+    whole = method.wants_features or placement.start_on == "border"
+    read = library.features if whole else cache(library.curves)
     seen = _Tracks(read, usable)
     best = _best(query, seen, method, max(SHORTLIST, 4 * top))
     detections = method.detect(query, best, placement)

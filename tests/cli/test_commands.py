@@ -38,7 +38,7 @@ def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_
     done = mgsv("ground", "--music", music, "--timeline", "cut.otio", "--", "-clip.mp4")
     assert done.returncode == 0, done.stderr
     header, _, first, *_ = [line for line in done.stdout.splitlines() if line.strip()]
-    assert header.split() == ["rank", "track", "moment", "score", "music"]
+    assert header.split() == ["rank", "track", "moment", "score", "music", "why"]
     assert first.split()[0] == "1"
     assert (tmp_path / "cut.otio").exists()
     with av.open(str(tmp_path / "-clip.mgsv.mp4")) as written:
@@ -54,7 +54,7 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv: Run, music: Path) -> Non
     assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
     assert [moment["rank"] for moment in document["moments"]] == [1, 2]
     for moment in document["moments"]:
-        assert set(moment) == {"rank", "track", "start", "end", "score", "evidence"}
+        assert set(moment) == {"rank", "track", "start", "end", "score", "why", "evidence"}
         assert Path(moment["track"]).parent == music
         assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)
     assert document["model"]["fingerprint"] and document["library"]["fingerprint"]

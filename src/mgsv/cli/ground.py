@@ -100,7 +100,7 @@ def _print_table(result: Grounding) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("rank", "track", "moment", "score", "music"):
+    for name in ("rank", "track", "moment", "score", "music", "why"):
         table.add_column(name, justify="right" if name in ("rank", "score") else "left")
     for found in result:
         tempo = [f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []
@@ -110,5 +110,6 @@ def _print_table(result: Grounding) -> None:
             str(found.moment),
             f"{found.score:.2f}",
             ", ".join([*found.track.tags[:2], *tempo]),
+            Text(found.why, overflow="fold"),
         )
     show.wide_console().print(table)

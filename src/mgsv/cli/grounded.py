@@ -15,7 +15,7 @@ from mgsv.errors import ConfigError
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
     from mgsv.library import Library
-    from mgsv.methods.base import Fit, Rerank, StartOn
+    from mgsv.methods.base import Fit, PlacementWeights, Rerank, StartOn
     from mgsv.methods.remembering import MemoryUse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +26,7 @@ class How(TypedDict):
 
     fit: Fit
     start_on: StartOn
+    weights: PlacementWeights | None
     method: str
     model: Path | None
     matcher: Path | None
@@ -45,6 +46,13 @@ def _count_or_all(text: str | int) -> Rerank:
     return "all" if text == "all" else int(text)
 
 
+def _weights(text: str) -> PlacementWeights:
+    from mgsv.config import override
+    from mgsv.methods.base import PlacementWeights
+
+    return override(PlacementWeights(), text.split(","), "--weights")
+
+
 _OPTIONS = (
     click.option(
         "--fit",
@@ -55,10 +63,16 @@ _OPTIONS = (
     ),
     click.option(
         "--start-on",
-        type=click.Choice(["beat", "any"]),
+        type=click.Choice(["border", "downbeat", "beat", "any"]),
         default="any",
         show_default=True,
         help="Where a moment may start.",
+    ),
+    click.option(
+        "--weights",
+        type=_weights,
+        metavar="NAME=N,...",
+        help="What counts in placing a learned method's moment, as in cuts=0.5,border=0.2.",
     ),
     click.option("--method", default="sync", show_default=True, help="How to ground."),
     click.option(
@@ -169,6 +183,7 @@ def grounded(
                 top=top,
                 fit=how["fit"],
                 start_on=how["start_on"],
+                weights=how["weights"],
                 memory=how["memory"],
                 popularity=how["popularity"],
                 fusion=how["fusion"],

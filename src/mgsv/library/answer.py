@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from mgsv.library.library import Track
+from mgsv.library.why import why
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 
@@ -30,6 +31,11 @@ class RankedMoment:
     def moment(self) -> Moment:
         return Moment(self.start, self.end)
 
+    @property
+    def why(self) -> str:
+        """The evidence in words, as in "7 of 9 cuts on a beat, starts on a section border"."""
+        return why(self.evidence)
+
     def as_dict(self) -> dict[str, Any]:
         """The entry of the `--json` document; seconds."""
         return {
@@ -38,6 +44,7 @@ class RankedMoment:
             "start": round(self.start, 4),
             "end": round(self.end, 4),
             "score": round(self.score, 6),
+            "why": self.why,
             "evidence": {
                 **{name: round(value, 6) for name, value in self.evidence.items()},
                 "tempo": round(self.track.tempo, 2),

@@ -68,6 +68,13 @@ class Agreement:
         steps = np.arange(len(self.cuts))
         return np.asarray(np.interp(starts * ONSET_RATE, steps, self.cuts), np.float32)
 
+    def term_at(self, name: str, starts: Seconds) -> Array:
+        """The term `motion` or `bursts` at exact `starts` [N]; 0 where the clip has none."""
+        if name not in self.terms:
+            return np.zeros(len(starts), np.float32)
+        cells = np.arange(len(self.terms[name]))
+        return np.asarray(np.interp(starts * CURVE_RATE, cells, self.terms[name]), np.float32)
+
     def cells(self, starts: Seconds) -> npt.NDArray[np.int_]:
         """The cell of each start [N]."""
         cells = np.rint(starts * CURVE_RATE).astype(int)
@@ -117,7 +124,7 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
 def term_weights(clip: ClipPattern) -> dict[str, float]:
     """Weights of the terms that the clip can speak for; none for a still clip without cuts."""
     confidence = {
-        "cuts": min(1.0, len(clip.cuts) / CUTS_FOR_FULL_WEIGHT),
+        "cuts": cut_confidence(clip),
         "motion": float(clip.motion.any()),
         "bursts": float(clip.bursts.any()),
     }
@@ -125,12 +132,24 @@ def term_weights(clip: ClipPattern) -> dict[str, float]:
     return {name: weight / sum(raw.values()) for name, weight in raw.items()}
 
 
+def cut_confidence(clip: ClipPattern) -> float:
+    """How much the cuts can tell, 0 to 1."""
+    return min(1.0, len(clip.cuts) / CUTS_FOR_FULL_WEIGHT)
+
+
 def nearness(starts: Seconds, times: Seconds) -> Array:
     """[N] 1 for a start on one of `times` [K], falling to 0 within about 0.1 s; 0 without any."""
-    if not len(times):
-        return np.zeros(len(starts), np.float32)
-    distance = np.abs(starts[:, None] - times[None, :]).min(axis=1)
+    distance = distance_to(starts, times)
     return np.asarray(np.exp(-0.5 * (distance / BEAT_SIGMA) ** 2), np.float32)
+
+
+def distance_to(at: Seconds, times: Seconds) -> npt.NDArray[np.float64]:
+    """[N] seconds from each of `at` to the nearest of `times` [K], which rise; inf without any."""
+    if not len(times):
+        return np.full(len(at), np.inf)
+    after = np.searchsorted(times, at).clip(0, len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.asarray(np.minimum(np.abs(times[after] - at), np.abs(times[before] - at)), np.float64)
 
 
 def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:

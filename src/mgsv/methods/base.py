@@ -9,14 +9,16 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.config import check, option, to_dict
 from mgsv.encoders.registry import Source
+from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
-StartOn = Literal["beat", "any"]
+StartOn = Literal["border", "downbeat", "beat", "any"]
 Rerank = int | Literal["all"]
 
 DEFAULT_RERANK = 100
@@ -38,13 +40,41 @@ class Query:
 
 
 @dataclass(frozen=True)
+class PlacementWeights:
+    """What counts where a learned method's moment is placed exactly; see `methods.placement`.
+
+    Each term is at most 1. 0 leaves one out.
+    """
+
+    cuts: float = option(1.0, "Cuts on strong onsets: 1 is all of them, 0 the track's average.")
+    grid: float = option(1.0, "Cuts on beats: 1 is all on the first of a bar, 0 any times.")
+    motion: float = option(0.6, "Correlation of the picture's motion with the music's energy.")
+    bursts: float = option(0.3, "Correlation of sudden rises of motion with the onsets.")
+    border: float = option(0.1, "A start on a section border.")
+    phrase: float = option(0.1, "A start on the beginning of a phrase.")
+    downbeat: float = option(0.1, "A start on the first beat of a bar.")
+    beat: float = option(0.2, "A start on a beat.")
+    voice: float = option(0.1, "Takes off for a start inside of what is being sung, by the tags.")
+    near: float = option(0.2, "Closeness to the moment found: a Gaussian of 1.5 s.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name, weight in to_dict(self).items():
+            if weight < 0:
+                raise ConfigError(f"--weights {name}={weight:g}: below 0", "0 leaves it out")
+
+
+@dataclass(frozen=True)
 class Placement:
     """How a moment may lie on its track."""
 
     fit: Fit = "video"
     """`video`: exactly as long as the clip. `free`: the method chooses the width."""
     start_on: StartOn = "any"
-    """`beat`: starts on a beat of the track. `any`: anywhere, beats slightly preferred."""
+    """Starts on the track's section borders, first beats of bars, beats, or anywhere; the next
+    coarser kind where a track has none."""
+    weights: PlacementWeights = PlacementWeights()
+    """For the moments of learned methods and of the memory; `sync` has rules of its own."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Grounding by a learned model: its score ranks, its detection places, `sync` aligns.
+"""Grounding by a learned model: its score ranks, its detection is placed exactly.
 
 Any registered model will do, and `sync` does what it does not. The cheap score (two towers, or a
 first stage) is asked of the whole library, the final one of the best candidates, and the moment of
@@ -29,6 +29,7 @@ from mgsv.data.batch import Batch
 from mgsv.encoders.registry import SEGMENT_STEP, Source, batches
 from mgsv.errors import ConfigError, shown
 from mgsv.library import TrackCurves
+from mgsv.methods import placement as placing
 from mgsv.methods import sync
 from mgsv.methods.base import DEFAULT_RERANK, Detection, Placement, Query, Rerank
 from mgsv.methods.sync import Sync
@@ -141,7 +142,8 @@ class Learned:
     @property
     def fingerprint(self) -> str:
         candidates = "all" if self.reranks == sys.maxsize else self.reranks
-        return f"{self.name}-{VERSION}:{self._fingerprint} rerank={candidates} sync-{sync.VERSION}"
+        parts = f"sync-{sync.VERSION} placement-{placing.VERSION}"
+        return f"{self.name}-{VERSION}:{self._fingerprint} rerank={candidates} {parts}"
 
     def require(self, video: Source, music: Source) -> None:
         """EncoderMismatch where features of these encoders are not what the model was made for."""
@@ -163,14 +165,13 @@ class Learned:
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
-        """The best window's moment on each track, then moved by `sync` by at most 1.25 s
-        (further only to the nearest beat, where a start must be on one).
+        """The best window's moment on each track, then placed exactly (`methods.placement`).
 
         Evidence of who ranks: `two_tower` and `interaction`, which sum to the score, or
         `first_stage`, the matcher's score of a track that another model ranked. Of who places:
-        `confidence` in the span; `model_start` and `model_end`, the span as the model gave it;
-        `shift` from where it was placed to where it starts, and `agreement` there, by `sync`.
-        Where `sync` itself ranks or places, its score is the score, or its evidence stands.
+        `confidence` in the span; `model_start` and `model_end`, the span as the model gave it; and
+        what `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
+        or its evidence stands.
         """
         best: list[_Found | None] = [None] * len(tracks)
         with torch.inference_mode():
@@ -306,20 +307,20 @@ class _Found(NamedTuple):
 
 
 def _placed(query: Query, features: TrackCurves, found: _Found, placement: Placement) -> Detection:
-    """The model's moment with the width that `placement` asks for, on its track, aligned."""
+    """The model's moment with the width that `placement` asks for, on its track, placed exactly."""
     track = features.track
     free = max(SHORTEST_FREE, found.end - found.start)
     width = min(query.seconds if placement.fit == "video" else free, track.duration)
     start = min(max(0.0, (found.start + found.end - width) / 2), track.duration - width)
-    aligned, agreement = sync.align(
-        query, features, Moment(start, start + width), placement.start_on
-    )
+    placed = placing.place(query, features, Moment(start, start + width), placement)
+    moment = Moment(placed.start, placed.start + width)
+    if placement.fit == "free":
+        moment = placing.ended_on_beat(moment, features, SHORTEST_FREE)
     evidence = {
         **found.ranked,
         "confidence": found.confidence,
         "model_start": found.start,
         "model_end": found.end,
-        "shift": aligned - start,
-        "agreement": agreement,
+        **placed.evidence,
     }
-    return Detection(Moment(aligned, aligned + width), found.score, evidence)
+    return Detection(moment, found.score, evidence)

@@ -15,7 +15,7 @@ from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
-from mgsv.methods import sync
+from mgsv.methods import placement as placing
 from mgsv.methods.base import Detection, FloatArray, Method, Placement, Query
 from mgsv.methods.fusion import Fused, Fusion
 from mgsv.methods.usage import Clip, UsageMemory
@@ -23,7 +23,7 @@ from mgsv.moment import Moment
 
 MemoryUse = Literal["on", "off", "only"]
 
-VERSION = "1"
+VERSION = "2"
 
 POPULARITY = 0.5
 """What e times as many uses gain, in deviations of the tracks' scores. Set by hand, not fitted."""
@@ -123,6 +123,8 @@ class Remembering:
         `memory_probability`, the memory's best and that it is right within 2.5 s; `method_start`,
         the method's own; `method_log_odds`, that the method is right, before the memory is asked;
         `memory_log_odds`, of the memory's place against the method's, by both together;
+        `placed_by_memory`, 1 where the memory moved the moment, which then has the evidence of
+        `placement.place` (a start of a past use stays as it is, unless it must be on a beat);
         `popularity`, what was added to the score.
         """
         found = self.method.detect(query, tracks, placement)
@@ -164,12 +166,18 @@ class Remembering:
         fused = self.fusion.fuse(density, middle - density.width / 2, confidence)
         best = fused.remembered.moment if self._only else fused.best.moment
         keeps = fused.keeps_answer and not self._only
-        moment = detection.moment if keeps else best
-        if not keeps and placement.start_on == "beat":
-            start, _ = sync.align(query, track, moment, "beat")
-            moment = Moment(start, start + moment.duration)
         evidence = {**detection.evidence, **_evidence(fused, density.uses, detection.moment)}
-        return replace(detection, moment=moment, evidence=evidence)
+        if keeps:
+            return replace(detection, evidence=evidence)
+        # Another video started exactly there, so the place is as fine as it gets.
+        exact = np.isclose(density.starts, best.start, atol=1e-6).any()
+        reach = 0.0 if exact else placing.REACH
+        placed = placing.place(query, track, best, placement, reach=reach)
+        return replace(
+            detection,
+            moment=Moment(placed.start, placed.start + best.duration),
+            evidence={**evidence, **placed.evidence, "placed_by_memory": 1.0},
+        )
 
     def _popular(self, scores: FloatArray, tracks: Sequence[TrackCurves]) -> FloatArray:
         if not self._popularity or not len(scores):

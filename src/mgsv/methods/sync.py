@@ -16,8 +16,9 @@ from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.agreement import CELL_STEPS, Agreement, agree, nearness, pattern_of, term_weights
-from mgsv.methods.base import Detection, Placement, Query, StartOn
+from mgsv.methods.base import Detection, Placement, Query
 from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
+from mgsv.methods.placement import cuts_on_beat, start_places
 from mgsv.moment import Moment
 
 VERSION = "1"
@@ -29,9 +30,6 @@ SURROGATES = 20
 CHANCE_QUANTILE = 0.95
 CHANCE_TRACKS = 64
 """Chance is measured on at most this many tracks and extrapolated to the whole library."""
-
-REACH = 1.25
-"""Seconds: how far `align` may move a start, half of a learned model's 2.5 s segment."""
 
 FREE_WIDTHS = (1.0, 0.75, 0.5)
 """With `fit="free"`, the share of the clip that the music may accompany."""
@@ -96,34 +94,6 @@ class Sync:
         return float(np.quantile(luck.max(axis=1), CHANCE_QUANTILE) + growth)
 
 
-def align(
-    query: Query, features: TrackCurves, moment: Moment, start_on: StartOn
-) -> tuple[float, float]:
-    """(start, agreement) of the start within REACH of the moment's that agrees best.
-
-    For moments that something else chose; the width stays, and the moment stays on its track.
-    Equal agreements go to the start nearest to the moment's own, and so does a start `on` a beat
-    where no beat is within reach. Silence is avoided where there is a choice.
-    """
-    track = TrackPattern.of(features)
-    result = agree(pattern_of(query, min(1.0, moment.duration / query.seconds)), track)
-    latest = max(0.0, track.seconds - moment.duration)
-    beats = track.beats[(track.beats >= 0) & (track.beats <= latest)].astype(np.float64)
-    distance = np.abs(beats - moment.start)
-    if start_on == "beat" and len(beats):
-        starts = beats[distance <= max(REACH, distance.min())]
-    else:
-        steps = np.arange(-int(REACH * ONSET_RATE), int(REACH * ONSET_RATE) + 1) / ONSET_RATE
-        starts = np.concatenate([moment.start + steps, beats[distance <= REACH]])
-    starts = np.unique(np.clip(starts, 0.0, latest))
-    audible = np.isfinite(result.total[result.cells(starts)])
-    starts = starts[audible] if audible.any() else starts
-    starts = starts[np.argsort(np.abs(starts - moment.start), kind="stable")]
-    scores = result.at(starts)
-    best = int(np.argmax(scores + BEAT_BONUS * nearness(starts, beats)))
-    return float(starts[best]), float(scores[best])
-
-
 def _choose(clips: list[ClipPattern], track: TrackPattern, placement: Placement) -> Detection:
     """The best moment of one track; with several widths, the one that beats its luck by most.
 
@@ -143,7 +113,7 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
     result = agree(clip, track)
     # The grid's last cell may reach past the track's end by a part of a cell.
     latest = max(0.0, track.seconds - clip.seconds)
-    starts = np.unique(np.minimum(_candidates(result, track.beats, placement), latest))
+    starts = np.unique(np.minimum(_candidates(result, track, placement), latest))
     scores, near = result.at(starts), nearness(starts, track.beats)
     best = int(np.argmax(scores + BEAT_BONUS * near))
     start = float(starts[best])
@@ -152,18 +122,22 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
     if result.cuts is not None:
         evidence["cuts"] = float(result.cuts_at(starts)[best])
         evidence["number_of_cuts"] = float(len(clip.cuts))
+        evidence["cuts_on_beat"] = float(cuts_on_beat(clip.cuts + start, track.beats))
     evidence["start_on_beat"] = float(near[best])
     end = min(start + clip.seconds, track.seconds)
     return Detection(Moment(start, max(start, end)), float(scores[best]), evidence)
 
 
-def _candidates(result: Agreement, beats: Array, placement: Placement) -> Array:
-    """Starts in seconds worth a look: in and around the best cell, or all audible beats."""
+def _candidates(result: Agreement, track: TrackPattern, placement: Placement) -> Array:
+    """Starts in seconds worth a look: in and around the best cell, or all audible beats (bars,
+    borders)."""
     last = (len(result.total) - 1) / CURVE_RATE
-    beats = beats[(beats >= 0) & (beats <= last)]
-    if placement.start_on == "beat" and len(beats):
-        audible = np.isfinite(result.total[result.cells(beats)])
-        return np.asarray(beats[audible] if audible.any() else beats)
+    asked = start_places(track.features, placement.start_on)
+    asked = asked[asked <= last]
+    if len(asked):
+        audible = np.isfinite(result.total[result.cells(asked)])
+        return np.asarray(asked[audible] if audible.any() else asked, np.float32)
+    beats = track.beats[(track.beats >= 0) & (track.beats <= last)]
     best = int(np.argmax(result.total)) / CURVE_RATE
     near = beats[np.abs(beats - best) <= 1 / CURVE_RATE]
     starts = np.concatenate([best + CELL_STEPS / ONSET_RATE, near])
