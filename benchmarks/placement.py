@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mgsv.config import override
 from mgsv.demo import demo_music
 from mgsv.evaluation.results import Results
 from mgsv.library import Library, TrackFeatures
@@ -82,8 +83,10 @@ def main() -> None:
         with Library.open(options.music or demo_music(), folder=folder) as library:
             tracks = [library.features(track) for track in library.tracks()]
     rng = np.random.default_rng(options.seed)
+    changes = filter(None, options.weights.split(","))
+    how = Placement(weights=override(PlacementWeights(), changes, "--weights"))
     if options.clips:
-        real_clips(options.clips, tracks, rng)
+        real_clips(options.clips, tracks, how, rng)
         return
     if options.composed:
         cases = list(composed(options.composed, tracks))
@@ -100,7 +103,7 @@ def main() -> None:
     }
     for name, group in groups.items():
         if group:
-            report(name, group, np.random.default_rng(options.seed))
+            report(name, group, how, np.random.default_rng(options.seed))
 
 
 def parse() -> argparse.Namespace:
@@ -112,11 +115,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--count", type=int, default=8, help="made-up clips per track")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", default="", help="as for `mgsv ground`")
     parser.add_argument("--tune", action="store_true", help="search for better weights")
     return parser.parse_args()
 
 
-def report(name: str, cases: Sequence[Case], rng: np.random.Generator) -> None:
+def report(name: str, cases: Sequence[Case], how: Placement, rng: np.random.Generator) -> None:
     """Figures of placing from the truth with an error of up to 2.5 s."""
     print(f"{name}: {len(cases)} clips")
     errors, edits, before, taken = [], [], [], 0.0
@@ -125,7 +129,7 @@ def report(name: str, cases: Sequence[Case], rng: np.random.Generator) -> None:
     for case in cases:
         moment = model_moment(case, rng)
         begun = time.perf_counter()
-        found = place(case.query, case.features, moment, Placement()).start
+        found = place(case.query, case.features, moment, how).start
         taken += time.perf_counter() - begun
         errors.append(abs(found - case.right))
         edits.append(abs(found - case.start))
@@ -265,7 +269,9 @@ def read(path: Path) -> Query:
     return Query(scan.info, scan.curves)
 
 
-def real_clips(folder: Path, tracks: Sequence[TrackFeatures], rng: np.random.Generator) -> None:
+def real_clips(
+    folder: Path, tracks: Sequence[TrackFeatures], how: Placement, rng: np.random.Generator
+) -> None:
     """Real clips on every track: what is left to the placing where nothing was cut to the music."""
     clips = [read(path) for path in sorted(folder.iterdir()) if path.is_file()]
     print(f"{len(clips)} clips on {len(tracks)} tracks\n")
@@ -278,7 +284,7 @@ def real_clips(folder: Path, tracks: Sequence[TrackFeatures], rng: np.random.Gen
                 continue
             start = float(rng.uniform(0, latest))
             case = Case(query.info.path.stem, query, features, music, start, 0.0)
-            found = place(query, features, Moment(start, start + query.seconds), Placement()).start
+            found = place(query, features, Moment(start, start + query.seconds), how).start
             somewhere = rng.uniform(0, latest, RANDOM_STARTS)
             rates = on_beat(case, found), np.mean([on_beat(case, at) for at in somewhere])
             rows.append((*rates, percentile(query, music, found, somewhere)))

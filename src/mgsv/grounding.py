@@ -108,8 +108,7 @@ def ground(
     placement = _placement(fit, start_on, weights)
     files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
     chosen = _method(method, rerank, **files)
-    if weights is not None and chosen.name == Sync.name:
-        raise ConfigError(f"--weights with --method {Sync.name}", "choose a learned method")
+    check_weights(chosen, weights)
     pair = _encoders(encoders, encoders_dir)
     if not isinstance(library, Library):
         chosen.require(pair.video, pair.music)
@@ -176,6 +175,12 @@ def read_query(
     files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
     chosen = _method(method, DEFAULT_RERANK, **files)
     return _read(video, chosen, _encoders(encoders, encoders_dir))[0]
+
+
+def check_weights(method: Method, weights: PlacementWeights | None) -> None:
+    """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
+    if weights is not None and method.name == Sync.name:
+        raise ConfigError(f"--method {Sync.name} uses no --weights", "choose a learned method")
 
 
 def _method(method: str | Method, rerank: Rerank, **files: PathLike | None) -> Method:

@@ -129,6 +129,7 @@ def test_the_doctor_finds_everything_working(mgsv: Run) -> None:
         (["ground", "{clip}", "--music", "{music}", "--method", "magic"], 1, "sync"),
         (["ground", "{clip}", "--music", "{music}", "--output", "a.txt"], 1, ".mp4"),
         (["ground", "{clip}", "--music", "{music}", "--fit", "loose"], 2, "free"),
+        (["ground", "{clip}", "--music", "{music}", "--weights", "cut=1"], 1, "cuts?"),
         (["ground", "{clip}", "--music", "{music}", "--timeline", "a.txt"], 1, ".otio"),
         (["ground", "{clip}", "--music", "no/such/folder"], 1, "no/such/folder"),
         (["ground", "no-such.mp4", "--music", "{music}"], 1, "no-such.mp4"),

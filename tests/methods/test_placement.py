@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mgsv.config import override, to_dict
 from mgsv.data.uses import Use
 from mgsv.errors import ConfigError
+from mgsv.grounding import check_weights
 from mgsv.library import TrackFeatures
 from mgsv.library.why import why
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
@@ -136,9 +137,10 @@ def test_starts_where_it_is_asked_to(start_on: str, step: float) -> None:
     assert steps == pytest.approx(round(steps), abs=0.01)
     if start_on == "border":
         assert found.start == pytest.approx(16.2, abs=0.01), "the nearest, though 5 s away"
-    by_sync = Sync().detect(query(12.0), [features], Placement(start_on=start_on))  # type: ignore[arg-type]
-    steps = (by_sync[0].moment.start - 0.2) / step
-    assert by_sync[0].moment.start == 0 or steps == pytest.approx(round(steps), abs=0.01)
+    (by_sync,) = Sync().detect(query(12.0), [features], Placement(start_on=start_on))  # type: ignore[arg-type]
+    steps = (by_sync.moment.start - 0.2) / step
+    assert by_sync.moment.start == 0 or steps == pytest.approx(round(steps), abs=0.01)
+    assert by_sync.evidence[f"start_on_{start_on}"] > 0.9
 
 
 def test_silence_is_avoided_where_there_is_a_choice() -> None:
@@ -204,6 +206,12 @@ def test_weights_are_checked_by_name_and_sign() -> None:
     for text, words in (("cut=1", "cuts"), ("cuts=x", "a number"), ("cuts=-1", "below 0")):
         with pytest.raises(ConfigError, match=words):
             override(PlacementWeights(), [text], "--weights")
+
+
+def test_weights_are_for_learned_methods() -> None:
+    check_weights(Sync(), None)
+    with pytest.raises(ConfigError, match="--method sync uses no --weights"):
+        check_weights(Sync(), PlacementWeights())
 
 
 def test_a_free_end_moves_to_a_beat_nearby() -> None:

@@ -171,6 +171,7 @@ def grounded(
     pair = encoder_pair(how["encoders"], folder=how["encoders_dir"])
     # What would stop the run is asked at its beginning, before any indexing.
     chosen.require(pair.video, pair.music)
+    grounding.check_weights(chosen, how["weights"])
     with show.progress(how["progress"]) as listen:
         library = Library.open(places, folder=how["folder"], encoder=pair.music, progress=listen)
         with library:

@@ -48,7 +48,7 @@ class PlacementWeights:
 
     cuts: float = option(1.0, "Cuts on strong onsets: 1 is all of them, 0 the track's average.")
     grid: float = option(1.0, "Cuts on beats: 1 is all on the first of a bar, 0 any times.")
-    motion: float = option(0.6, "Correlation of the picture's motion with the music's energy.")
+    motion: float = option(1.0, "Correlation of the picture's motion with the music's energy.")
     bursts: float = option(0.3, "Correlation of sudden rises of motion with the onsets.")
     border: float = option(0.1, "A start on a section border.")
     phrase: float = option(0.1, "A start on the beginning of a phrase.")
@@ -61,7 +61,7 @@ class PlacementWeights:
         check(self)
         for name, weight in to_dict(self).items():
             if weight < 0:
-                raise ConfigError(f"--weights {name}={weight:g}: below 0", "0 leaves it out")
+                raise ConfigError(f"--weights {name}={weight:g}: below 0", "0 leaves the term out")
 
 
 @dataclass(frozen=True)

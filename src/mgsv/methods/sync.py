@@ -15,7 +15,15 @@ from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.methods.agreement import CELL_STEPS, Agreement, agree, nearness, pattern_of, term_weights
+from mgsv.methods.agreement import (
+    CELL_STEPS,
+    Agreement,
+    Seconds,
+    agree,
+    nearness,
+    pattern_of,
+    term_weights,
+)
 from mgsv.methods.base import Detection, Placement, Query
 from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
 from mgsv.methods.placement import cuts_on_beat, start_places
@@ -113,7 +121,8 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
     result = agree(clip, track)
     # The grid's last cell may reach past the track's end by a part of a cell.
     latest = max(0.0, track.seconds - clip.seconds)
-    starts = np.unique(np.minimum(_candidates(result, track, placement), latest))
+    asked = start_places(track.features, placement.start_on)
+    starts = np.unique(np.minimum(_candidates(result, track.beats, asked), latest))
     scores, near = result.at(starts), nearness(starts, track.beats)
     best = int(np.argmax(scores + BEAT_BONUS * near))
     start = float(starts[best])
@@ -124,20 +133,23 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
         evidence["number_of_cuts"] = float(len(clip.cuts))
         evidence["cuts_on_beat"] = float(cuts_on_beat(clip.cuts + start, track.beats))
     evidence["start_on_beat"] = float(near[best])
+    if placement.start_on != "any":
+        told = nearness(starts[best : best + 1], asked)
+        evidence[f"start_on_{placement.start_on}"] = float(told[0])
     end = min(start + clip.seconds, track.seconds)
     return Detection(Moment(start, max(start, end)), float(scores[best]), evidence)
 
 
-def _candidates(result: Agreement, track: TrackPattern, placement: Placement) -> Array:
-    """Starts in seconds worth a look: in and around the best cell, or all audible beats (bars,
-    borders)."""
+def _candidates(result: Agreement, beats: Array, asked: Seconds) -> Array:
+    """Starts in seconds worth a look: all audible ones of those `asked` for; where there are none,
+    in and around the best cell.
+    """
     last = (len(result.total) - 1) / CURVE_RATE
-    asked = start_places(track.features, placement.start_on)
     asked = asked[asked <= last]
     if len(asked):
         audible = np.isfinite(result.total[result.cells(asked)])
         return np.asarray(asked[audible] if audible.any() else asked, np.float32)
-    beats = track.beats[(track.beats >= 0) & (track.beats <= last)]
+    beats = beats[(beats >= 0) & (beats <= last)]
     best = int(np.argmax(result.total)) / CURVE_RATE
     near = beats[np.abs(beats - best) <= 1 / CURVE_RATE]
     starts = np.concatenate([best + CELL_STEPS / ONSET_RATE, near])
