@@ -66,7 +66,8 @@ def _gist(evidence: Evidence) -> Iterator[str]:
         yield "where past uses put it"
     elif "model_start" in evidence and "shift" in evidence:
         shift = abs(evidence["shift"])
-        yield f"{shift:.1f} s from the model's moment" if shift >= MOVED else "at the model's moment"
+        where = f"{shift:.1f} s from" if shift >= MOVED else "at"
+        yield f"{where} the model's moment"
 
 
 def _graded(*grades: tuple[float, str]) -> Say:
