@@ -1,0 +1,1 @@
+"""How `recipes/corpus.py` gathers its files: packages, licences, likeness, manifest."""
