@@ -2,7 +2,7 @@
 
     python recipes/corpus.py CACHE                # all; a second run fetches what is missing
     python recipes/corpus.py CACHE --only pictures
-    python recipes/corpus.py CACHE --packages hyperrogue-music gnome-backgrounds
+    python recipes/corpus.py CACHE --packages hyperrogue-music gnome-backgrounds  # of these alone
     python recipes/corpus.py CACHE --table             # of what is there; nothing is fetched
 
 Debian packages come by `apt-get download` (run `apt-get update` first), Python packages by `pip
@@ -32,7 +32,6 @@ from gathering.licences import debian_licence
 from gathering.likeness import (
     Groups,
     Look,
-    picture_size,
     piece_name,
     same_music,
     same_pictures,
@@ -58,8 +57,8 @@ TRACKS_WANTED = 250
 MIN_TRACK, MAX_TRACK = 60.0, 1800.0
 MAX_SILENCE = 0.25
 NO_MUSIC = re.compile(
-    r"(?i)(^|[-_ ./])(jingles?|stingers?|ambien(t|ce)|sfx|sounds?[-_ ]?effects?|effects|speech|"
-    r"voices?|static|guitar|rhythm|bass|drums?|vocals?)([-_ .0-9]*)([/.]|$)"
+    r"(?i)(^|[-_ ./])(jingles?|stingers?|ambience|sfx|effects|speech|voices?)[0-9]*([-_ ./]|$)"
+    r"|/(guitar|rhythm|bass|drums?|vocals?)\.[^/]*$"
 )
 """What a part of a path says that is no piece of music, or one instrument of one."""
 MIN_PICTURE, MAX_PIXELS, MAX_ASPECT = 480, 100_000_000, 3.0
@@ -84,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _gather(options.cache, chosen(options.only, options.packages))
     except MgsvError as error:
         print(f"corpus: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"corpus: {error}: see that CACHE is a folder with space left", file=sys.stderr)
+    return 1
 
 
 def _gather(cache: Path, sources: Sequence[Source]) -> int:
@@ -102,7 +103,7 @@ def _gather(cache: Path, sources: Sequence[Source]) -> int:
             say(f"corpus: {error}")
     items = [item for source, unpacked in packages for item in candidates(cache, source, unpacked)]
     items = without_copies(items)
-    say(f"{len(items)} files fit by name, length and size")
+    say(f"{len(items)} files fit by name and length")
     items = sift_and_group(cache, items, say)
     items = split(items)
     music = cut_excerpts([item for item in items if item.kind == "music"], TRACKS_WANTED)
@@ -130,7 +131,7 @@ def chosen(only: str | None, packages: Sequence[str] | None) -> list[Source]:
 
 
 def candidates(cache: Path, source: Source, unpacked: Unpacked) -> Iterable[Item]:
-    """A package's files that fit by name, length and size, linked into the corpus's folders."""
+    """A package's files that fit by name and length, linked into the corpus's folders."""
     for path in largest_only(unpacked.files):
         kind = source.kind_of(path)
         measured = _measure(kind, unpacked.folder / path, path) if kind else None
@@ -173,8 +174,7 @@ def _measure(
             info = probe_video(file)
             fits = info.duration >= MIN_CLIP_SECONDS and min(info.width, info.height) >= MIN_CLIP
             return (round(info.duration, 3), info.width, info.height) if fits else None
-        width, height = picture_size(file)
-        return (None, width, height) if fits_size(width, height) else None
+        return None, None, None  # a picture is looked at once, in `_sift_pictures`
     except MediaError:
         return None
 
@@ -273,8 +273,9 @@ def _sift_pictures(
         except MediaError as error:
             say(f"{error}: left out")
             continue
-        if look.transparent <= MAX_TRANSPARENT and look.contrast >= MIN_CONTRAST:
-            kept.append(item)
+        fits = fits_size(look.width, look.height)
+        if fits and look.transparent <= MAX_TRANSPARENT and look.contrast >= MIN_CONTRAST:
+            kept.append(replace(item, width=look.width, height=look.height))
             looks.append(look)
     for one, other in same_pictures(looks):
         groups.join(kept[one].id, kept[other].id)

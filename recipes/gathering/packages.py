@@ -65,7 +65,7 @@ def unpack(source: Source, cache: Path) -> Unpacked:
     shutil.rmtree(passing, ignore_errors=True)
     try:
         passing.mkdir(parents=True)
-        with _read_errors(source):
+        with _discarded_if_damaged(source, fetched):
             files, licence = _take(source, fetched, passing)
         result = Unpacked(source.package, _version(fetched, source), folder, files, licence)
         known = {**asdict(result), "patterns": patterns}
@@ -139,12 +139,14 @@ def _version(fetched: Path, source: Source) -> str:
 
 
 @contextlib.contextmanager
-def _read_errors(source: Source) -> Iterator[None]:
+def _discarded_if_damaged(source: Source, fetched: Path) -> Iterator[None]:
+    """Delete `fetched` where it cannot be read: an interrupted download must not stay for good."""
     try:
         yield
     except (OSError, tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
-        remedy = "delete its folder under packages/ in the cache and try again"
-        raise PackageError(f"{source.package}: it cannot be unpacked ({error})", remedy) from error
+        fetched.unlink(missing_ok=True)
+        problem = f"{source.package}: it cannot be unpacked ({error})"
+        raise PackageError(problem, "see that the disk has space, and run it again") from error
 
 
 def _take(source: Source, fetched: Path, folder: Path) -> tuple[tuple[str, ...], str]:
