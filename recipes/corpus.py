@@ -59,6 +59,7 @@ MAX_SILENCE = 0.25
 NO_MUSIC = re.compile(
     r"(?i)(^|[-_ ./])(jingles?|stingers?|ambience|sfx|effects|speech|voices?)[0-9]*([-_ ./]|$)"
     r"|/(guitar|rhythm|bass|drums?|vocals?)\.[^/]*$"
+    r"|/(atmo|rain|sounds?_night|waves?|wind)\.[^/]*$"
 )
 """What a part of a path says that is no piece of music, or one instrument of one."""
 MIN_PICTURE, MAX_PIXELS, MAX_ASPECT = 480, 100_000_000, 3.0
@@ -313,8 +314,9 @@ def split(items: Sequence[Item]) -> list[Item]:
 
 
 def family(package: str) -> str:
-    """Packages whose names begin alike come from one project: `fretsonfire-songs-sectoid`."""
-    return package.split("-")[0]
+    """As the source says; else packages whose names begin alike come from one project."""
+    known = {source.package: source.family for source in SOURCES}
+    return known.get(package) or package.split("-")[0]
 
 
 def _link(source: Path, target: Path) -> None:

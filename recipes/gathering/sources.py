@@ -24,6 +24,7 @@ class Source:
     """One package. The patterns are globs over a file's path, in which `*` crosses folders.
 
     index: where the package comes from. version: which one (PyPI only; apt takes the release's).
+    family: packages of one author, where their names do not begin alike.
     """
 
     package: str
@@ -32,6 +33,7 @@ class Source:
     clip: tuple[str, ...] = ()
     index: Literal["debian", "pypi"] = "debian"
     version: str = ""
+    family: str = ""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -50,8 +52,8 @@ class Source:
 _ANY = ("*",)
 
 
-def _music(*packages: str) -> tuple[Source, ...]:
-    return tuple(Source(package, music=_ANY) for package in packages)
+def _music(*packages: str, family: str = "") -> tuple[Source, ...]:
+    return tuple(Source(package, music=_ANY, family=family) for package in packages)
 
 
 def _pictures(*packages: str) -> tuple[Source, ...]:
@@ -72,35 +74,38 @@ SOURCES: tuple[Source, ...] = (
         "fretsonfire-songs-muldjord",
         "fretsonfire-songs-sectoid",
         "frozen-bubble-data",
-        "gunroar-data",
         "hyperrogue-music",
         "lincity-ng-data",
         "lordsawar-data",
         "lugaru-data",
         "marsshooter-data",
         "megaglest-data",
-        "mu-cade-data",
         "neverball-data",
         "nexuiz-music",
         "openarena-data",
-        "parsec47-data",
         "pax-britannica-data",
         "pingus-data",
         "planetblupi-music-ogg",
         "plee-the-bear-data",
-        "rrootage-data",
         "singularity-music",
         "starfighter-data",
-        "titanion-data",
         "tomatoes-data",
-        "torus-trooper-data",
         "trigger-rally-data",
-        "tumiki-fighters-data",
         "ufoai-music",
         "warzone2100-music",
         "wesnoth-1.16-music",
         "wordwarvi-sound",
         "xmoto-data",
+    ),
+    *_music(
+        "gunroar-data",
+        "mu-cade-data",
+        "parsec47-data",
+        "rrootage-data",
+        "titanion-data",
+        "torus-trooper-data",
+        "tumiki-fighters-data",
+        family="abagames",
     ),
     Source("flare-game", music=_ANY, picture=("*/images/menus/backgrounds/*",)),
     Source("freedroidrpg-data", music=_ANY, picture=("*/graphics/backgrounds/*",)),

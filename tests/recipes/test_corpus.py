@@ -221,6 +221,8 @@ def test_archives_in_a_package_are_looked_into(cache: Path) -> None:
         ("songs/duel/song.ogg", False),
         ("music/ambient1.ogg", False),
         ("music/bass.ogg", True),
+        ("sounds/water/atmo.ogg", True),
+        ("sounds/tunes/desert_wind.ogg", False),
         ("music/guitar_hero_theme.ogg", False),
         ("music/invoices.ogg", False),
     ],
