@@ -8,9 +8,7 @@ import re
 from pathlib import PurePosixPath
 
 UNKNOWN = "see copyright"
-
-
-# What copyright files that are not machine-readable say, most telling first.
+# What copyright files that are not machine-readable say.
 _PHRASES = (
     (re.compile(r"\bCC[- ]BY[- ]SA[- ]([0-9]\.[0-9])", re.I), "CC-BY-SA-{}"),
     (re.compile(r"\bAttribution[- ]Share-?Alike ([0-9]\.[0-9])", re.I), "CC-BY-SA-{}"),
@@ -27,8 +25,8 @@ def debian_licence(text: str, path: str) -> str:
 
     The paths in a machine-readable copyright file (DEP-5) are the source package's, so one fits if
     it equals the end of the installed path, or at least two folders at its own end do; the last
-    stanza that fits wins, as DEP-5 says. Otherwise the stanza for all files, then the licence the
-    text speaks of, else "see copyright".
+    stanza that fits wins, as DEP-5 says, else the one for all files. Of another copyright file, the
+    licences it speaks of; with "see copyright" where that leaves a doubt.
     """
     stanzas = _file_stanzas(text)
     names = PurePosixPath(path).parts
@@ -42,10 +40,10 @@ def debian_licence(text: str, path: str) -> str:
             return licence
     if stanzas:
         return UNKNOWN
-    for phrase, name in _PHRASES:
-        if found := phrase.search(text):
-            return name.format(found[1])
-    return UNKNOWN
+    # Whole files speak of several, and only a reader can tell which is for what.
+    found = {name.format(match[1]) for phrase, name in _PHRASES for match in phrase.finditer(text)}
+    named = "/".join(sorted(found))
+    return f"{named} ({UNKNOWN})" if len(found) > 1 else named or UNKNOWN
 
 
 def metadata_licence(text: str) -> str:

@@ -295,6 +295,8 @@ def test_the_licence_is_that_of_the_stanza_for_the_file(path: str, licence: str)
 def test_licences_of_other_copyright_files() -> None:
     assert debian_licence("This is under CC BY-SA 4.0, see below", "a.ogg") == "CC-BY-SA-4.0"
     assert debian_licence("see /usr/share/common-licenses/GPL-3.", "a.ogg") == "GPL-3"
+    both = "Code: see /usr/share/common-licenses/GPL-3. Music: CC-BY-3.0."
+    assert debian_licence(both, "a.ogg") == "CC-BY-3.0/GPL-3 (see copyright)"
     assert debian_licence("Ask the author.", "a.ogg") == debian_licence("", "a.ogg") == UNKNOWN
     assert metadata_licence("License: MIT\nClassifier: License :: OSI Approved :: X\n\n") == "MIT"
     classified = "Classifier: License :: OSI Approved :: BSD License\n\nLicense: in the text\n"
