@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -48,7 +49,6 @@ from gathering.manifest import (
 from gathering.packages import PackageError, Unpacked, unpack
 from gathering.sources import FOLDERS, SOURCES, Kind, Source
 from mgsv.errors import ConfigError, MediaError, MgsvError
-from mgsv.library.features import content_hash
 from mgsv.library.prints import open_prints
 from mgsv.media.audio import probe_audio
 from mgsv.media.video import probe_video
@@ -59,7 +59,7 @@ MAX_SILENCE = 0.25
 NO_MUSIC = re.compile(
     r"(?i)(^|[-_ ./])(jingles?|stingers?|ambience|sfx|effects|speech|voices?)[0-9]*([-_ ./]|$)"
     r"|/(guitar|rhythm|bass|drums?|vocals?)\.[^/]*$"
-    r"|/(atmo|rain|sounds?_night|waves?|wind)\.[^/]*$"
+    r"|/(atmo|rain|waves?|wind)\.[^/]*$|/tilesets/"
 )
 """What a part of a path says that is no piece of music, or one instrument of one."""
 MIN_PICTURE, MAX_PIXELS, MAX_ASPECT = 480, 100_000_000, 3.0
@@ -150,7 +150,7 @@ def candidates(cache: Path, source: Source, unpacked: Unpacked) -> Iterable[Item
             version=unpacked.version,
             path=path,
             licence=debian_licence(text, path) if source.index == "debian" else text,
-            sha256=content_hash(os.fsencode(cache / file)),
+            sha256=_sha256(cache / file),
             group=id,
             split="train",
             seconds=measured[0],
@@ -317,6 +317,11 @@ def family(package: str) -> str:
     """As the source says; else packages whose names begin alike come from one project."""
     known = {source.package: source.family for source in SOURCES}
     return known.get(package) or package.split("-")[0]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _link(source: Path, target: Path) -> None:

@@ -58,11 +58,14 @@ class Groups:
 
 
 def piece_name(path: str) -> str:
-    """A track's name without what only tells versions of one piece apart: "cave_fast" → "cave"."""
+    """A track's path without what tells versions of a piece apart: "a/cave_fast.ogg" → "a/cave".
+
+    With the folder, as there are packages with a folder per song and a `song.ogg` in each.
+    """
     name = PurePosixPath(path).stem.lower()
     while (shorter := _VARIANT.sub("", name)) and shorter != name:
         name = shorter
-    return name
+    return str(PurePosixPath(path).with_name(name))
 
 
 def same_music(prints: Sequence[TrackPrint]) -> Iterable[tuple[int, int]]:
