@@ -259,7 +259,7 @@ def test_ids_are_as_short_as_they_can_be() -> None:
     ]
 
 
-COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+COPYRIGHT = """Format: copyright-format/1.0
 
 Files: *
 Copyright: 2010 Somebody
