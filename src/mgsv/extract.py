@@ -29,8 +29,8 @@ from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
-from mgsv.library.walk import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
 from mgsv.media.audio import Audio, read_audio
+from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
 from mgsv.media.video import VideoScan, probe_video
 from mgsv.moment import CANVAS_SECONDS
 

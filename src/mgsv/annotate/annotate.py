@@ -22,8 +22,9 @@ from mgsv.library import pool
 from mgsv.library.features import content_hash
 from mgsv.library.library import default_folder
 from mgsv.library.prints import open_prints
-from mgsv.library.walk import VIDEO_EXTENSIONS, find_files, plain
+from mgsv.library.walk import find_files, plain
 from mgsv.media.audio import read_audio, sound_delay
+from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.landmarks import RATE
 from mgsv.media.output import check_output, new_file
 from mgsv.media.video import VideoInfo, probe_video

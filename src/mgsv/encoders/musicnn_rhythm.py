@@ -13,6 +13,7 @@ from mgsv.encoders import pulse
 from mgsv.encoders.registry import (
     DEFAULT_MUSIC,
     SEGMENT_STEP,
+    Features,
     MusicFeatures,
     fingerprint,
     segment_count,
@@ -50,19 +51,27 @@ class MusicnnRhythm:
         return fingerprint(self.name, self.version, musicnn_path())
 
     def encode(self, audio: Audio, rhythm: Rhythm) -> MusicFeatures:
-        from mgsv.encoders.musicnn import TAGS, embed_track
+        from mgsv.encoders.musicnn import TAGS
+
+        rows, probabilities = self.encode_segments(audio, rhythm)
+        segments = len(rows)
+        # A patch that hangs over the end tells less of the track, and in part of silence.
+        heard = np.minimum(audio.duration - np.arange(segments) * self.step, PATCH_SECONDS)
+        mean = np.average(probabilities, axis=0, weights=np.maximum(heard, 1e-3))
+        return MusicFeatures(
+            segments=rows,
+            tags=dict(zip(TAGS, mean.tolist(), strict=True)),
+        )
+
+    def encode_segments(self, audio: Audio, rhythm: Rhythm) -> tuple[Features, Features]:
+        """Features [S, dim], and the probability of each of `musicnn.TAGS` [S, 50], per segment."""
+        from mgsv.encoders.musicnn import embed_track
 
         if audio.rate != self.rate:
             raise ValueError(f"{self.name} takes audio at {self.rate} Hz, not {audio.rate}")
         segments = segment_count(audio.duration)
         sound, probabilities = embed_track(audio.samples, segments)
-        # A patch that hangs over the end tells less of the track, and in part of silence.
-        heard = np.minimum(audio.duration - np.arange(segments) * self.step, PATCH_SECONDS)
-        mean = np.average(probabilities, axis=0, weights=np.maximum(heard, 1e-3))
-        return MusicFeatures(
-            segments=np.hstack([sound, pulse.pulse_features(rhythm, segments)]),
-            tags=dict(zip(TAGS, mean.tolist(), strict=True)),
-        )
+        return np.hstack([sound, pulse.pulse_features(rhythm, segments)]), probabilities
 
 
 def readable_tags(tags: Mapping[str, float], n: int = 3) -> tuple[str, ...]:

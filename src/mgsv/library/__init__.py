@@ -15,7 +15,7 @@ from mgsv.library.library import (
     default_folder,
 )
 from mgsv.library.store import Store
-from mgsv.library.walk import MUSIC_EXTENSIONS
+from mgsv.media.extensions import MUSIC_EXTENSIONS
 
 __all__ = [
     "MUSIC_EXTENSIONS",

@@ -15,7 +15,8 @@ from mgsv.errors import EncoderMismatch, LibraryError, MediaError, shown
 from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
 from mgsv.library.pool import run
 from mgsv.library.store import Place, Store
-from mgsv.library.walk import MUSIC_EXTENSIONS, Found, find_music
+from mgsv.library.walk import Found, find_music
+from mgsv.media.extensions import MUSIC_EXTENSIONS
 
 _log = logging.getLogger(__name__)
 

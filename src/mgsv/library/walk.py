@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mgsv.errors import LibraryError, shown
-
-_ENDINGS = "aac ac3 aif aiff ape caf flac m4a m4b mka mp2 mp3 mpc oga ogg opus tta w64 wav wma wv"
-MUSIC_EXTENSIONS = frozenset(_ENDINGS.split())
-"""Endings (lower case, no dot) taken for music in a folder. A file named outright may have any."""
-
-_ENDINGS = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
-VIDEO_EXTENSIONS = frozenset(_ENDINGS.split())
-"""Endings taken for videos in a folder, in the same way."""
+from mgsv.media.extensions import MUSIC_EXTENSIONS
 
 
 class Found(NamedTuple):

@@ -31,7 +31,8 @@ _MP4 = frozenset({"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1"})
 _COPIED = {
     "mp4": _MP4,
     "mov": frozenset({"h264", "hevc", "mpeg4", "mjpeg", "prores"}),
-    "matroska": _MP4 | {"vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg2video", "theora", "mjpeg"},
+    "matroska": _MP4
+    | {"vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg2video", "theora", "mjpeg", "ffv1"},
 }
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP

@@ -27,6 +27,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
+from mgsv.media.extensions import STILL_EXTENSIONS
 
 # Demuxers that read one file. Not here, on purpose: hls, dash, concat, sdp, rtsp, image2 (file
 # sequences), vobsub, lavfi (runs filter scripts), devices, subtitles and still images.
@@ -35,6 +36,20 @@ FORMATS = (
     "h264,hevc,ivf,m4v,gif,rm,wav,w64,mp3,flac,aac,aiff,au,caf,ac3,eac3,dts,amr,ape,wv,tta,tak,"
     "mpc,mpc8,dsf"
 )
+# Demuxers of one still picture each, for `stills` alone. No SVG, which is a program.
+STILL_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+_STILLS = STILL_EXTENSIONS | {
+    "jp2",
+    "jxl",
+    "ppm",
+    "pgm",
+    "pbm",
+    "tga",
+    "gif",
+    "avif",
+    "heic",
+    "svg",
+}
 # 8192 x 8192, twice 8K UHD (7680 x 4320). A few header bytes can claim any size, and a decoder
 # allocates what they claim: 100 MB per picture here, for each of the pictures in flight.
 MAX_PIXELS = 8192 * 8192
@@ -42,7 +57,6 @@ MAX_PIXELS = 8192 * 8192
 READ_BYTES = 256 * 1024
 
 _OPTIONS = {
-    "format_whitelist": FORMATS,
     "protocol_whitelist": "none",  # no protocol has this name, so none is allowed
     "max_pixels": str(MAX_PIXELS),
 }
@@ -57,17 +71,17 @@ _PROBLEMS = {
 
 
 @contextlib.contextmanager
-def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+def open_media(path: str | os.PathLike[str], formats: str = FORMATS) -> Iterator[InputContainer]:
     """Open the plain local file `path` for reading and close it at the end of the `with` block.
 
-    Raises `MediaError` for anything but a readable, non-empty, regular file in one of `FORMATS`,
+    Raises `MediaError` for anything but a readable, non-empty, regular file in one of `formats`,
     and turns FFmpeg errors that leave the block into one as well.
     """
     with _open_regular(path) as file:
         try:
             container = av.open(
                 file,
-                options=_OPTIONS,
+                options=_OPTIONS | {"format_whitelist": formats},
                 buffer_size=READ_BYTES,
                 io_open=_nothing,
                 metadata_errors="replace",
@@ -172,8 +186,10 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     file = io.FileIO(descriptor, "rb")
     try:
         _require_regular(path, os.fstat(descriptor))
-        # FFmpeg uses a name only to guess the format by its ending.
-        file.name = "media" + Path(path).suffix
+        # FFmpeg uses a name only to guess the format by its ending. A picture's would lead it to
+        # its reader of file sequences, which opens files by itself, and whose refusal crashes.
+        suffix = Path(path).suffix.lower()
+        file.name = "media" + ("" if suffix.removeprefix(".") in _STILLS else suffix)
     except BaseException:
         file.close()
         raise

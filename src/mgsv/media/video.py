@@ -87,15 +87,23 @@ class VideoScan:
 
     Yields a `Frame` for each whole second k (the frame a player shows then: the last one with
     time <= k), its shorter side resized to `shorter_side` pixels; with None it yields nothing and
-    only the curves are made. Memory does not grow with the video's length.
+    only the curves are made. `per_second` gives a frame for each k / per_second seconds instead.
+    Memory does not grow with the video's length.
 
     After the iteration: `curves`; `info`, with the duration as decoded; `warnings`, one line each.
     Raises `MediaError` while iterating if the file is no video or nothing in it can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], shorter_side: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        shorter_side: int | None = None,
+        *,
+        per_second: int = 1,
+    ) -> None:
         self.path = Path(path)
         self.shorter_side = shorter_side
+        self.per_second = per_second
         self.warnings: list[str] = []
         self._curves: VideoCurves | None = None
         self._info: VideoInfo | None = None
@@ -117,7 +125,7 @@ class VideoScan:
         to_thumb, to_image = VideoReformatter(), VideoReformatter()
         shown: VideoFrame | None = None
         image: NDArray[np.uint8] | None = None  # of `shown`, once wanted
-        second, frames, damaged = 0, 0, 0
+        wanted, frames, damaged = 0, 0, 0
         info: VideoInfo | None = None
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
@@ -128,10 +136,13 @@ class VideoScan:
                 time = clock.time(frame, stream)
                 if time is None:
                     continue
-                while self.shorter_side is not None and shown is not None and second < time - 1e-6:
+                while self.shorter_side is not None and shown is not None:
+                    due = wanted / self.per_second
+                    if due >= time - 1e-6:
+                        break
                     image = self._image(shown, to_image, stream) if image is None else image
-                    yield Frame(float(second), image)
-                    second += 1
+                    yield Frame(due, image)
+                    wanted += 1
                 info = info or _info(self.path, container, stream, frame)
                 builder.add(time, _thumb(frame, to_thumb))
                 shown, image = frame, None
@@ -140,10 +151,11 @@ class VideoScan:
                 raise MediaError(
                     self.path, "none of its frames can be decoded", "get or export it again"
                 )
-            while self.shorter_side is not None and second < max(clock.end - ROUNDING, 1e-6):
+            end = max(clock.end - ROUNDING, 1e-6)
+            while self.shorter_side is not None and wanted / self.per_second < end:
                 image = self._image(shown, to_image, stream) if image is None else image
-                yield Frame(float(second), image)
-                second += 1
+                yield Frame(wanted / self.per_second, image)
+                wanted += 1
         if damaged:
             were = "frame was" if damaged == 1 else "frames were"
             self.warnings.append(f"{damaged} damaged {were} skipped")
