@@ -13,6 +13,7 @@ from mgsv.data.annotations import SPLITS, check_annotations
 from mgsv.data.features import FeatureFolder, check_files, without_path
 from mgsv.data.folder import STRIDES, DataFolder, Kind
 from mgsv.data.packed import PackedStore
+from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import DataError
 
 
@@ -70,7 +71,10 @@ def check(
     for store, layout in zip(places, layouts, strict=True):
         if store.exists():
             report.stores += 1
-            report.problems += _check_store(store, layout, ids[layout.kind], progress)
+            made_by = data.made_by().get(store.name, "").partition(":")[0]
+            dim = _encoder_dim(layout.kind, made_by) if made_by else layout.dim
+            wanted = (layout.slots, dim)
+            report.problems += _check_store(store, wanted, ids[layout.kind], progress)
 
     if not (csvs or report.files or report.stores or report.problems):
         raise DataError(
@@ -81,7 +85,7 @@ def check(
 
 def _check_store(
     folder: Path,
-    layout: FeatureFolder,
+    wanted: tuple[int, int],
     annotated: set[str],
     progress: Callable[[str, int, int], None] | None,
 ) -> Iterator[tuple[Path, str]]:
@@ -91,11 +95,9 @@ def _check_store(
     except DataError as error:
         yield error.path, without_path(error)
         return
-    if (store.dim, store.slots) != (layout.dim, layout.slots):
-        yield (
-            folder,
-            (f"rows of {store.slots} × {store.dim}, expected {layout.slots} × {layout.dim}"),
-        )
+    if (store.slots, store.dim) != wanted:
+        slots, dim = wanted
+        yield folder, f"rows of {store.slots} × {store.dim}, expected {slots} × {dim}"
     for missing in sorted(annotated - set(store.ids)):
         yield folder, f"no features for {missing!r}"
     for done, name in enumerate(store.ids):
@@ -103,3 +105,8 @@ def _check_store(
             yield folder, f"NaN or infinite value in the features of {name!r}"
         if progress:
             progress(f"packed {folder.name}", done + 1, len(store))
+
+
+def _encoder_dim(kind: Kind, name: str) -> int:
+    """Columns of what the encoder `name` makes of a video or a track."""
+    return (video_encoder if kind == "frames" else music_encoder)(name).dim

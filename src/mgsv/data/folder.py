@@ -25,8 +25,11 @@ CSV_FOLDER = Path("dataset/MGSV-EC")
 FEATURE_FOLDER = Path("features/Kuai_feature")
 PACKED_FOLDER = Path("packed")
 FRAMES_ROOT = "vit_feature1"
+COMPOSED = "composed.json"
+"""In a folder of composed edits: what it was made from and how."""
 ENCODERS_FILE = "encoders.json"
-"""Beside the feature folders of an extraction: packed name → fingerprint of what made them."""
+"""Beside the feature folders of an extraction, or the packed stores where there are no such
+folders: packed name → fingerprint of what made them."""
 
 STRIDES = {2.5: "2p5", 5.0: "5", 7.5: "7p5", 10.0: "10"}
 """Published strides of the music features in seconds → how folder names spell them."""
@@ -55,6 +58,17 @@ def encoder_fingerprints(features: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(file, "cannot be read", "remove it if the folder is yours") from error
     return {str(name): str(fingerprint) for name, fingerprint in made_by.items()}
+
+
+def read_licence(root: Path) -> str | None:
+    """What a folder of composed edits says of the licence of what it was made from."""
+    file = root / COMPOSED
+    if not file.exists():
+        return None
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["licence"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(file, "does not say a licence", "compose the data anew") from error
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,14 @@ class DataFolder:
                 if (folder / FRAMES_ROOT).is_dir() or (folder / "ast_feature2p5").is_dir():
                     return folder
         return None
+
+    def made_by(self) -> dict[str, str]:
+        """Packed name → fingerprint of the encoder, as far as the folder says; see
+        `encoders.registry.fingerprint`, which begins with the encoder's name.
+        """
+        features = self.features()
+        found = encoder_fingerprints(features) if features is not None else {}
+        return encoder_fingerprints(self.root / PACKED_FOLDER) | found
 
     def packed(self, kind: Kind, stride: float = 2.5) -> Path:
         """Where the packed store of `kind` lies or will lie."""

@@ -14,7 +14,7 @@ from mgsv.config import to_dict
 from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
-from mgsv.data.folder import DataFolder, encoder_fingerprints
+from mgsv.data.folder import DataFolder, read_licence
 from mgsv.data.planted import RECIPE, read_recipe
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
@@ -31,23 +31,33 @@ def is_planted(folder: str | os.PathLike[str]) -> bool:
 def encoders_of(folder: str | os.PathLike[str], split: SplitData) -> Encoders:
     """Which encoders the features of a data folder come from.
 
-    A planted benchmark's views depend on its recipe, so each recipe is an encoder of its own; all
-    else in the published layout is CLIP's and AST's, of the weights that an extraction notes.
+    A planted benchmark's views depend on its recipe, so each recipe is an encoder of its own; else
+    the folder notes what made its features, and where it does not they are CLIP's and AST's.
     """
     if not is_planted(folder):
-        features = DataFolder.open(folder).features()
-        made_by = encoder_fingerprints(features) if features is not None else {}
-        music = next((made_by[name] for name in made_by if name.startswith("segments")), "")
-        return Encoders(
-            video=Encoder(CLIP, split.frames.dim, made_by.get("frames", "")),
-            music=Encoder(AST, split.segments.dim, music),
-        )
+        made_by = DataFolder.open(folder).made_by()
+        video = made_by.get("frames", CLIP)
+        music = next((made_by[name] for name in made_by if name.startswith("segments")), AST)
+        return Encoders(_encoder(video, split.frames.dim), _encoder(music, split.segments.dim))
     recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
     fingerprint = hashlib.sha256(recipe.encode()).hexdigest()
     return Encoders(
         video=Encoder("planted-frames", split.frames.dim, fingerprint),
         music=Encoder("planted-segments", split.segments.dim, fingerprint),
     )
+
+
+def _encoder(made_by: str, dim: int) -> Encoder:
+    """Of a fingerprint, which begins with the encoder's name, or of a name alone."""
+    name, known, _ = made_by.partition(":")
+    return Encoder(name, dim, made_by if known else "")
+
+
+def licence_of(folder: str | os.PathLike[str]) -> str:
+    """The licence that binds weights fitted to a data folder: that of what it was made from."""
+    if is_planted(folder):
+        return "Apache-2.0"
+    return read_licence(Path(folder)) or "CC-BY-NC-4.0"  # MGSV-EC's
 
 
 def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:

@@ -19,7 +19,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.sampler import BucketedBatches
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
-from mgsv.evaluation.sources import encoders_of, is_planted, part_of
+from mgsv.evaluation.sources import encoders_of, licence_of, part_of
 from mgsv.models import checkpoint, registry
 from mgsv.models.checkpoint import Checkpoint
 from mgsv.models.weights import checkpoint_named
@@ -76,19 +76,19 @@ def train(
     """Fit `model` to the data folder `data` and keep the best checkpoints in the folder `output`.
 
     `preset` names settings (`paper`, `cpu-small`, `overnight`; `cpu-small+no_sa` for a row of the
-    ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`). `init` names a
-    checkpoint whose weights and network the run starts from, or `default`, the shipped one; its
-    features must come from the same encoders as the data's. An `output` that
-    holds anything is refused, unless `resume` is given: then the run in it goes on where its
+    ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`); the model takes
+    features as wide as the data's. `init` names a checkpoint whose weights and network the run
+    starts from, or `default`, the shipped one; its features must come from the same encoders as the
+    data's. An `output` that holds anything is refused, unless `resume` is given: then the run in it goes on where its
     stored state stands, to the same result as an unbroken one. Raises ConfigError or DataError
     before any training starts.
     """
     start = None if init is None else _start(model, init)
-    architecture, config = configure(
-        model, preset, set, start=None if start is None else start.settings
-    )
     folder = Path(output)
     whole = SplitData.open(data, "train")
+    architecture, config = configure(
+        model, preset, (*widths_of(whole), *set), start=None if start is None else start.settings
+    )
     rows, val = _rows(data, whole, config)
     _refuse_widths(architecture, whole)
     encoders = encoders_of(data, whole)
@@ -104,8 +104,7 @@ def train(
     network = registry.build(model, architecture)
     if start is not None:
         _go_on_from(start, network)
-    # Weights are bound by the licence of what they were fitted to.
-    licences = ["Apache-2.0" if is_planted(data) else "CC-BY-NC-4.0"]
+    licences = [licence_of(data)]
     if start is not None:
         licences = [*dict.fromkeys([start.licence, *licences])]
 
@@ -165,8 +164,9 @@ def refuse_other_run(
     """ConfigError naming what differs, where `train` with these arguments is not the run kept in
     `folder`.
     """
-    architecture, config = configure(model, preset, set)
-    rows, val = _rows(data, SplitData.open(data, "train"), config)
+    whole = SplitData.open(data, "train")
+    architecture, config = configure(model, preset, (*widths_of(whole), *set))
+    rows, val = _rows(data, whole, config)
     try:
         then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -241,6 +241,11 @@ def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
         raise ConfigError(
             f"--output {shown(folder)}: cannot be written ({error.strerror})", "name another folder"
         ) from error
+
+
+def widths_of(split: SplitData) -> tuple[str, str]:
+    """The settings by which a model takes features as wide as those of `split`."""
+    return (f"model.frame_dim={split.frames.dim}", f"model.segment_dim={split.segments.dim}")
 
 
 def _refuse_widths(architecture: registry.Config, split: SplitData) -> None:
