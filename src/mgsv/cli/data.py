@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -52,24 +53,28 @@ def download(
     show.note(f"data: {shown(output)}")
 
 
-class _Plant(click.Command):
-    """`plant` with one option per field of `PlantOptions`, which only itself needs to import."""
+class _FromRecipe(click.Command):
+    """A command with one option per field of a config, which only itself needs to import."""
+
+    def __init__(self, *args: Any, recipe: Callable[[], tuple[type, ...]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kinds = recipe
 
     @cached_property
     def recipe(self) -> list[click.Parameter]:
         from mgsv.config import describe
-        from mgsv.data.planted import PlantOptions
-        from mgsv.data.songs import SongOptions
 
-        plain = PlantOptions()
-        of_songs = {name for name, _, _ in describe(SongOptions)}
-        fields = sorted(describe(PlantOptions), key=lambda field: field[0] in of_songs)
+        kind, *parents = self._kinds()
+        plain = kind()
+        late = {name for parent in parents for name, _, _ in describe(parent)}
+        fields = sorted(describe(kind), key=lambda field: field[0] in late)
         return [
             click.Option(
                 [f"--{name.replace('_', '-')}"],
                 default=getattr(plain, name),
                 show_default=True,
                 help=sentence,
+                is_flag=isinstance(getattr(plain, name), bool),
             )
             for name, _, sentence in fields
         ]
@@ -79,7 +84,21 @@ class _Plant(click.Command):
         return [*own[:-1], *self.recipe, own[-1]]  # --help stays the last
 
 
-@data.command(cls=_Plant)
+def _plant_options() -> tuple[type, ...]:
+    """Those of the songs come last."""
+    from mgsv.data.planted import PlantOptions
+    from mgsv.data.songs import SongOptions
+
+    return PlantOptions, SongOptions
+
+
+def _compose_options() -> tuple[type, ...]:
+    from mgsv.data.compose import ComposeOptions
+
+    return (ComposeOptions,)
+
+
+@data.command(cls=_FromRecipe, recipe=_plant_options)
 @click.argument("output", type=options.FILE)
 @click.option("--files", is_flag=True, help="Write the published feature files too; for tests.")
 @options.progress
@@ -93,6 +112,72 @@ def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
     with show.steps(progress, "plant") as step:
         planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=step)
     show.note(f"data: {shown(output)}")
+
+
+@data.command(cls=_FromRecipe, recipe=_compose_options)
+@click.argument("output", type=options.FILE)
+@click.option("--music", type=options.FILE, required=True, metavar="DIR", help="Tracks.")
+@click.option("--pictures", type=options.FILE, required=True, metavar="DIR", help="Stills.")
+@click.option("--clips", type=options.FILE, metavar="DIR", help="Moving pictures.")
+@click.option(
+    "--manifest",
+    type=options.FILE,
+    metavar="FILE",
+    help="Of a corpus: its splits, groups and excerpts.  [default: split at random]",
+)
+@click.option(
+    "--cache",
+    type=options.FILE,
+    metavar="DIR",
+    help="Where analyses are kept.  [default: OUTPUT-cache]",
+)
+@click.option("--jobs", default=1, show_default=True, help="Processes.")
+@click.option(
+    "--licence",
+    default="not stated",
+    show_default=True,
+    metavar="TEXT",
+    help="Of the files; models trained on the data carry it.",
+)
+@options.progress
+def compose(
+    output: Path,
+    music: Path,
+    pictures: Path,
+    clips: Path | None,
+    manifest: Path | None,
+    cache: Path | None,
+    jobs: int,
+    licence: str,
+    progress: str,
+    **recipe: Any,
+) -> None:
+    """Cut real pictures to real music, for training, into the new data folder OUTPUT.
+
+    No track and no picture stands in two splits. Files that cannot be used are listed and left out.
+    """
+    from mgsv.data import compose as composing
+
+    with (
+        show.resumable("run the same command again to go on"),
+        show.steps(progress, "compose") as step,
+    ):
+        report = composing.compose(
+            output,
+            music=music,
+            pictures=pictures,
+            clips=clips,
+            manifest=manifest,
+            options=composing.ComposeOptions(**recipe),
+            cache=cache,
+            jobs=jobs,
+            licence=licence,
+            progress=step,
+        )
+    for path, problem in report.skipped:
+        show.note(f"left out: {shown(path)}: {shown(problem)}")
+    used = ", ".join(f"{count} {kind}" for kind, count in report.used.items())
+    show.note(f"data: {shown(output)}: {report.rows} videos of {used}")
 
 
 _folder = click.argument("folder", type=options.FILE)

@@ -1,0 +1,383 @@
+"""Two editors: rules by which a video is cut to a moment of a track.
+
+`editor` works as people do: the moment begins on a downbeat, a phrase or a section, loud and
+repeated parts more often; cuts fall on beats, more of them where it is loud; camera and light
+follow the loudness; the pictures suit the music's character. `second` shares none of these habits
+but the last, and is for testing alone: a model that only knows the first one's tricks fails there.
+
+Both are sloppy on purpose: beats are missed, cuts jitter, some videos follow nothing at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.bank import LOOKS, Footage
+from mgsv.data.plan import CLIP_STEPS, FRAME_RATE, LIGHTS, VIEWS, FloatArray, Plan, Shot
+from mgsv.data.planted import AT_START, EXACTLY_ZERO, LATE_STARTS, VIDEO_SECONDS
+from mgsv.data.tracks import MOODS, Track
+from mgsv.encoders.registry import SEGMENT_STEP
+from mgsv.media.rhythm import ONSET_RATE
+
+Rng = np.random.Generator
+
+SHORTEST_SHOT = 0.3
+"""Seconds; shorter shots read as flicker."""
+
+LATEST_START = LATE_STARTS[-1][1]
+
+ANYWHERE = 0.15
+"""Share of the later moments that begin at no musical place."""
+
+WRONG_BEAT, JITTER = 0.08, 0.015
+"""Share of cuts half a beat off, and the deviation in seconds of all of them."""
+
+CLIP_VIDEOS = 0.5
+"""Share of videos in which clips stand among the pictures."""
+
+TASTE = np.array(
+    #  energy, wood, shine  of `tracks.MOODS`
+    [
+        (0.0, 0.0, 1.0),  # light
+        (0.0, 1.0, 0.0),  # warmth
+        (0.7, 0.0, 0.5),  # colour
+        (1.0, 0.0, 0.0),  # detail
+        (-0.5, 0.8, 0.0),  # nature
+    ]
+)
+"""[LOOKS, MOODS] the look that suits a mood, both in deviations from the mean."""
+
+STRICTNESS = 0.8
+"""How firmly pictures follow the taste: 0 not at all. Scale of the logits of a picture."""
+
+
+class Music(NamedTuple):
+    """A track from `origin` on, as an editor hears it; times are seconds of the video."""
+
+    track: Track
+    origin: float
+    seconds: float
+
+    def inside(self, times: npt.ArrayLike) -> FloatArray:
+        """Of `times` of the track those in the video, as times of the video."""
+        here = np.asarray(times, np.float64) - self.origin
+        return here[(here >= 0) & (here < self.seconds)]
+
+    def loudness(self, times: npt.ArrayLike) -> FloatArray:
+        return self.track.at(self.track.loudness, self.origin + np.asarray(times))
+
+    def business(self, times: npt.ArrayLike) -> FloatArray:
+        return self.track.at(self.track.business, self.origin + np.asarray(times))
+
+
+@dataclass(frozen=True)
+class Composer:
+    """start: where the moment begins. cuts: seconds of the video. movement: [n] 0 to 1 at times
+    [n]. light: brightness at whole seconds 0, …, n − 1. punches: seconds.
+    """
+
+    start: Callable[[Track, float, Rng], float]
+    cuts: Callable[[Music, Rng], list[float]]
+    movement: Callable[[Music, FloatArray], FloatArray]
+    light: Callable[[Music, int, Rng], FloatArray]
+    punches: Callable[[Music, Rng], FloatArray]
+
+
+# --- where the moment begins ----------------------------------------------------------------------
+
+
+def _editors_start(track: Track, seconds: float, rng: Rng) -> float:
+    room = min(track.seconds - seconds, LATEST_START)
+    if room < 1 or rng.random() < AT_START:
+        return _early(room, rng)
+    structure = track.structure
+    places = np.unique(np.concatenate([structure.downbeats, structure.phrases, structure.borders]))
+    places = places[(places > 0.5) & (places <= room)].astype(np.float64)
+    if rng.random() < ANYWHERE or not len(places):
+        return float(rng.uniform(0, room))
+    weight = np.exp(2.0 * _mean_over(track.loudness, ONSET_RATE, places, seconds))
+    weight = weight * (1 + 2 * _mean_over(structure.repetition, 1 / SEGMENT_STEP, places, seconds))
+    weight *= np.where(np.isin(places, structure.phrases.astype(np.float64)), 3.0, 1.0)
+    weight *= np.where(np.isin(places, structure.borders.astype(np.float64)), 2.0, 1.0)
+    return float(rng.choice(places, p=weight / weight.sum()))
+
+
+def _seconds_start(track: Track, seconds: float, rng: Rng) -> float:
+    """Where the music rises, or anywhere on a strong onset."""
+    room = min(track.seconds - seconds, LATEST_START)
+    if room < 1 or rng.random() < AT_START:
+        return _early(room, rng)
+    times = np.arange(0, room, 0.1)
+    rise = track.at(track.loudness, times + 1) - track.at(track.loudness, np.maximum(times - 1, 0))
+    weight = np.exp(3 * rise) if rng.random() < 0.5 else np.ones(len(times))
+    near = rng.choice(times, p=weight / weight.sum())
+    first = int(near * ONSET_RATE)
+    onset = track.rhythm.onset[first : first + round(ONSET_RATE)]
+    return float(min(room, near + (int(onset.argmax()) / ONSET_RATE if len(onset) else 0)))
+
+
+def _early(room: float, rng: Rng) -> float:
+    late = rng.uniform(0, 0.5) if rng.random() > EXACTLY_ZERO else 0.0
+    return float(np.clip(late, 0, max(room, 0.0)))
+
+
+def _mean_over(
+    curve: npt.NDArray[np.floating], rate: float, places: FloatArray, seconds: float
+) -> FloatArray:
+    """Mean of a curve at `rate` over [place, place + seconds), for each place."""
+    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+    low = np.clip((places * rate).astype(np.intp), 0, len(curve) - 1)
+    high = np.clip(((places + seconds) * rate).astype(np.intp), low + 1, len(curve))
+    return np.asarray((total[high] - total[low]) / (high - low))
+
+
+# --- cuts -----------------------------------------------------------------------------------------
+
+
+def _on_beats(music: Music, rng: Rng) -> list[float]:
+    """On beats, the bar's first by preference, after 1 to 16 of them: fewer where it is loud."""
+    beats = music.inside(music.track.rhythm.beats)
+    if len(beats) < 4:
+        return _by_chance(music, rng)
+    downbeats = music.inside(music.track.structure.downbeats)
+    interval = float(np.median(np.diff(beats)))
+    pace, slope = rng.uniform(0.8, 3.2), rng.uniform(0.5, 3.0)
+    steps = np.arange(5)  # log2 of beats
+    cuts: list[float] = []
+    at = 0
+    while True:
+        now = cuts[-1] if cuts else 0.0
+        wanted = pace - slope * (float(music.loudness(np.array([now]))[0]) - 0.5)
+        weight = np.exp(-np.abs(steps - wanted) / 0.5)
+        step = 2 ** int(rng.choice(steps, p=weight / weight.sum()))
+        at += step
+        if at >= len(beats):
+            return cuts
+        if step >= 2 and len(downbeats) and rng.random() < 0.7:
+            nearest = downbeats[np.abs(downbeats - beats[at]).argmin()]
+            if abs(nearest - beats[at]) < step * interval * 0.75:
+                at = max(at - step + 1, int(np.abs(beats - nearest).argmin()))
+        wrong = rng.random() < WRONG_BEAT
+        cuts.append(float(beats[at] + rng.normal(0, JITTER) + wrong * interval / 2))
+
+
+def _off_beats(music: Music, rng: Rng) -> list[float]:
+    """On strong onsets, on phrases and parts of them, or at a fixed rate."""
+    way = rng.integers(3)
+    rhythm = music.track.rhythm
+    if way == 0:
+        apart = rng.uniform(0.6, 3.0)
+        first = max(0, round(music.origin * ONSET_RATE))
+        onset = rhythm.onset[first : round((music.origin + music.seconds) * ONSET_RATE)]
+        cuts: list[float] = []
+        for place in np.argsort(-onset)[: 40 * int(music.seconds)]:
+            time = (first + int(place)) / ONSET_RATE - music.origin
+            if all(abs(time - cut) >= apart for cut in cuts):
+                cuts.append(float(time))
+        return sorted(cuts)
+    if way == 1:
+        phrases = music.inside(music.track.structure.phrases)
+        parts = 2 ** int(rng.integers(1, 4))
+        edges = np.concatenate([[0.0], phrases, [music.seconds]])
+        inner = [np.linspace(a, b, parts, endpoint=False) for a, b in itertools.pairwise(edges)]
+        return [float(cut) for cut in np.concatenate(inner)]
+    period = rng.uniform(0.6, 3.5)
+    return [float(cut) for cut in np.arange(rng.uniform(0, period), music.seconds, period)]
+
+
+def _by_chance(music: Music, rng: Rng) -> list[float]:
+    """Shots of random length; now and then a single one."""
+    if rng.random() < 0.2:
+        return []
+    mean = np.exp(rng.uniform(np.log(0.7), np.log(5)))
+    lengths = mean * rng.lognormal(0, 0.5, 4 + int(4 * music.seconds / mean))
+    return [float(cut) for cut in np.cumsum(lengths)]
+
+
+# --- movement and light ---------------------------------------------------------------------------
+
+
+def _light_by_loudness(music: Music, count: int, rng: Rng) -> FloatArray:
+    follow, base = rng.uniform(0, 0.8), rng.uniform(0.65, 0.9)
+    loud = music.loudness(np.arange(count)) - 0.5
+    return base + follow * loud + rng.normal(0, 0.05, count)
+
+
+def _light_by_chance(_music: Music, count: int, rng: Rng) -> FloatArray:
+    steps = np.cumsum(rng.normal(0, 0.05, count))
+    return np.asarray(rng.uniform(0.6, 0.95) + steps - np.linspace(0, steps[-1], count))
+
+
+def _punches_on_beats(music: Music, rng: Rng) -> FloatArray:
+    if rng.random() < 0.6:
+        return np.zeros(0)
+    structure, rhythm = music.track.structure, music.track.rhythm
+    beats = music.inside(structure.downbeats if rng.random() < 0.5 else rhythm.beats)
+    return beats[music.loudness(beats) > rng.uniform(0.3, 0.7)]
+
+
+def _no_punches(_music: Music, _rng: Rng) -> FloatArray:
+    return np.zeros(0)
+
+
+COMPOSERS: Mapping[str, Composer] = {
+    "editor": Composer(
+        _editors_start, _on_beats, Music.loudness, _light_by_loudness, _punches_on_beats
+    ),
+    "second": Composer(_seconds_start, _off_beats, Music.business, _light_by_chance, _no_punches),
+}
+
+_PLAIN = Composer(
+    _editors_start,
+    _by_chance,
+    lambda _, times: np.full(len(times), 0.5),
+    _light_by_chance,
+    _no_punches,
+)
+"""How an unsynchronised video is cut."""
+
+
+# --- the whole plan -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What an editor of one split has at hand.
+
+    tracks, footage: of the split. mood_scale [2, MOODS], look_scale [2, LOOKS]: mean and deviation
+    over the training split, by which moods and looks are compared.
+    """
+
+    tracks: Sequence[Track]
+    footage: Sequence[Footage]
+    mood_scale: FloatArray
+    look_scale: FloatArray
+
+    @property
+    def bank(self) -> dict[str, Footage]:
+        return {footage.item.id: footage for footage in self.footage}
+
+
+def scale_of(rows: Sequence[FloatArray]) -> FloatArray:
+    """[2, N] mean and deviation of `rows`, each [N]."""
+    stacked = np.stack(rows)
+    return np.stack([stacked.mean(0), stacked.std(0) + 1e-3])
+
+
+def plan_video(
+    composer: str,
+    studio: Studio,
+    track: Track,
+    rng: Rng,
+    *,
+    video_id: str,
+    split: str,
+    plain: float = 0.1,
+    offset_max: float = 0.0,
+) -> Plan:
+    """A plan by the rules of `composer`. plain: share of videos that follow no music.
+
+    offset_max: everything in the picture is late by a random constant of up to so many seconds,
+    or early.
+    """
+    shares, lengths = zip(*VIDEO_SECONDS, strict=True)
+    wanted = min(float(np.interp(rng.random(), shares, lengths)), track.seconds - 0.1)
+    seconds = int(wanted * FRAME_RATE) / FRAME_RATE
+    rules = COMPOSERS[composer]
+    start = round(rules.start(track, seconds, rng), 3)
+    offset = round(float(rng.uniform(-offset_max, offset_max)), 3) if offset_max else 0.0
+    synced = bool(rng.random() >= plain)
+    rules = rules if synced else _PLAIN
+    music = Music(track, start - offset, seconds)
+
+    edges = _edges(rules.cuts(music, rng), seconds)
+    count = int(np.ceil(seconds)) + 1
+    light = np.clip(rules.light(music, count, rng), LIGHTS[0], LIGHTS[-1])
+    pool = _pool(studio, music, synced, len(edges), rng)
+    liveliness = rng.uniform(0.2, 1.3)
+    shots: list[Shot] = []
+    for first, end in itertools.pairwise(edges):
+        footage = pool[int(rng.integers(len(pool)))]
+        if shots and len(pool) > 1:
+            while footage.item.id == shots[-1].source:
+                footage = pool[int(rng.integers(len(pool)))]
+        times = np.arange(int(first), int(np.ceil(end)) + 1, dtype=np.float64)
+        drive = liveliness * rules.movement(music, times)
+        shots.append(_shot(footage, first, end, drive, rng))
+    punches = rules.punches(music, rng)
+    return Plan(
+        video_id=video_id,
+        split=split,
+        composer=composer,
+        track=track.id,
+        music_start=start,
+        seconds=seconds,
+        offset=offset,
+        synced=synced,
+        shots=tuple(shots),
+        light=tuple(round(float(value), 4) for value in light),
+        punches=tuple(round(float(time), 3) for time in punches),
+        punch=round(float(rng.uniform(0.03, 0.1)), 4),
+    )
+
+
+def _edges(cuts: Sequence[float], seconds: float) -> list[float]:
+    """Starts of the shots and the end, on frames, no shot shorter than `SHORTEST_SHOT`."""
+    edges = [0.0]
+    for cut in sorted(cuts):
+        on_frame = round(cut * FRAME_RATE) / FRAME_RATE
+        if on_frame - edges[-1] >= SHORTEST_SHOT and seconds - on_frame >= SHORTEST_SHOT:
+            edges.append(on_frame)
+    return [*edges, seconds]
+
+
+def _pool(studio: Studio, music: Music, synced: bool, shots: int, rng: Rng) -> list[Footage]:
+    """The pictures of a video, no more than it has shots, by the taste for the moment's mood."""
+    mood = music.track.mood(max(music.origin, 0.0), music.origin + music.seconds)
+    mean, deviation = studio.mood_scale
+    target = np.clip(TASTE @ ((mood - mean) / deviation), -2, 2)
+    looks = np.stack([footage.looks for footage in studio.footage]).astype(np.float64)
+    looks = (looks - studio.look_scale[0]) / studio.look_scale[1]
+    closeness = -0.5 * ((np.clip(looks, -3, 3) - target) ** 2).sum(1)
+    strictness = STRICTNESS * rng.uniform(0.3, 1.5) if synced else 0.0
+    logits = strictness * closeness + rng.gumbel(size=len(looks))
+    clips = np.array([footage.is_clip for footage in studio.footage])
+    if not clips.all():
+        logits -= np.where(clips, 0.0 if rng.random() < CLIP_VIDEOS else 1e9, 0.0)
+    count = int(np.clip(rng.integers(3, 16), 1, shots))
+    usable = np.flatnonzero(logits > -1e8)
+    best = usable[np.argsort(-logits[usable])[:count]]
+    return [studio.footage[int(n)] for n in best]
+
+
+_CENTRES = np.stack([(0.5 + (VIEWS[:, n] - 0.5) * (1 - VIEWS[:, 2])) for n in range(2)], axis=1)
+_STEPS = np.abs(_CENTRES[:, None] - _CENTRES[None]).sum(-1) / VIEWS[:, 2].mean()
+_STEPS += np.abs(np.log(VIEWS[:, None, 2] / VIEWS[None, :, 2]))
+"""[P, P] how far the camera goes from view to view."""
+
+
+def _shot(footage: Footage, start: float, end: float, drive: FloatArray, rng: Rng) -> Shot:
+    """A shot whose movement follows `drive`, 0 to about 1 at each whole second around it."""
+    if footage.is_clip:
+        wanted = (len(drive) - 1) * CLIP_STEPS
+        first = int(rng.integers(max(1, footage.views - wanted)))
+        views = np.minimum(first + CLIP_STEPS * np.arange(len(drive)), footage.views - 1)
+        return Shot(footage.item.id, start, end, tuple(views.tolist()))
+    path = [int(rng.integers(len(VIEWS)))]
+    for strength in drive[1:]:
+        wanted = 0.6 * strength * rng.uniform(0.2, 1.6)
+        weight = np.exp(-np.abs(_STEPS[path[-1]] - wanted) / 0.08)
+        path.append(int(rng.choice(len(VIEWS), p=weight / weight.sum())))
+    strength = float(drive.mean())
+    sway = 0.03 * strength**2 * rng.uniform(0.3, 1.7) if rng.random() < 0.7 else 0.0
+    rate = 1 + int(rng.binomial(2, min(strength, 1.0)))
+    return Shot(footage.item.id, start, end, tuple(path), round(min(sway, 0.05), 4), rate)
+
+
+assert TASTE.shape == (len(LOOKS), len(MOODS))

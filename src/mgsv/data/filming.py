@@ -1,0 +1,73 @@
+"""The file of a composed video, from the same plan as its features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.bank import CANVAS, Footage, clip_frames, sharp_window
+from mgsv.data.items import Item
+from mgsv.data.miniature import clip_frame_numbers
+from mgsv.data.plan import FRAME_RATE, Plan
+from mgsv.media.film import write_film
+from mgsv.media.render import render
+from mgsv.media.stills import Picture, read_still
+from mgsv.moment import Moment
+
+
+def film(
+    plan: Plan,
+    bank: Mapping[str, Footage],
+    output: str | os.PathLike[str],
+    *,
+    crf: int | None = 23,
+    track: Path | None = None,
+    track_start: float = 0.0,
+) -> None:
+    """Write the video of `plan` to `output`, which must not exist.
+
+    crf: H.264's quality, None for a lossless file (FFV1 in .mkv). track: its music, for a file with
+    sound; track_start: seconds into it at which the plan's track begins (of an excerpt).
+    """
+    output = Path(output)
+    if track is None:
+        write_film(output, pictures(plan, bank), FRAME_RATE, crf=crf)
+        return
+    silent = output.with_name(f".{output.stem}.silent{output.suffix}")
+    try:
+        write_film(silent, pictures(plan, bank), FRAME_RATE, crf=crf, overwrite=True)
+        start = track_start + plan.music_start
+        render(silent, track, Moment(start, start + plan.seconds), output)
+    finally:
+        silent.unlink(missing_ok=True)
+
+
+def pictures(plan: Plan, bank: Mapping[str, Footage]) -> Iterator[Picture]:
+    """Every frame of the video, uint8 RGB."""
+    for shot in plan.shots:
+        first, end = (round(time * FRAME_RATE) for time in (shot.start, shot.end))
+        times = np.arange(first, end) / FRAME_RATE
+        lights = plan.light_at(times)
+        item = bank[shot.source].item
+        if bank[shot.source].is_clip:
+            yield from _clip(item, clip_frame_numbers(shot, times), lights)
+        else:
+            canvas = read_still(item.path, *CANVAS)
+            for window, light in zip(plan.windows(shot, times), lights, strict=True):
+                yield sharp_window(canvas, window, light)
+
+
+def _clip(
+    item: Item, numbers: npt.NDArray[np.intp], lights: npt.NDArray[np.float64]
+) -> Iterator[Picture]:
+    """The frames `numbers` [n], which never fall, at brightness `lights` [n]."""
+    frames = enumerate(clip_frames(item))
+    number, frame = next(frames)
+    for wanted, light in zip(numbers, lights, strict=True):
+        while number < wanted:
+            number, frame = next(frames)
+        yield np.asarray(np.round(frame * np.float32(light)), np.uint8)

@@ -1,0 +1,65 @@
+"""The features of a composed video, without the video: from the bank's rows and a miniature of it.
+
+What the encoder sees at a whole second is a view of the bank. What happens in between is told by
+`media.shots`, as of a file, from thumbnails of every other frame and of each shot's first one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.bank import Footage, Planes, dimmed, still_thumbnails
+from mgsv.data.plan import CLIP_STEPS, FRAME_RATE, FloatArray, Plan, Shot
+from mgsv.data.planted import FRAME_SLOTS
+from mgsv.encoders.motion import motion_features
+from mgsv.media.shots import CurveBuilder, VideoCurves
+from mgsv.media.video import ROUNDING
+
+EVERY = 2
+"""Frames from one thumbnail to the next: 15 a second, for curves of 10."""
+
+
+def video_features(plan: Plan, bank: Mapping[str, Footage]) -> npt.NDArray[np.float32]:
+    """float32 [F, D]: what the default video encoder gives of the file's first 50 s."""
+    seconds = min(math.ceil(plan.seconds - ROUNDING), FRAME_SLOTS)
+    lights = plan.light_at(np.arange(seconds))
+    rows = []
+    shots = iter(plan.shots)
+    shot = next(shots)
+    for second in range(seconds):
+        while shot.end <= second + 1e-6:
+            shot = next(shots)
+        view = shot.views[second - int(shot.start)]
+        rows.append(bank[shot.source].row(view, float(lights[second])))
+    return np.hstack([np.stack(rows), motion_features(video_curves(plan, bank), seconds)])
+
+
+def video_curves(plan: Plan, bank: Mapping[str, Footage]) -> VideoCurves:
+    """Motion, light and cuts of the video, by the code that measures them in a file."""
+    builder = CurveBuilder()
+    for shot in plan.shots:
+        first, end = (round(time * FRAME_RATE) for time in (shot.start, shot.end))
+        times = np.arange(first, end, EVERY) / FRAME_RATE
+        thumbs = shot_thumbnails(plan, shot, bank[shot.source], times)
+        for time, thumb in zip(times.tolist(), thumbs, strict=True):
+            builder.add(time, thumb)
+    return builder.finish(plan.seconds)
+
+
+def shot_thumbnails(plan: Plan, shot: Shot, footage: Footage, times: FloatArray) -> Planes:
+    """uint8 [n, 54, 64] thumbnails of a shot at `times` [n] of the video."""
+    if footage.is_clip:
+        return dimmed(footage.planes[clip_frame_numbers(shot, times)], plan.light_at(times))
+    windows, inverse = np.unique(plan.windows(shot, times), axis=0, return_inverse=True)
+    return dimmed(still_thumbnails(footage, windows)[inverse.ravel()], plan.light_at(times))
+
+
+def clip_frame_numbers(shot: Shot, times: FloatArray) -> npt.NDArray[np.intp]:
+    """[n] which frame of a clip, at `FRAME_RATE`, a shot shows; it stands still at its end."""
+    passed = times - int(shot.start) + shot.views[0] / CLIP_STEPS
+    last = shot.views[-1] * FRAME_RATE // CLIP_STEPS
+    return np.minimum(np.round(passed * FRAME_RATE).astype(np.intp), last)

@@ -1,0 +1,158 @@
+"""What is known of a track before a video is cut to it: features, tags, rhythm, structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.items import Item
+from mgsv.data.kept import Arrays, read_kept, write_kept
+from mgsv.encoders.musicnn import TAGS
+from mgsv.encoders.musicnn_rhythm import MusicnnRhythm
+from mgsv.encoders.registry import SEGMENT_STEP
+from mgsv.errors import MediaError
+from mgsv.media.audio import Audio, read_audio
+from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
+from mgsv.media.structure import Structure, analyse_structure
+from mgsv.moment import CANVAS_SECONDS
+
+FloatArray = npt.NDArray[np.float64]
+
+VERSION = 1
+"""Of what is kept of a track; raised with every change."""
+
+SHORTEST = 8.0
+"""Seconds a track must have."""
+
+MOODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "energy": (
+        ("rock", "punk", "metal", "heavy metal", "hard rock", "dance", "party", "House", "electro"),
+        ("ambient", "chillout", "chill", "Mellow", "easy listening", "beautiful", "sad"),
+    ),
+    "wood": (
+        ("acoustic", "folk", "country", "guitar", "blues", "jazz", "oldies"),
+        ("electronic", "electronica", "electro", "House", "dance", "experimental"),
+    ),
+    "shine": (
+        ("happy", "catchy", "pop", "indie pop", "party", "funk", "soul", "60s"),
+        ("metal", "heavy metal", "ambient", "sad", "experimental", "Progressive rock"),
+    ),
+}
+"""The three ways in which the picture follows the music's character, as tags for and against."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track (or excerpt), analysed. Times are seconds from its start.
+
+    segments: float32 [S, D], the default encoder's. tags: float32 [S, 50], probabilities.
+    """
+
+    item: Item
+    segments: npt.NDArray[np.float32]
+    tags: npt.NDArray[np.float32]
+    rhythm: Rhythm
+    structure: Structure
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+    @property
+    def seconds(self) -> float:
+        return self.rhythm.duration
+
+    @cached_property
+    def loudness(self) -> FloatArray:
+        """[T] at `ONSET_RATE`: energy over a second, as its rank within the track, 0 to 1."""
+        return _ranks(_smooth(self.rhythm.energy, 1.0))
+
+    @cached_property
+    def business(self) -> FloatArray:
+        """[T] at `ONSET_RATE`: onset strength over two seconds, as its rank within the track."""
+        return _ranks(_smooth(self.rhythm.onset, 2.0))
+
+    @cached_property
+    def moods(self) -> FloatArray:
+        """[S, len(MOODS)]: log odds of the tags for over those against, per segment."""
+        columns = []
+        for groups in MOODS.values():
+            likely = [self.tags[:, [TAGS.index(tag) for tag in tags]].mean(1) for tags in groups]
+            columns.append(np.log(likely[0] + 1e-3) - np.log(likely[1] + 1e-3))
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def mood(self, start: float, end: float) -> FloatArray:
+        """[len(MOODS)] the mean of `moods` over [start, end)."""
+        first = min(int(start / SEGMENT_STEP), len(self.moods) - 1)
+        return np.asarray(self.moods[first : max(first + 1, round(end / SEGMENT_STEP))].mean(0))
+
+    def at(self, curve: FloatArray, times: npt.ArrayLike) -> FloatArray:
+        """A curve of this track at `times`; beyond its ends the last value."""
+        places = np.clip(np.asarray(times) * ONSET_RATE, 0, len(curve) - 1)
+        return np.asarray(curve[places.astype(np.intp)])
+
+
+class Listener:
+    """Analyses tracks once and keeps what it found in the folder `cache`, as `bank.Bank` does."""
+
+    def __init__(self, cache: Path) -> None:
+        self._folder = cache / "tracks"
+        self._encoder = MusicnnRhythm()
+
+    def track(self, item: Item) -> Track:
+        """`item` analysed. MediaError where it has no sound, or too little."""
+        name = self._encoder.fingerprint.rpartition(":")[2]
+        file = self._folder / f"{item.content}-{name}-{VERSION}.safetensors"
+        kept = read_kept(file)
+        if kept is None:
+            kept = self._analyse(item)
+            write_kept(file, kept)
+        rhythm = Rhythm(
+            duration=float(kept["duration"][0]),
+            onset=kept["onset"],
+            energy=kept["energy"],
+            tempo=float(kept["tempo"][0]),
+            beats=kept["beats"],
+        )
+        structure = analyse_structure(
+            rhythm.beats, rhythm.onset, rhythm.energy, kept["segments"], step=SEGMENT_STEP
+        )
+        return Track(item, kept["segments"], kept["tags"], rhythm, structure)
+
+    def _analyse(self, item: Item) -> Arrays:
+        whole = read_audio(item.path, self._encoder.rate, channel=self._encoder.channel)
+        start, end = item.excerpt or (0.0, CANVAS_SECONDS)
+        first, last = (round(time * whole.rate) for time in (start, end))
+        audio = Audio(whole.samples[first:last], whole.rate)
+        if audio.duration < SHORTEST:
+            problem = f"{audio.duration:.1f} s of music are too few"
+            raise MediaError(item.path, problem, f"give at least {SHORTEST:g} s")
+        rhythm = analyse_rhythm(audio.samples, audio.rate)
+        segments, tags = self._encoder.encode_segments(audio, rhythm)
+        return {
+            "segments": segments,
+            "tags": tags,
+            "onset": rhythm.onset,
+            "energy": rhythm.energy,
+            "beats": np.asarray(rhythm.beats, np.float32),
+            "tempo": np.array([rhythm.tempo], np.float32),
+            "duration": np.array([rhythm.duration], np.float32),
+        }
+
+
+def _smooth(curve: npt.NDArray[np.float32], seconds: float) -> FloatArray:
+    """Mean over `seconds` around each sample, as far as the curve goes."""
+    reach = max(1, round(seconds * ONSET_RATE / 2))
+    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+    low = np.maximum(np.arange(len(curve)) - reach, 0)
+    high = np.minimum(np.arange(len(curve)) + reach + 1, len(curve))
+    return np.asarray((total[high] - total[low]) / (high - low))
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Share of the values below each."""
+    return np.searchsorted(np.sort(values), values) / max(len(values) - 1, 1)
