@@ -229,11 +229,12 @@ class Bank:
     """Footage by id, made from its files when first asked for and kept in the folder `cache`.
 
     What is kept is named by the file's content and the encoder's fingerprint, so a cache may serve
-    any number of folders, and a broken run goes on where it stopped.
+    any number of folders, and a broken run goes on where it stopped. half: compute in bfloat16.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._folder = cache / "footage"
+    def __init__(self, cache: Path, half: bool = False) -> None:
+        self._folder = cache / ("footage-half" if half else "footage")
+        self._half = half
         self._encoder = EfficientNetMotion()
 
     def footage(self, item: Item) -> Footage:
@@ -247,6 +248,8 @@ class Bank:
         return Footage(item, kept["rows"], kept["planes"], kept["looks"])
 
     def _make(self, item: Item) -> Arrays:
+        import torch
+
         from mgsv.encoders.efficientnet import BATCH, embed_pictures
 
         pictures, planes = view_pictures(item)
@@ -255,7 +258,8 @@ class Bank:
             for picture in pictures
             for light in LIGHTS
         )
-        rows = np.concatenate([embed_pictures(batch) for batch in batches(lit, BATCH)])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            rows = np.concatenate([embed_pictures(batch) for batch in batches(lit, BATCH)])
         rows = rows.reshape(len(pictures), len(LIGHTS), -1)
         return {"rows": rows, "planes": planes, "looks": _looks(pictures, rows[:, -1])}
 

@@ -103,8 +103,8 @@ def _editors_start(track: Track, seconds: float, rng: Rng) -> float:
         return float(rng.uniform(0, room))
     weight = np.exp(2.0 * _mean_over(track.loudness, ONSET_RATE, places, seconds))
     weight = weight * (1 + 2 * _mean_over(structure.repetition, 1 / SEGMENT_STEP, places, seconds))
-    weight *= np.where(np.isin(places, structure.phrases.astype(np.float64)), 3.0, 1.0)
-    weight *= np.where(np.isin(places, structure.borders.astype(np.float64)), 2.0, 1.0)
+    weight *= np.where(np.isin(places, structure.phrases.astype(np.float64)), 4.0, 1.0)
+    weight *= np.where(np.isin(places, structure.borders.astype(np.float64)), 3.0, 1.0)
     return float(rng.choice(places, p=weight / weight.sum()))
 
 

@@ -147,6 +147,9 @@ def _unlike(items: Iterable[Item]) -> list[Item]:
 def _shared_out(items: Sequence[Item], seed: int) -> Iterator[Item]:
     """Each item with a split, by group: `HELD_OUT` for val and test, at least one group each."""
     groups = sorted({item.group for item in items})
+    if items[0].kind == "clip" and len(groups) < len(SPLITS):  # they are an extra
+        yield from (replace(item, split="train") for item in items)
+        return
     if len(groups) < len(SPLITS):
         raise ConfigError(
             f"{len(groups)} different {items[0].kind} files cannot be shared out to "

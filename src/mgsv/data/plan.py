@@ -47,7 +47,7 @@ CALM = 0.1
 """Seconds around a whole second in which the hand-made movements fade to nothing."""
 
 PUNCH_SECONDS = 0.12
-"""Time in which a punch on a beat fades to 1 / e."""
+"""Time in which a punch comes before its beat, and fades to 1 / e after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Plan:
     track: id. music_start: of the moment on the track, seconds; it is as long as the video.
     offset: seconds by which everything in the picture comes later than its rule says. synced: the
     edit follows the moment; otherwise it was made to nothing. light: brightness at each whole
-    second 0, …, ceil(seconds). punches: seconds at which the camera jumps closer by `punch` (share
-    of the window) and drifts back.
+    second 0, …, ceil(seconds). punches: seconds at which the camera is closer by `punch` (share of
+    the window), hurrying there and back.
     """
 
     video_id: str
@@ -104,7 +104,8 @@ class Plan:
 
     def light_at(self, times: npt.ArrayLike) -> FloatArray:
         """Brightness at `times` [n]."""
-        return np.asarray(np.interp(times, np.arange(len(self.light)), self.light), np.float64)
+        places = np.asarray(times, np.float64)
+        return np.asarray(np.interp(places, np.arange(len(self.light)), self.light), np.float64)
 
     def windows(self, shot: Shot, times: FloatArray) -> FloatArray:
         """[n, 4] what the camera sees of a picture: left, top, right, bottom as shares of it."""
@@ -113,8 +114,9 @@ class Plan:
         calm = np.minimum(np.abs(times - np.round(times)) / CALM, 1.0)
         if self.punch and self.punches:
             since = times[:, None] - np.array(self.punches)[None]
-            fading = np.where(since >= 0, np.exp(-since / PUNCH_SECONDS), 0.0).max(axis=1)
-            size = size * (1 - self.punch * fading * calm)
+            coming = np.maximum(1 + since / PUNCH_SECONDS, 0)  # a jump within a frame is a cut
+            near = np.where(since < 0, coming, np.exp(-np.maximum(since, 0) / PUNCH_SECONDS))
+            size = size * (1 - self.punch * near.max(axis=1) * calm)
         left = x * (1 - size) + shot.sway * np.sin(2 * np.pi * shot.sway_rate * times) * calm
         left, top = np.clip(left, 0, 1 - size), y * (1 - size)
         return np.stack([left, top, left + size, top + size], axis=1)

@@ -180,5 +180,5 @@ def prepare(pictures: Iterable[npt.NDArray[np.uint8]]) -> Tensor:
 @torch.inference_mode()
 def embed_pictures(pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
     """Up to BATCH pictures, uint8 RGB with a shorter side of 256 → features [B, 1280]."""
-    features: npt.NDArray[np.float32] = shared_efficientnet()(prepare(pictures)).numpy()
+    features: npt.NDArray[np.float32] = shared_efficientnet()(prepare(pictures)).float().numpy()
     return features

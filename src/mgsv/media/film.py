@@ -32,7 +32,7 @@ def write_film(
     suffixes = FILM_CONTAINERS if crf is not None else [".mkv"]
     path = check_output(path, suffixes, overwrite=overwrite, inputs=())
     codec, pixels = ("ffv1", "bgr0") if crf is None else ("libx264", "yuv420p")
-    options = {} if crf is None else {"preset": "veryfast", "crf": str(crf)}
+    options = {} if crf is None else {"preset": "medium", "crf": str(crf)}
     with new_file(path, overwrite=overwrite) as file:
         output = av.open(file, "w", format=FILM_CONTAINERS[path.suffix.lower()])
         stream = output.add_stream(codec, rate=Fraction(rate), options=options)

@@ -1,0 +1,143 @@
+"""Plans by both editors' rules: sound in every part, and cut to the music where they say so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from composed import made_up_studio
+from mgsv.data.editors import COMPOSERS, SHORTEST_SHOT, plan_video
+from mgsv.data.miniature import video_curves, video_features
+from mgsv.data.noise import with_codec_noise
+from mgsv.data.plan import FRAME_RATE, LIGHTS, VIEWS, Plan, plan_line, read_plans
+from mgsv.errors import DataError
+
+STUDIO = made_up_studio()
+TRACK = STUDIO.tracks[0]
+
+
+def plans(composer: str, count: int, **options: float) -> list[Plan]:
+    return [
+        plan_video(
+            composer,
+            STUDIO,
+            TRACK,
+            np.random.default_rng((n, 1)),
+            video_id=str(n),
+            split="train",
+            **options,
+        )
+        for n in range(count)
+    ]
+
+
+def on_beats(made: list[Plan], reach: float = 0.05) -> float:
+    """Share of the cuts of synchronised videos that lie so near a beat."""
+    beats = TRACK.rhythm.beats
+    cuts = [cut + plan.music_start for plan in made if plan.synced for cut in plan.cuts]
+    return float(np.mean([np.abs(beats - cut).min() < reach for cut in cuts]))
+
+
+@pytest.mark.parametrize("composer", list(COMPOSERS))
+def test_shots_fill_the_video_on_its_frames(composer: str) -> None:
+    for plan in plans(composer, 40, offset_max=0.25):
+        edges = [shot.start for shot in plan.shots] + [plan.shots[-1].end]
+        assert edges[0] == 0
+        assert edges[-1] == plan.seconds
+        assert [shot.end for shot in plan.shots] == edges[1:]
+        assert all(np.diff(edges) >= SHORTEST_SHOT - 1e-9)
+        frames = np.array(edges) * FRAME_RATE
+        np.testing.assert_allclose(frames, np.round(frames), atol=1e-6)
+        assert 0 <= plan.music_start <= TRACK.seconds - plan.seconds
+        assert LIGHTS[0] <= min(plan.light) <= max(plan.light) <= LIGHTS[-1]
+        assert abs(plan.offset) <= 0.25
+
+
+def test_the_camera_is_at_views_of_the_bank_at_whole_seconds() -> None:
+    for plan in plans("editor", 10):
+        for shot in plan.shots:
+            if shot.source.startswith("clip"):
+                continue
+            seconds = np.arange(int(np.ceil(shot.start)), shot.end)
+            left, top, right, bottom = plan.windows(shot, seconds.astype(float)).T
+            x, y, size = VIEWS[[shot.views[int(s) - int(shot.start)] for s in seconds]].T
+            np.testing.assert_allclose(right - left, size, atol=1e-9)
+            np.testing.assert_allclose(left, x * (1 - size), atol=1e-9)
+            np.testing.assert_allclose(top, y * (1 - size), atol=1e-9)
+            np.testing.assert_allclose(bottom - top, size, atol=1e-9)
+
+
+def test_the_camera_never_leaves_the_picture() -> None:
+    for plan in plans("editor", 20):
+        for shot in plan.shots:
+            if shot.source.startswith("picture"):
+                windows = plan.windows(shot, np.arange(shot.start, shot.end, 1 / FRAME_RATE))
+                assert windows.min() >= -1e-9
+                assert windows.max() <= 1 + 1e-9
+
+
+def test_the_editor_cuts_on_beats_and_the_second_does_not() -> None:
+    assert on_beats(plans("editor", 40, plain=0.0)) > 0.8
+    assert on_beats(plans("second", 40, plain=0.0)) < 0.6
+    assert on_beats(plans("editor", 40, plain=0.0, offset_max=0.25)) < 0.6
+
+
+def test_an_offset_moves_all_cuts_by_the_same() -> None:
+    beats = TRACK.rhythm.beats
+    for plan in plans("editor", 10, plain=0.0, offset_max=0.25):
+        aligned = [plan.music_start - plan.offset + cut for cut in plan.cuts]
+        distances = [np.abs(beats - time).min() for time in aligned]
+        assert not distances or np.median(distances) < 0.05
+
+
+def test_a_share_of_videos_follows_nothing() -> None:
+    followed = Counter(plan.synced for plan in plans("editor", 200, plain=0.3))
+    assert 0.2 < followed[False] / 200 < 0.4
+
+
+def test_later_moments_begin_on_phrases_more_often_than_on_other_bars() -> None:
+    late = [plan.music_start for plan in plans("editor", 300) if plan.music_start > 0.5]
+    assert 0.5 < len(late) / 300 < 0.8  # a third within the first half second
+    structure = TRACK.structure
+    near = np.mean([np.abs(structure.phrases - start).min() < 0.01 for start in late])
+    assert near > 1.3 * len(structure.phrases) / len(structure.downbeats)
+
+
+def test_the_same_seed_gives_the_same_plan_and_features() -> None:
+    first, again = (plans("editor", 1)[0] for _ in range(2))
+    assert first == again
+    np.testing.assert_array_equal(*(video_features(p, STUDIO.bank) for p in (first, again)))
+
+
+@pytest.mark.parametrize("composer", list(COMPOSERS))
+def test_features_have_a_row_per_second_and_the_plans_cuts(composer: str) -> None:
+    for plan in plans(composer, 3):
+        features = video_features(plan, STUDIO.bank)
+        assert features.shape == (min(int(np.ceil(plan.seconds)), 50), 1288)
+        assert np.isfinite(features).all()
+        found = video_curves(plan, STUDIO.bank).cuts
+        assert all(np.abs(np.array(plan.cuts) - cut).min() < 1e-4 for cut in found)
+
+
+def test_codec_noise_is_as_large_as_asked_for_and_keeps_zeros_positive() -> None:
+    plan = plans("editor", 1)[0]
+    plain = video_features(plan, STUDIO.bank)
+    small, large = (
+        with_codec_noise(plain, plan, np.random.default_rng(0), scale) for scale in (0.1, 1.0)
+    )
+    assert 0 < np.abs(small - plain).mean() < 0.2 * np.abs(large - plain).mean()
+    assert (large[:, :1280] >= 0).all()
+
+
+def test_plans_come_back_from_their_file(tmp_path: Path) -> None:
+    file, made = tmp_path / "plans.jsonl", plans("second", 3)
+    file.write_text("".join(map(plan_line, made)))
+    assert read_plans(file) == made
+    assert json.loads(file.read_text().splitlines()[0])["cuts"] == list(made[0].cuts)
+    file.write_text("{}\n")
+    with pytest.raises(DataError, match="line 1"):
+        read_plans(file)
