@@ -76,7 +76,7 @@ def made_up_footage(number: int, kind: str = "picture") -> Footage:
     rng = np.random.default_rng(number)
     clip = kind == "clip"
     rows = rng.random((20 if clip else len(VIEWS), 3, 1280), np.float32)
-    planes = rng.integers(0, 256, (300, 54, 64) if clip else (192, 224), np.uint8)
+    planes = rng.integers(0, 256, (300, 54, 64) if clip else (384, 448), np.uint8)
     item = Item(f"{kind}{number}", kind, Path(f"{number}"), "train")  # type: ignore[arg-type]
     return Footage(item, rows, planes, rng.random(len(LOOKS)).astype(np.float32))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,15 @@ from mgsv.media.video import VideoScan, probe_video
 
 Planes = npt.NDArray[np.uint8]
 
-VERSION = 1
+VERSION = 2
 """Of the views and what is kept of them; raised with every change."""
 
 CANVAS = (2 * WIDTH, 2 * HEIGHT)
 """Pixels of a picture in the bank: enough for the closest view to be about sharp."""
 
-SMALL = 4
-"""Pixels of the canvas to a side of one pixel of its small luma plane."""
+SMALL = 2
+"""Pixels of the canvas to a side of one pixel of its small luma plane: with 4, a twelfth of the
+motion would be blurred away."""
 
 SMALLEST = 200
 """Pixels a picture or clip must have on each side."""
@@ -56,8 +56,8 @@ NATURE = np.r_[0:398, 924:998]
 class Footage:
     """A picture or clip of the bank.
 
-    rows: float32 [views, lights, D]. planes: of a picture the small canvas, uint8 [192, 224]: luma
-    [128, 224] over both chroma planes [64, 112]; of a clip the thumbnails of its frames at
+    rows: float32 [views, lights, D]. planes: of a picture the small canvas, uint8 [384, 448]: luma
+    [256, 448] over both chroma planes [128, 224]; of a clip the thumbnails of its frames at
     `FRAME_RATE`, [n, 54, 64]. Both lie as planar 4:2:0 does. looks: float32 [len(LOOKS)].
     """
 
@@ -81,9 +81,10 @@ class Footage:
         near = self.rows[view, low : low + 2]
         return np.asarray(near[0] + np.float32(place - low) * (near[1] - near[0]), np.float32)
 
-    @cached_property
     def integrals(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Running sums over the planes of a picture, a row and a column of zeros first."""
+        """Running sums over the planes of a picture, a row and a column of zeros first. Not kept:
+        they would take eight times the memory.
+        """
         luma, chroma = np.split(self.planes, [CANVAS[1] // SMALL])
         planes = (luma, *chroma.reshape(2, len(luma) // 2, -1))
         return tuple(  # type: ignore[return-value]
@@ -160,7 +161,7 @@ def thumbnail(picture: Picture) -> Planes:
 
 def still_thumbnails(footage: Footage, windows: FloatArray) -> FloatArray:
     """[n, 54, 64] thumbnails of a picture through `windows` [n, 4], at full light, not rounded."""
-    luma, *chroma = footage.integrals
+    luma, *chroma = footage.integrals()
     small = [_box_means(plane, windows, THUMB_WIDTH // 2, THUMB_HEIGHT // 2) for plane in chroma]
     rows = np.concatenate([plane.reshape(len(windows), -1) for plane in small], axis=1)
     return np.concatenate(

@@ -323,7 +323,7 @@ def plan_video(
         shots=tuple(shots),
         light=tuple(round(float(value), 4) for value in light),
         punches=tuple(round(float(time), 3) for time in punches),
-        punch=round(float(rng.uniform(0.03, 0.1)), 4),
+        punch=round(float(rng.uniform(0.02, 0.06)), 4),
     )
 
 
@@ -371,11 +371,11 @@ def _shot(footage: Footage, start: float, end: float, drive: FloatArray, rng: Rn
         return Shot(footage.item.id, start, end, tuple(views.tolist()))
     path = [int(rng.integers(len(VIEWS)))]
     for strength in drive[1:]:
-        wanted = 0.6 * strength * rng.uniform(0.2, 1.6)
+        wanted = 0.35 * strength * rng.uniform(0.2, 1.6)
         weight = np.exp(-np.abs(_STEPS[path[-1]] - wanted) / 0.08)
         path.append(int(rng.choice(len(VIEWS), p=weight / weight.sum())))
     strength = float(drive.mean())
-    sway = 0.03 * strength**2 * rng.uniform(0.3, 1.7) if rng.random() < 0.7 else 0.0
+    sway = 0.015 * strength**2 * rng.uniform(0.3, 1.7) if rng.random() < 0.7 else 0.0
     rate = 1 + int(rng.binomial(2, min(strength, 1.0)))
     return Shot(footage.item.id, start, end, tuple(path), round(min(sway, 0.05), 4), rate)
 

@@ -1,8 +1,7 @@
 """The features of a composed video, without the video: from the bank's rows and a miniature of it.
 
 What the encoder sees at a whole second is a view of the bank. What happens in between is told by
-`media.shots`, as of a file, from thumbnails: of every frame of a clip, whose grain moves too, and
-of every other one of a picture.
+`media.shots`, as of a file, from a thumbnail of every frame.
 """
 
 from __future__ import annotations
@@ -19,9 +18,6 @@ from mgsv.data.planted import FRAME_SLOTS
 from mgsv.encoders.motion import motion_features
 from mgsv.media.shots import CurveBuilder, VideoCurves
 from mgsv.media.video import ROUNDING
-
-EVERY = 2
-"""Frames from one thumbnail of a picture to the next: 15 a second, for curves of 10."""
 
 
 def video_features(plan: Plan, bank: Mapping[str, Footage]) -> npt.NDArray[np.float32]:
@@ -44,8 +40,7 @@ def video_curves(plan: Plan, bank: Mapping[str, Footage]) -> VideoCurves:
     builder = CurveBuilder()
     for shot in plan.shots:
         first, end = (round(time * FRAME_RATE) for time in (shot.start, shot.end))
-        every = 1 if bank[shot.source].is_clip else EVERY
-        times = np.arange(first, end, every) / FRAME_RATE
+        times = np.arange(first, end) / FRAME_RATE
         thumbs = shot_thumbnails(plan, shot, bank[shot.source], times)
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             builder.add(time, thumb)
