@@ -189,14 +189,17 @@ def _box_means(integral: FloatArray, windows: FloatArray, width: int, height: in
     x = (left[:, None] + np.linspace(0, 1, width + 1) * (right - left)[:, None]) * size_x
     y0 = np.minimum(y.astype(np.intp), size_y - 1)
     x0 = np.minimum(x.astype(np.intp), size_x - 1)
-    above = integral[y0]
-    lines = np.diff(above + (y - y0)[..., None] * (integral[y0 + 1] - above), axis=1)
-    n = np.arange(len(windows))[:, None]
-    columns = lines.transpose(0, 2, 1)
-    before = columns[n, x0]
-    sums = np.diff(before + (x - x0)[..., None] * (columns[n, x0 + 1] - before), axis=1)
+    # The running sums at the corners of the boxes, each between four that are known.
+    flat, at = integral.ravel(), y0[:, :, None] * (size_x + 1) + x0[:, None, :]
+    share = (x - x0)[:, None, :]
+    above, below = (
+        flat.take(row) + share * (flat.take(row + 1) - flat.take(row))
+        for row in (at, at + size_x + 1)
+    )
+    corners = above + (y - y0)[:, :, None] * (below - above)
+    sums = np.diff(np.diff(corners, axis=1), axis=2)
     areas = (y[:, 1] - y[:, 0]) * (x[:, 1] - x[:, 0])
-    return np.asarray(sums.transpose(0, 2, 1) / areas[:, None, None])
+    return np.asarray(sums / areas[:, None, None])
 
 
 def _planes(picture: Picture, width: int, height: int) -> Planes:
