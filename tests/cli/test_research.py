@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from mgsv.cli import app
-from mgsv.data import annotations, check, download, pack, planted, stats
+from mgsv.data import annotations, check, compose, download, pack, planted, stats
 from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
@@ -67,6 +67,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
     [
         ("data download", download.download),
         ("data plant", planted.plant),
+        ("data compose", compose.compose),
         ("data check", check.check),
         ("data pack", pack.pack),
         ("data stats", stats.stats),
@@ -96,11 +97,19 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
         assert offered[name] == parameter.default, name
 
 
-def test_plant_offers_every_option_of_its_recipe() -> None:
-    command = found("data plant")
-    offered = command.make_context("plant", ["x"]).params
-    for field in fields(planted.PlantOptions):
-        assert offered[field.name] == getattr(planted.PlantOptions(), field.name)
+@pytest.mark.parametrize(
+    ("name", "recipe", "words"),
+    [
+        ("plant", planted.PlantOptions(), ["x"]),
+        ("compose", compose.ComposeOptions(), ["x", "--music", "m", "--pictures", "p"]),
+    ],
+)
+def test_a_command_offers_every_option_of_its_recipe(
+    name: str, recipe: planted.PlantOptions | compose.ComposeOptions, words: list[str]
+) -> None:
+    offered = found(f"data {name}").make_context(name, words).params
+    for field in fields(recipe):
+        assert offered[field.name] == getattr(recipe, field.name)
 
 
 def found(command: str) -> click.Command:
