@@ -26,7 +26,7 @@ from mgsv.media.video import VideoScan, probe_video
 
 Planes = npt.NDArray[np.uint8]
 
-VERSION = 2
+VERSION = 3
 """Of the views and what is kept of them; raised with every change."""
 
 CANVAS = (2 * WIDTH, 2 * HEIGHT)

@@ -147,7 +147,7 @@ def compose(
         with _workers(jobs) as workers:
             usable, skipped = _prepare(items, kept, options.half, workers, tell)
             _refuse_too_few(usable, options)
-            order = _Order(options, kept, tuple(usable))
+            order = _Order(options, kept, tuple(usable), hash(tuple(usable)))
             rows = _fill(partial, order, workers, tell)
         _note(partial, options, usable, skipped, licence)
         partial.chmod(0o755)
@@ -243,7 +243,9 @@ class _Order:
 
     options: ComposeOptions
     kept: Path
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] = field(compare=False)
+    contents: int
+    """Stands for the items where orders are compared, as they are for every video."""
 
 
 @cache

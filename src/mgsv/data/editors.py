@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -259,9 +260,20 @@ class Studio:
     mood_scale: FloatArray
     look_scale: FloatArray
 
-    @property
+    @cached_property
     def bank(self) -> dict[str, Footage]:
         return {footage.item.id: footage for footage in self.footage}
+
+    @cached_property
+    def looks(self) -> FloatArray:
+        """[N, LOOKS] of the footage, in deviations from the mean, at most 3."""
+        looks = np.stack([footage.looks for footage in self.footage]).astype(np.float64)
+        return np.clip((looks - self.look_scale[0]) / self.look_scale[1], -3, 3)
+
+    @cached_property
+    def clips(self) -> npt.NDArray[np.bool_]:
+        """[N] which of the footage are clips."""
+        return np.array([footage.is_clip for footage in self.footage])
 
 
 def scale_of(rows: Sequence[FloatArray]) -> FloatArray:
@@ -342,14 +354,11 @@ def _pool(studio: Studio, music: Music, synced: bool, shots: int, rng: Rng) -> l
     mood = music.track.mood(max(music.origin, 0.0), music.origin + music.seconds)
     mean, deviation = studio.mood_scale
     target = np.clip(TASTE @ ((mood - mean) / deviation), -2, 2)
-    looks = np.stack([footage.looks for footage in studio.footage]).astype(np.float64)
-    looks = (looks - studio.look_scale[0]) / studio.look_scale[1]
-    closeness = -0.5 * ((np.clip(looks, -3, 3) - target) ** 2).sum(1)
+    closeness = -0.5 * ((studio.looks - target) ** 2).sum(1)
     strictness = STRICTNESS * rng.uniform(0.3, 1.5) if synced else 0.0
-    logits = strictness * closeness + rng.gumbel(size=len(looks))
-    clips = np.array([footage.is_clip for footage in studio.footage])
-    if not clips.all():
-        logits -= np.where(clips, 0.0 if rng.random() < CLIP_VIDEOS else 1e9, 0.0)
+    logits = strictness * closeness + rng.gumbel(size=len(closeness))
+    if not studio.clips.all():
+        logits -= np.where(studio.clips, 0.0 if rng.random() < CLIP_VIDEOS else 1e9, 0.0)
     count = int(np.clip(rng.integers(3, 16), 1, shots))
     usable = np.flatnonzero(logits > -1e8)
     best = usable[np.argsort(-logits[usable])[:count]]

@@ -37,7 +37,7 @@ VIEWS = np.array(
 """[P, 3] the views of a picture, as (x, y, size): size is the window's share of the picture's
 sides, x and y where in the room left over it lies, 0 left or top."""
 
-LIGHTS = np.array([0.4, 0.7, 1.0])
+LIGHTS = np.array([0.5, 0.7, 1.0])
 """Brightness (factor on every pixel) at which the bank knows each view."""
 
 CLIP_STEPS = 2
