@@ -59,8 +59,9 @@ def print_noise(plans: list[Plan], direct: list[np.ndarray], files: list[np.ndar
     x, rest = a[:, :APPEARANCE_DIM], (b - a)[:, :APPEARANCE_DIM]
     edges = np.quantile(x, np.linspace(0, 1, 21))
     place = np.clip(np.searchsorted(edges, x) - 1, 0, 19)
-    middle = np.array([x[place == n].mean() for n in range(20)])
-    spread = np.array([np.sqrt((rest[place == n] ** 2).mean()) for n in range(20)])
+    filled = [n for n in range(20) if (place == n).any()]  # many values are 0 alike
+    middle = np.array([x[place == n].mean() for n in filled])
+    spread = np.array([np.sqrt((rest[place == n] ** 2).mean()) for n in filled])
     share, floor = np.polyfit(middle, spread, 1)
     pairs = []
     for plan, own, file in zip(plans, direct, files, strict=True):

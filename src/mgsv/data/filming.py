@@ -18,6 +18,11 @@ from mgsv.media.render import render
 from mgsv.media.stills import Picture, read_still
 from mgsv.moment import Moment
 
+ENLARGED = 2
+"""Times that each side of a lossy film is enlarged: a codec does more harm to pictures as small as
+the encoder's than to any video that people make.
+"""
+
 
 def film(
     plan: Plan,
@@ -34,12 +39,20 @@ def film(
     sound; track_start: seconds into it at which the plan's track begins (of an excerpt).
     """
     output = Path(output)
+    enlarged = 1 if crf is None else ENLARGED
     if track is None:
-        write_film(output, pictures(plan, bank), FRAME_RATE, crf=crf)
+        write_film(output, pictures(plan, bank), FRAME_RATE, crf=crf, enlarged=enlarged)
         return
     silent = output.with_name(f".{output.stem}.silent{output.suffix}")
     try:
-        write_film(silent, pictures(plan, bank), FRAME_RATE, crf=crf, overwrite=True)
+        write_film(
+            silent,
+            pictures(plan, bank),
+            FRAME_RATE,
+            crf=crf,
+            enlarged=enlarged,
+            overwrite=True,
+        )
         start = track_start + plan.music_start
         render(silent, track, Moment(start, start + plan.seconds), output)
     finally:

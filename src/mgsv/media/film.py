@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -22,11 +23,13 @@ def write_film(
     rate: int,
     *,
     crf: int | None = None,
+    enlarged: int = 1,
     overwrite: bool = False,
 ) -> None:
     """Write `pictures`, uint8 RGB [H, W, 3] with even sides, `rate` a second, to `path`.
 
     crf: quality of H.264, 0 (best) to 51; None keeps every value exactly (FFV1, in .mkv alone).
+    enlarged: times that each side of the pictures is shown, smoothly.
     The file appears whole or not at all. Raises `MediaError` where it cannot be written.
     """
     suffixes = FILM_CONTAINERS if crf is not None else [".mkv"]
@@ -41,10 +44,13 @@ def write_film(
         try:
             for number, picture in enumerate(pictures):
                 if number == 0:
-                    stream.height, stream.width = picture.shape[:2]
+                    stream.height, stream.width = (enlarged * n for n in picture.shape[:2])
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = number, Fraction(1, rate)
-                output.mux(stream.encode(frame.reformat(format=pixels)))
+                shown = frame.reformat(
+                    stream.width, stream.height, pixels, interpolation=Interpolation.BICUBIC
+                )
+                output.mux(stream.encode(shown))
             output.mux(stream.encode(None))
             output.close()
         except av.FFmpegError as error:
