@@ -268,7 +268,7 @@ class Studio:
     def looks(self) -> FloatArray:
         """[N, LOOKS] of the footage, in deviations from the mean, at most 3."""
         looks = np.stack([footage.looks for footage in self.footage]).astype(np.float64)
-        return np.clip((looks - self.look_scale[0]) / self.look_scale[1], -3, 3)
+        return np.asarray(np.clip((looks - self.look_scale[0]) / self.look_scale[1], -3, 3))
 
     @cached_property
     def clips(self) -> npt.NDArray[np.bool_]:
