@@ -11,13 +11,13 @@ import numpy.typing as npt
 from mgsv.data.plan import Plan
 from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
 
-FLOOR, SHARE = 0.1, 0.3
+FLOOR, SHARE = 0.05, 0.2
 """Deviation of an appearance value x: FLOOR + SHARE x, and never below 0 in the sum."""
 
-LASTING = 0.5
+LASTING = 0.45
 """Share of that variance that stays the same over a shot, whose frames resemble each other."""
 
-MOTION = (0.05, 0.05, 0.05, 0.0, 0.0, 0.003, 0.01, 0.005)
+MOTION = (0.045, 0.05, 0.04, 0.0, 0.0, 0.001, 0.005, 0.003)
 """Deviations of `motion.CHANNELS`."""
 
 
