@@ -79,9 +79,9 @@ def train(
     ablation table), `set` changes them (`model.hidden_dim=64`, `train.lr=1e-4`); the model takes
     features as wide as the data's. `init` names a checkpoint whose weights and network the run
     starts from, or `default`, the shipped one; its features must come from the same encoders as the
-    data's. An `output` that holds anything is refused, unless `resume` is given: then the run in it goes on where its
-    stored state stands, to the same result as an unbroken one. Raises ConfigError or DataError
-    before any training starts.
+    data's. An `output` that holds anything is refused, unless `resume` is given: then the run in it
+    goes on where its stored state stands, to the same result as an unbroken one. Raises ConfigError
+    or DataError before any training starts.
     """
     start = None if init is None else _start(model, init)
     folder = Path(output)
