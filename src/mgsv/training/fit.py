@@ -22,7 +22,6 @@ from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, licence_of, part_of
 from mgsv.models import checkpoint, registry
 from mgsv.models.checkpoint import Checkpoint
-from mgsv.models.weights import checkpoint_named
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
@@ -186,11 +185,10 @@ def _rows(
 
 def _start(model: str, init: str | os.PathLike[str]) -> Checkpoint:
     """The checkpoint that a run of `model` goes on from."""
-    path = checkpoint_named(init)
-    start = checkpoint.load(path)
+    start = checkpoint.load(Path(init))
     if start.name != model:
         raise ConfigError(
-            f"--init {shown(path)}: holds a model {start.name}, not {model}",
+            f"--init {shown(init)}: holds a model {start.name}, not {model}",
             f"train {start.name}, or give another checkpoint",
         )
     return start
