@@ -64,6 +64,7 @@ def test_a_picture_per_moment_and_sentences(here: Path) -> None:
         (["clip $1.mp4", *HOW, "music", "-o", "why.pdf"], 1, ".png, .svg"),
         (["clip $1.mp4", *HOW, "music", "-o", "why.png", "--format", "svg"], 1, "--format svg"),
         (["clip $1.mp4", *HOW, "music", "-o", "no/such.png"], 1, "does not exist"),
+        (["clip $1.mp4", *HOW, "music", "-o", "pictures"], 1, "no folder of that name"),
         (["clip $1.mp4", *HOW, "music", "--format", "pdf"], 2, "svg"),
         (["clip $1.mp4", *HOW, "music", "--top", "0"], 1, "--top"),
         (["music", *HOW, "music"], 1, "folder"),

@@ -107,6 +107,11 @@ def picture_paths(
         names = [f"{video.stem}.explain.{n}.{format or 'png'}" for n in range(1, count + 1)]
     else:
         folder = target.parent
+        if not target.suffix:
+            raise ConfigError(
+                f"--output {shown(target)}: no folder of that name exists",
+                "make it first, or name a .png or .svg file",
+            )
         if format and target.suffix.lower() != f".{format}":
             raise ConfigError(
                 f"--format {format} is not the ending of {shown(target)}",
