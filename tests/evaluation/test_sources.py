@@ -43,9 +43,11 @@ def test_an_extractions_weights_are_known(tmp_path: Path):
     (folder / "vit_feature1").mkdir(parents=True)
     split: Any = SimpleNamespace(frames=SimpleNamespace(dim=512), segments=SimpleNamespace(dim=768))
     assert encoders_of(tmp_path, split).video.fingerprint == ""
-    (folder / "encoders.json").write_text(json.dumps({"frames": "abc", "segments-2p5": "def"}))
+    made_by = {"frames": "clip:abc", "segments-2p5": "ast:def"}
+    (folder / "encoders.json").write_text(json.dumps(made_by))
     known = encoders_of(tmp_path, split)
-    assert (known.video.fingerprint, known.music.fingerprint) == ("abc", "def")
+    assert (known.video.name, known.video.fingerprint) == ("clip", "clip:abc")
+    assert (known.music.name, known.music.fingerprint) == ("ast", "ast:def")
     (folder / "encoders.json").write_text("[1]")
     with pytest.raises(DataError, match=r"encoders\.json"):
         encoders_of(tmp_path, split)

@@ -83,11 +83,11 @@ def train(
     or DataError before any training starts.
     """
     start = None if init is None else _start(model, init)
+    settings, changes = None if start is None else start.settings, (*set,)
+    configure(model, preset, changes, start=settings)  # a wrong name is told before data are read
     folder = Path(output)
     whole = SplitData.open(data, "train")
-    architecture, config = configure(
-        model, preset, (*widths_of(whole), *set), start=None if start is None else start.settings
-    )
+    architecture, config = configure(model, preset, (*widths_of(whole), *changes), start=settings)
     rows, val = _rows(data, whole, config)
     _refuse_widths(architecture, whole)
     encoders = encoders_of(data, whole)
