@@ -159,7 +159,7 @@ def compose(
     from mgsv.data import compose as composing
 
     with (
-        show.resumable("run the same command again to go on"),
+        show.resumable("run the same command again; analyses made so far are kept"),
         show.steps(progress, "compose") as step,
     ):
         report = composing.compose(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.items import Item
-from mgsv.data.kept import Arrays, read_kept, write_kept
+from mgsv.data.kept import Arrays, kept
 from mgsv.data.plan import CLIP_STEPS, FRAME_RATE, HEIGHT, LIGHTS, VIEWS, WIDTH, FloatArray
 from mgsv.encoders.efficientnet_motion import EfficientNetMotion
 from mgsv.encoders.registry import batches
@@ -243,13 +243,9 @@ class Bank:
 
     def footage(self, item: Item) -> Footage:
         """`item` in the bank. MediaError where the file cannot be used."""
-        name = self._encoder.fingerprint.rpartition(":")[2]
-        file = self._folder / f"{item.content}-{name}-{VERSION}.safetensors"
-        kept = read_kept(file)
-        if kept is None:
-            kept = self._make(item)
-            write_kept(file, kept)
-        return Footage(item, kept["rows"], kept["planes"], kept["looks"])
+        maker = f"{self._encoder.fingerprint}-{VERSION}"
+        found = kept(self._folder, item.content, maker, lambda: self._make(item))
+        return Footage(item, found["rows"], found["planes"], found["looks"])
 
     def _make(self, item: Item) -> Arrays:
         import torch

@@ -9,17 +9,13 @@ MGSV-EC's layout; no track and no picture stands in two of its splits.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +33,12 @@ from mgsv.data.packed import PackWriter, refuse_existing
 from mgsv.data.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
 from mgsv.data.planted import FRAME_SLOTS, SEGMENT_SLOTS
 from mgsv.data.tracks import Listener, Track
+from mgsv.data.workers import Workers, several
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, shown
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int], None]
-T = TypeVar("T")
-R = TypeVar("R")
 
 PLANS = "plans.jsonl"
 VIDEOS = "videos"
@@ -144,7 +139,7 @@ def compose(
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
     try:
-        with _workers(jobs) as workers:
+        with several(jobs) as workers:
             usable, skipped = _prepare(items, kept, options.half, workers, tell)
             _refuse_too_few(usable, options)
             order = _Order(options, kept, tuple(usable), hash(tuple(usable)))
@@ -158,44 +153,11 @@ def compose(
     return ComposeReport(output, rows, {str(k): n for k, n in used.items()}, tuple(skipped))
 
 
-# --- processes ------------------------------------------------------------------------------------
-
-
-class _Workers:
-    """`map` over several processes, or over this one where that is enough."""
-
-    def __init__(self, pool: ProcessPoolExecutor | None) -> None:
-        self._pool = pool
-
-    def map(self, job: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-        return map(job, tasks) if self._pool is None else self._pool.map(job, tasks)
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[_Workers]:
-    if jobs == 1:
-        yield _Workers(None)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        try:
-            yield _Workers(pool)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 # --- analysis -------------------------------------------------------------------------------------
 
 
 def _prepare(
-    items: Sequence[Item], kept: Path, half: bool, workers: _Workers, tell: Progress
+    items: Sequence[Item], kept: Path, half: bool, workers: Workers, tell: Progress
 ) -> tuple[list[Item], list[tuple[Path, str]]]:
     """The items that can be used, now in the cache, and the files of the others with the reason."""
     usable: list[Item] = []
@@ -319,7 +281,7 @@ def _film(task: tuple[_Order, str, int, Path]) -> None:
     )
 
 
-def _fill(folder: Path, order: _Order, workers: _Workers, tell: Progress) -> int:
+def _fill(folder: Path, order: _Order, workers: Workers, tell: Progress) -> int:
     """Write everything but the note into `folder`; how many rows there are."""
     options = order.options
     (folder / CSV_FOLDER).mkdir(parents=True)

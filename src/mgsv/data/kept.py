@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,23 @@ from mgsv.errors import DataError
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def read_kept(file: Path) -> Arrays | None:
-    """The arrays in `file`; None where there is none, or none that can be read."""
+def kept(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -> Arrays:
+    """What `make` gives, made only where the cache `folder` does not hold it yet.
+
+    content: hash of the file it is made from. maker: all else that shapes it, an encoder's
+    fingerprint and a version say. A kept file that cannot be read is made anew. Raises DataError
+    where the folder cannot be written.
+    """
+    file = folder / f"{content}-{maker.rpartition(':')[2]}.safetensors"
     try:
         return load_file(file)
     except (OSError, SafetensorError):
-        return None
+        arrays = make()
+        _write(file, arrays)
+        return arrays
 
 
-def write_kept(file: Path, arrays: Arrays) -> None:
+def _write(file: Path, arrays: Arrays) -> None:
     """Keep `arrays` as `file`. Several processes may keep the same thing: the last one stays."""
     partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:

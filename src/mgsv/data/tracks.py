@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.items import Item
-from mgsv.data.kept import Arrays, read_kept, write_kept
+from mgsv.data.kept import Arrays, kept
 from mgsv.encoders.musicnn import TAGS
 from mgsv.encoders.musicnn_rhythm import MusicnnRhythm
 from mgsv.encoders.registry import SEGMENT_STEP
@@ -105,23 +105,19 @@ class Listener:
 
     def track(self, item: Item) -> Track:
         """`item` analysed. MediaError where it has no sound, or too little."""
-        name = self._encoder.fingerprint.rpartition(":")[2]
-        file = self._folder / f"{item.content}-{name}-{VERSION}.safetensors"
-        kept = read_kept(file)
-        if kept is None:
-            kept = self._analyse(item)
-            write_kept(file, kept)
+        maker = f"{self._encoder.fingerprint}-{VERSION}"
+        found = kept(self._folder, item.content, maker, lambda: self._analyse(item))
         rhythm = Rhythm(
-            duration=float(kept["duration"][0]),
-            onset=kept["onset"],
-            energy=kept["energy"],
-            tempo=float(kept["tempo"][0]),
-            beats=kept["beats"],
+            duration=float(found["duration"][0]),
+            onset=found["onset"],
+            energy=found["energy"],
+            tempo=float(found["tempo"][0]),
+            beats=found["beats"],
         )
         structure = analyse_structure(
-            rhythm.beats, rhythm.onset, rhythm.energy, kept["segments"], step=SEGMENT_STEP
+            rhythm.beats, rhythm.onset, rhythm.energy, found["segments"], step=SEGMENT_STEP
         )
-        return Track(item, kept["segments"], kept["tags"], rhythm, structure)
+        return Track(item, found["segments"], found["tags"], rhythm, structure)
 
     def _analyse(self, item: Item) -> Arrays:
         whole = read_audio(item.path, self._encoder.rate, channel=self._encoder.channel)

@@ -18,12 +18,9 @@ from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.media.video import CURVE_RATE, Frame, VideoCurves
 from mgsv.methods.patterns import TrackPattern
+from mgsv.methods.placement import ON_BEAT
 
 Array = npt.NDArray[np.float64]
-
-ON_BEAT = 0.07
-"""Seconds. A cut this near to a beat is seen as on it; the tolerance of beat-tracking measures
-(MIREX) as well."""
 
 
 @dataclass(frozen=True)

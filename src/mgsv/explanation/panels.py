@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.drawing import BLUE, GREY, INK, ORANGE, SOFT
-from mgsv.explanation.facts import ON_BEAT, Facts
+from mgsv.explanation.facts import Facts
 from mgsv.media.video import CURVE_RATE
+from mgsv.methods.placement import ON_BEAT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
