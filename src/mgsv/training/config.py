@@ -93,6 +93,7 @@ _SMALL = (
     "model.hidden_dim=64",
     "model.heads=4",
     "model.feed_forward=128",
+    "model.queries=1",
     "model.dropout=0",
     "model.input_dropout=0.1",
     "model.embedding_feed_forward=128",
@@ -101,6 +102,7 @@ _SMALL = (
     "made.pool_dropout=0",
     "made.similarity_start=2",
     "made.train.embedding_rate=0.05",
+    "eatr.queries=10",  # they are its events
     "train.lr=1e-3",
     "train.batch_size=64",
     "train.min_epochs=0",
@@ -140,7 +142,9 @@ minutes for each row of a table, `overnight` a night. Beside the smaller width a
 dropout, two settings make a small budget enough for MaDe. `embedding_rate`: Adam moves every weight
 by about `lr`, which for a projection of 512 or 768 features adds up; at the full rate their
 projections soon drown the positions added to them, and the detector no longer knows where it looks.
-`similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`.
+`similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`. One moment query:
+a row has one moment, and which of ten or thirty queries holds it is learned far more slowly than
+the moment.
 
 `tiny` only shows that everything runs, in seconds on a few dozen rows."""
 
