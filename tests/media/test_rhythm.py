@@ -201,3 +201,16 @@ class TestRealTracks:
         assert found.tempo == pytest.approx(120, rel=0.005)
         assert len(found.beats) == pytest.approx(1200, abs=2)
         assert peak < samples.nbytes / 3
+
+
+def test_any_unsteady_pulse_has_a_tempo_or_none() -> None:
+    """Of seeds 250 and 380 the period, refined, grew until its last multiple was out of reach."""
+    for seed in range(200, 400):
+        rng = np.random.default_rng(seed)
+        period, length = rng.uniform(14, 60), int(rng.uniform(250, 1500))
+        onset, at = np.zeros(length, np.float32), 0.0
+        while at < length:
+            onset[int(at)] = rng.random()
+            at += period * rng.uniform(0.8, 1.2)
+        tempo = find_tempo(np.convolve(onset, np.hanning(9), "same").astype(np.float32))
+        assert tempo == 0 or 38 <= tempo <= 250

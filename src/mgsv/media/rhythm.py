@@ -244,6 +244,8 @@ def _refined(likeness: NDArray[np.float64], lag: int, longest: int) -> float:
     for multiple in range(1, multiples + 1):
         at = round(period * multiple)
         near = [g for g in (at - 1, at, at + 1) if 1 <= g < len(likeness) - 1]
+        if not near:  # the period has grown, and the multiple lies beyond what is known
+            break
         peak = max(near, key=lambda g: float(likeness[g]))
         left, top, right = likeness[peak - 1 : peak + 2]
         bend = left - 2 * top + right
