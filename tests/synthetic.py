@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,42 @@ def query_for(features: TrackFeatures, start: float, seconds: float, cuts: int =
     return query(
         seconds, np.sort(at[strongest] - start), 10 ** (loudness * ENERGY_RANGE_DB / 20) / 1000
     )
+
+
+PERIOD = 0.5
+"""Seconds between the beats of `song`."""
+
+
+def song(seconds: float = 80.0, seed: int = 0, first: float = 0.2) -> TrackFeatures:
+    """Four beats a bar at 120 bpm, the first of each stronger; a section every 16 s, each with a
+    sound and a loudness of its own.
+    """
+    rng = np.random.default_rng(seed)
+    beats = np.arange(first, seconds - 0.1, PERIOD)
+    onset = rng.exponential(0.03, round(seconds * ONSET_RATE))
+    strength = rng.uniform(0.3, 1.2, len(beats))
+    strength[::4] += 1.0
+    onset[np.rint((beats + ONSET_DELAY) * ONSET_RATE).astype(int)] += strength
+    section = ((np.arange(len(onset)) / ONSET_RATE - first) // 16).clip(0).astype(int)
+    levels = rng.uniform(0.6, 0.9, section.max() + 1)
+    slow = np.convolve(rng.normal(size=len(onset) + 99), np.hanning(100), "valid")
+    energy = levels[section] + 0.02 * slow / slow.std()
+    made = track(f"song{seed}", onset, np.clip(energy, 0, 1), beats)
+    rows = (((np.arange(np.ceil(seconds / 2.5)) + 0.5) * 2.5 - first) // 16).clip(0).astype(int)
+    sounds = rng.normal(size=(rows.max() + 1, 12))
+    segments = (sounds[rows] + rng.normal(0, 0.2, (len(rows), 12))).astype(np.float16)
+    return replace(made, segments=segments, segment_mask=np.ones(len(rows), bool))
+
+
+def edit_of(features: TrackFeatures, start: float, *, late: float = 0.0, seed: int = 0) -> Query:
+    """A 12 s clip cut on a third of the beats from `start` on, each `late` seconds after its beat
+    and shown by the next frame of 25 a second; its motion follows the energy.
+    """
+    rng = np.random.default_rng(seed)
+    beats = features.beats[(features.beats > start + 0.3) & (features.beats < start + 11.5)]
+    strength = features.onset[np.rint((beats + ONSET_DELAY) * ONSET_RATE).astype(int)]
+    chosen = beats[strength.astype(float) + rng.uniform(0, 0.6, len(beats)) > 1.1]
+    cuts = np.ceil((chosen - start + late) * 25 - 1e-6) / 25
+    at = start - late + np.arange(120) / 10
+    loud = np.interp(at, np.arange(len(features.energy)) / ONSET_RATE, features.energy)
+    return query(12.0, cuts, np.exp(8 * loud + rng.normal(0, 0.3, 120)))

@@ -33,6 +33,8 @@ def test_a_key_that_nobody_knows_is_told_as_it_stands() -> None:
         ({"start_on_beat": 0.9, "start_on_border": 0.8}, "It starts on a section border."),
         ({"voice": -0.8}, "It starts inside of what is being sung"),
         ({"shift": -0.4}, "0.40 s earlier"),
+        ({"survey_probability": 0.72, "survey_start": 3.0}, "probability of 72%"),
+        ({"edit": 0.31}, "adds 0.31"),
         ({"past_uses": 1, "memory_start": 65.0}, "used once before, best from 01:05.0"),
         ({"past_uses": 3}, "used 3 times before"),
     ],

@@ -24,7 +24,7 @@ STARTS = {
 TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
-    *("method_start", "method_log_odds"),
+    *("method_start", "method_log_odds", "survey_start"),
     *("memory_start", "memory_probability", "memory_log_odds"),
 )
 """Keys that are part of another's sentence, or that only programs read."""
@@ -64,6 +64,8 @@ def _gist(evidence: Evidence) -> Iterator[str]:
         yield "moves with the music"
     if evidence.get("placed_by_memory"):
         yield "where past uses put it"
+    elif "survey_probability" in evidence:
+        yield f"{evidence['survey_probability']:.0%} sure of the place"
     elif "model_start" in evidence and "shift" in evidence:
         shift = abs(evidence["shift"])
         where = f"{shift:.1f} s from" if shift >= MOVED else "at"
@@ -174,6 +176,11 @@ SENTENCES: Mapping[str, Say] = {
     "past_uses": _past_uses,
     "two_tower": lambda value, _: f"As wholes, clip and track match by {value:.2f} of 1.",
     "interaction": lambda value, _: f"Seen part by part, they match by {value:.2f} of 1.",
+    "edit": lambda value, _: f"Its best place for cuts and motion adds {value:.2f} to the score.",
+    "survey_probability": lambda value, _: (
+        f"By cuts, motion and the model together, this place is right with a probability of "
+        f"{value:.0%}."
+    ),
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
     "confidence": lambda value, _: f"The model's confidence in the place is {value:.2f}.",
     "popularity": lambda value, _: f"Its popularity added {value:.2f} to the score.",

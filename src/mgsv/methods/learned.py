@@ -4,6 +4,9 @@ Any registered model will do, and `sync` does what it does not. The cheap score 
 first stage) is asked of the whole library, the final one of the best candidates, and the moment of
 the best of those.
 
+A checkpoint may bring a survey of the whole track by the clip's cuts and motion
+(`methods.survey`), which then has a say in the ranking and in the moment.
+
 A model sees `max_segments` segments of a track and `max_frames` frames of a clip. Longer tracks
 are cut into windows that overlap by half, and the best window speaks for the track; longer clips
 are averaged down to the frames there is room for.
@@ -30,8 +33,10 @@ from mgsv.encoders.registry import SEGMENT_STEP, Source, batches
 from mgsv.errors import ConfigError, shown
 from mgsv.library import TrackCurves
 from mgsv.methods import placement as placing
+from mgsv.methods import survey as surveying
 from mgsv.methods import sync
 from mgsv.methods.base import DEFAULT_RERANK, Detection, Placement, Query, Rerank
+from mgsv.methods.survey import Survey, survey
 from mgsv.methods.sync import Sync
 from mgsv.methods.windows import Clip, Window, beside, resampled, segments_of, window_bounds
 from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders
@@ -42,7 +47,7 @@ from mgsv.moment import Moment, spans_to_moments
 Array = npt.NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
-VERSION = "1"
+VERSION = "2"
 
 WINDOWS_AT_ONCE = 64
 """Windows in memory at one time: 19 MB of the paper's features."""
@@ -98,6 +103,7 @@ class Learned:
         self.chance_unknown = TOO_FEW
         if self._first is None:
             self.reranks, self.chance_unknown = Sync.reranks, Sync.chance_unknown
+        self._survey = None if self._placer is None else Survey.of(checkpoint.record)
         self._checkpoint = checkpoint
         self._model = model.eval()
         self._fingerprint = fingerprint
@@ -137,12 +143,16 @@ class Learned:
             return f"{Sync.score_meaning} (sync ranks, the model {self.name} finds the moment)"
         own = getattr(self._model, "score_meaning", "higher is better")
         meaning = f"how well clip and track go together, by the model {self.name}: {own}"
+        if self._survey is not None:
+            meaning += "; and how well cuts and motion fit the music"
         return f"{meaning} (sync finds the moment)" if self._placer is None else meaning
 
     @property
     def fingerprint(self) -> str:
         candidates = "all" if self.reranks == sys.maxsize else self.reranks
         parts = f"sync-{sync.VERSION} placement-{placing.VERSION}"
+        if self._survey is not None:
+            parts += f" survey-{surveying.VERSION}"
         return f"{self.name}-{VERSION}:{self._fingerprint} rerank={candidates} {parts}"
 
     def require(self, video: Source, music: Source) -> None:
@@ -157,20 +167,27 @@ class Learned:
         return self._scores(query, tracks, self._first, lambda v, m: self._first.score_all(v, m)[0])
 
     def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
-        """The final score of each track's best window [K]."""
+        """The final score of each track's best window [K], and of its best start by the survey."""
         if self._final is None:
             return Sync().rerank(query, tracks)
-        return self._scores(query, tracks, self._final, self._final.rerank)
+        scores = self._scores(query, tracks, self._final, self._final.rerank)
+        if self._survey is None:
+            return scores
+        weights, ranking = self._survey.weights, self._survey.ranking
+        fitting = [ranking * survey(query, track, weights).best for track in tracks]
+        return scores + np.asarray(fitting, np.float32)
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
         """The best window's moment on each track, then placed exactly (`methods.placement`).
 
-        Evidence of who ranks: `two_tower` and `interaction`, which sum to the score, or
-        `first_stage`, the matcher's score of a track that another model ranked. Of who places:
-        `confidence` in the span; `model_start` and `model_end`, the span as the model gave it; and
-        what `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
+        Evidence of who ranks: `two_tower` and `interaction`, which sum to the score (with `edit`,
+        what the survey adds), or `first_stage`, the matcher's score of a track that another model
+        ranked. Of who places: `confidence` in the span; `model_start` and `model_end`, the span as
+        the model gave it; `survey_start`, where the survey alone would start, and
+        `survey_probability`, that the moment is about where both put it; and what
+        `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
         or its evidence stands.
         """
         best: list[_Found | None] = [None] * len(tracks)
@@ -184,7 +201,7 @@ class Learned:
         said = [window for window in best if window is not None]
         if self._placer is not None and self._first is not None:
             pairs = zip(tracks, said, strict=True)
-            return [_placed(query, features, one, placement) for features, one in pairs]
+            return [self._placed(query, features, one, placement) for features, one in pairs]
         by_sync = Sync().detect(query, tracks, placement)
         if self._placer is None:
             return [
@@ -192,7 +209,7 @@ class Learned:
                 for detection, one in zip(by_sync, said, strict=True)
             ]
         return [
-            replace(_placed(query, features, one, placement), score=detection.score)
+            replace(self._placed(query, features, one, placement), score=detection.score)
             for features, one, detection in zip(tracks, said, by_sync, strict=True)
         ]
 
@@ -213,6 +230,39 @@ class Learned:
         # The median deviation, unlike the standard one, is not widened by the track that fits.
         spread = float(np.median(np.abs(scores - middle))) / NormalDist().inv_cdf(0.75)
         return middle + spread * NormalDist().inv_cdf(CHANCE_QUANTILE ** (1 / len(usable)))
+
+    def _placed(
+        self, query: Query, features: TrackCurves, found: _Found, placement: Placement
+    ) -> Detection:
+        """The model's moment with the width that `placement` asks for, on its track, moved to
+        where the survey and it together put it, and placed exactly.
+        """
+        track = features.track
+        free = max(SHORTEST_FREE, found.end - found.start)
+        width = min(query.seconds if placement.fit == "video" else free, track.duration)
+        start = min(max(0.0, (found.start + found.end - width) / 2), track.duration - width)
+        said, score = dict(found.ranked), found.score
+        if self._survey is not None:
+            seen = survey(query, features, self._survey.weights, width)
+            fused = self._survey.fusion.fuse(seen.density, start, found.confidence)
+            start = fused.best.moment.start
+            said["survey_start"] = fused.remembered.moment.start
+            said["survey_probability"] = fused.best.probability
+            if self._first is not None:
+                said["edit"] = self._survey.ranking * seen.best
+                score += said["edit"]
+        placed = placing.place(query, features, Moment(start, start + width), placement)
+        moment = Moment(placed.start, placed.start + width)
+        if placement.fit == "free":
+            moment = placing.ended_on_beat(moment, features, SHORTEST_FREE)
+        evidence = {
+            **said,
+            "confidence": found.confidence,
+            "model_start": found.start,
+            "model_end": found.end,
+            **placed.evidence,
+        }
+        return Detection(moment, score, evidence)
 
     def _look(self, clip: Clip, batch: Batch) -> list[_Found]:
         """What the models say of each window of `batch`, in seconds from the window's start."""
@@ -304,23 +354,3 @@ class _Found(NamedTuple):
 
     def shifted(self, seconds: float) -> _Found:
         return self._replace(start=self.start + seconds, end=self.end + seconds)
-
-
-def _placed(query: Query, features: TrackCurves, found: _Found, placement: Placement) -> Detection:
-    """The model's moment with the width that `placement` asks for, on its track, placed exactly."""
-    track = features.track
-    free = max(SHORTEST_FREE, found.end - found.start)
-    width = min(query.seconds if placement.fit == "video" else free, track.duration)
-    start = min(max(0.0, (found.start + found.end - width) / 2), track.duration - width)
-    placed = placing.place(query, features, Moment(start, start + width), placement)
-    moment = Moment(placed.start, placed.start + width)
-    if placement.fit == "free":
-        moment = placing.ended_on_beat(moment, features, SHORTEST_FREE)
-    evidence = {
-        **found.ranked,
-        "confidence": found.confidence,
-        "model_start": found.start,
-        "model_end": found.end,
-        **placed.evidence,
-    }
-    return Detection(moment, found.score, evidence)
