@@ -12,9 +12,10 @@ constant time in half of the clips; motion that follows the energy more or less.
 those that placing looks at itself, so these figures say how well it finds its way back, not how
 right the beats are.
 
-`--composed DIR` holds `plans.jsonl`, a line per video: {"id", "track", "start", "seconds", "cuts",
-"offset"}, where the file is DIR/id.mp4 and `track` a path under --music, or its stem; its cuts lie
-`offset` seconds after the beats of the moment at `start`, so that start - offset puts them right.
+`--composed DIR` is a folder that `mgsv data compose --videos N` made of the files under --music;
+what is placed is read from the rendered files. Their cuts are late by the plan's `offset`, so that
+start - offset puts them right. With `--method made` the shipped model searches the whole track, as
+in `mgsv ground`; so too with `--clips DIR`, of videos that were not cut to this music.
 
 The model's moment is the truth with an error of up to 2.5 s, evenly spread: a trained model's
 errors within 2.5 s are (`--results`, what `mgsv evaluate` wrote, measures them).
@@ -23,8 +24,6 @@ errors within 2.5 s are (`--results`, what `mgsv evaluate` wrote, measures them)
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -34,14 +33,18 @@ from pathlib import Path
 import numpy as np
 
 from mgsv.config import override
+from mgsv.data.compose import PLANS, VIDEOS
+from mgsv.data.plan import read_plans
 from mgsv.demo import demo_music
 from mgsv.evaluation.results import Results
+from mgsv.grounding import read_query
 from mgsv.library import Library, TrackFeatures
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE, at_rate
-from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo, VideoScan
+from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
 from mgsv.methods.agreement import agree, pattern_of
-from mgsv.methods.base import Placement, PlacementWeights, Query
+from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted
+from mgsv.methods.registry import method
 from mgsv.moment import Moment
 
 FRAMES = 25
@@ -85,8 +88,9 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     changes = filter(None, options.weights.split(","))
     how = Placement(weights=override(PlacementWeights(), changes, "--weights"))
+    grounder = method(options.method) if options.method else None
     if options.clips:
-        real_clips(options.clips, tracks, how, rng)
+        real_clips(options.clips, tracks, how, rng, grounder)
         return
     if options.composed:
         cases = list(composed(options.composed, tracks))
@@ -103,7 +107,7 @@ def main() -> None:
     }
     for name, group in groups.items():
         if group:
-            report(name, group, how, np.random.default_rng(options.seed))
+            report(name, group, how, np.random.default_rng(options.seed), grounder)
 
 
 def parse() -> argparse.Namespace:
@@ -112,6 +116,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--library", type=Path)
     parser.add_argument("--composed", type=Path)
     parser.add_argument("--clips", type=Path)
+    parser.add_argument("--method", help="search whole tracks by it, with composed videos or clips")
     parser.add_argument("--results", type=Path)
     parser.add_argument("--count", type=int, default=8, help="made-up clips per track")
     parser.add_argument("--seed", type=int, default=0)
@@ -120,8 +125,14 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report(name: str, cases: Sequence[Case], how: Placement, rng: np.random.Generator) -> None:
-    """Figures of placing from the truth with an error of up to 2.5 s."""
+def report(
+    name: str,
+    cases: Sequence[Case],
+    how: Placement,
+    rng: np.random.Generator,
+    grounder: Method | None,
+) -> None:
+    """Figures of placing from the truth with an error of up to 2.5 s, or by a method."""
     print(f"{name}: {len(cases)} clips")
     errors, edits, before, taken = [], [], [], 0.0
     rates: dict[str, list[float]] = {"placed": [], "model": [], "random": [], "right": []}
@@ -129,7 +140,10 @@ def report(name: str, cases: Sequence[Case], how: Placement, rng: np.random.Gene
     for case in cases:
         moment = model_moment(case, rng)
         begun = time.perf_counter()
-        found = place(case.query, case.features, moment, how).start
+        if grounder is None:
+            found = place(case.query, case.features, moment, how).start
+        else:
+            found = grounder.detect(case.query, [case.features], how)[0].moment.start
         taken += time.perf_counter() - begun
         errors.append(abs(found - case.right))
         edits.append(abs(found - case.start))
@@ -248,29 +262,33 @@ def motion_of(level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def composed(folder: Path, tracks: Sequence[TrackFeatures]) -> Iterator[Case]:
-    """The composed videos of `folder`; those whose track or file is missing are told."""
+    """The rendered videos of a composed folder."""
     by_name = {features.track.path.stem: features for features in tracks}
-    known: dict[str, Music] = {}
-    for line in (folder / "plans.jsonl").read_text().splitlines():
-        plan = json.loads(line)
-        path, stem = folder / f"{plan['id']}.mp4", Path(plan["track"]).stem
-        if stem not in by_name or not path.exists():
-            print(f"left out: {path if stem in by_name else stem}: not found", file=sys.stderr)
-            continue
-        features = by_name[stem]
-        music = known.setdefault(stem, Music.of(features))
-        yield Case(plan["id"], read(path), features, music, plan["start"], plan.get("offset", 0.0))
+    for plan in read_plans(folder / PLANS):
+        path, stem = folder / VIDEOS / f"{plan.video_id}.mp4", Path(plan.track).stem
+        if stem in by_name and path.exists():
+            features = by_name[stem]
+            yield Case(
+                plan.video_id,
+                read(path),
+                features,
+                Music.of(features),
+                plan.music_start,
+                plan.offset,
+            )
 
 
 def read(path: Path) -> Query:
-    scan = VideoScan(path)
-    for _ in scan:
-        pass
-    return Query(scan.info, scan.curves)
+    """A clip as the shipped model sees it."""
+    return read_query(path)
 
 
 def real_clips(
-    folder: Path, tracks: Sequence[TrackFeatures], how: Placement, rng: np.random.Generator
+    folder: Path,
+    tracks: Sequence[TrackFeatures],
+    how: Placement,
+    rng: np.random.Generator,
+    grounder: Method | None,
 ) -> None:
     """Real clips on every track: what is left to the placing where nothing was cut to the music."""
     clips = [read(path) for path in sorted(folder.iterdir()) if path.is_file()]
@@ -284,7 +302,10 @@ def real_clips(
                 continue
             start = float(rng.uniform(0, latest))
             case = Case(query.info.path.stem, query, features, music, start, 0.0)
-            found = place(query, features, Moment(start, start + query.seconds), how).start
+            if grounder is None:
+                found = place(query, features, Moment(start, start + query.seconds), how).start
+            else:
+                found = grounder.detect(query, [features], how)[0].moment.start
             somewhere = rng.uniform(0, latest, RANDOM_STARTS)
             rates = on_beat(case, found), np.mean([on_beat(case, at) for at in somewhere])
             rows.append((*rates, percentile(query, music, found, somewhere)))

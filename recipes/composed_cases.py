@@ -17,7 +17,7 @@ from mgsv.data.annotations import Row
 from mgsv.data.bank import Bank, Footage
 from mgsv.data.compose import PLANS
 from mgsv.data.dataset import SplitData
-from mgsv.data.items import Item, read_manifest
+from mgsv.data.items import Item, ItemKind, read_manifest
 from mgsv.data.miniature import video_curves
 from mgsv.data.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, read_plans
 from mgsv.data.tracks import Listener
@@ -39,7 +39,7 @@ class Corpus:
 
     @cached_property
     def items(self) -> Mapping[str, Item]:
-        kinds = {"music": "music", "picture": "pictures", "clip": "clips"}
+        kinds: dict[ItemKind, str] = {"music": "music", "picture": "pictures", "clip": "clips"}
         folders = {kind: self.folder / name for kind, name in kinds.items()}
         return {item.id: item for item in read_manifest(self.manifest, folders)}
 

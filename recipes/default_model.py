@@ -1,14 +1,14 @@
 """Make the model that comes with mgsv, and measure it beside everything simpler.
 
     python recipes/corpus.py CORPUS
-    python recipes/default_model.py CORPUS WORK              # compose, train, fit, measure; seed 42
-    python recipes/default_model.py CORPUS WORK --seed 43    # another run on the same data
-    python recipes/default_model.py CORPUS WORK --ship made.safetensors
+    python recipes/default_model.py CORPUS WORK                    # compose, train, fit, measure
+    python recipes/default_model.py CORPUS WORK --seeds 42 43 44   # three runs on the same data
+    python recipes/default_model.py CORPUS WORK --ship made.safetensors  # ... of the first seed
 
 WORK holds the composed data (`composed`, of the first editor, split by track and picture; `second`,
 test rows of the other editor; `offset`, test rows cut off the beat by a constant), the analyses
-they need (`cache`), a folder `run-SEED` for each training, `made-SEED.safetensors` and the figures,
-`figures-SEED.json`. A second run goes on where a first one stopped.
+they need (`cache`), a folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures
+of all seeds, `figures.json`. A second run goes on where a first one stopped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +30,21 @@ from composed_cases import Case, Corpus, cases
 from mgsv.config import to_dict
 from mgsv.data.compose import ComposeOptions, compose
 from mgsv.data.dataset import SplitData
+from mgsv.data.plan import FRAME_RATE
 from mgsv.evaluation import protocol
 from mgsv.evaluation.evaluate import blind_answers
 from mgsv.evaluation.measures import all_measures, moment_iou, ranks
 from mgsv.evaluation.results import Results
+from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods import fusion as fusing
 from mgsv.methods.agreement import pattern_of
 from mgsv.methods.base import Detection, Placement
 from mgsv.methods.learned import Learned
 from mgsv.methods.placement import REACH, Music, cuts_on_beat
 from mgsv.methods.survey import (
-    OF_THE_CLIP,
+    ACCENTS,
+    BEATS,
+    HABITS,
     RECORD,
     Survey,
     SurveyWeights,
@@ -65,6 +70,10 @@ SETTINGS: tuple[str, ...] = ("train.epochs=12", "train.val_rows=0")
 SHARPNESS = 0.1
 """Seconds: a start so far from the truth counts 1 / e in fitting the survey's weights."""
 RIDGE = 1e-3
+ACCENTED, KEPT_ACCENTS = 0.5, 0.8
+"""Share of the val rows that are also seen with cuts on accents, and of the accents that are."""
+FREE = 0.5
+"""Share of them that are also seen with cuts and motion that follow nothing."""
 RANKINGS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
 RANDOM_STARTS = 20
 
@@ -73,24 +82,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--jobs", type=int, default=2, help="processes that compose")
     parser.add_argument("--set", nargs="*", default=[], help="changes to the settings")
-    parser.add_argument("--ship", type=Path, help="write the model there, without its training")
+    parser.add_argument("--ship", type=Path, help="write the model of the first seed there")
     options = parser.parse_args()
     work: Path = options.work
     corpus = Corpus(options.corpus, work / "cache")
     made_of(corpus, work, options.jobs)
-    model = work / f"made-{options.seed}.safetensors"
-    if not model.exists():
-        fit(trained(work, options.seed, options.set), work / "composed", corpus, model)
-    figures = work / f"figures-{options.seed}.json"
-    if not figures.exists():
-        found = {name: measured(model, work / name, corpus, work / "composed") for name in DATA}
-        figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    show(json.loads(figures.read_text(encoding="utf-8")))
+    models = {seed: work / f"made-{seed}.safetensors" for seed in options.seeds}
+    missing = {seed: model for seed, model in models.items() if not model.exists()}
+    runs = {seed: trained(work, seed, options.set) for seed in missing}
+    if missing:
+        fit([*runs.values()], work / "composed", corpus, [*missing.values()])
     if options.ship:
-        shutil.copyfile(model, options.ship)
+        shutil.copyfile(next(iter(models.values())), options.ship)
+    figures = {}
+    for name in DATA:
+        split = Measured.of(work / name, corpus, work / "composed")
+        figures[name] = {seed: split.figures(model) for seed, model in models.items()}
+        show(name, figures[name])
+        text = json.dumps(figures, indent=1)
+        (work / "figures.json").write_text(text + "\n", encoding="utf-8")
 
 
 def made_of(corpus: Corpus, work: Path, jobs: int) -> None:
@@ -128,35 +141,38 @@ def trained(work: Path, seed: int, changes: Sequence[str]) -> Path:
 # --- the survey -----------------------------------------------------------------------------------
 
 
-def fit(source: Path, data: Path, corpus: Corpus, output: Path) -> None:
-    """Write the model of `source` to `output` in 16 bits, with a survey fitted on val."""
-    rows = list(cases(data, "val", corpus))
-    loaded = checkpoint.load(source)
-    weights = fit_weights(rows)
+def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[Path]) -> None:
+    """Write the models of `sources` to `outputs` in 16 bits, each with a survey fitted on val."""
+    rows, split = list(cases(data, "val", corpus)), SplitData.open(data, "val")
+    weights = fit_weights([*rows, *other_habits(rows)])
+    print(f"weights of the survey: {to_dict(weights)}", flush=True)
     densities = [survey(case.query, case.features, weights).density for case in rows]
-    split = SplitData.open(data, "val")
-    answers = protocol.run(loaded.model, split, music_set=False)
-    fused = fusing.fit(
-        densities,
-        answers.predicted.mean(axis=1) - answers.video_seconds / 2,
-        answers.confidence,
-        np.array([case.right for case in rows]),
-    )
-    scores, columns = scores_of(loaded, split)
-    fits = fitting(rows, weights, columns)
+    columns = sorted({case.row.music_id for case in rows})
     true = np.array([columns.index(case.row.music_id) for case in rows])
-    ranking = max(RANKINGS, key=lambda weight: mean_reciprocal(scores + weight * fits, true))
-    found = Survey(weights, fused, ranking)
-    print(f"survey: {found}", flush=True)
-    checkpoint.save(
-        output,
-        loaded.name,
-        loaded.model,
-        loaded.encoders,
-        record={**loaded.record, RECORD: found.as_record()},
-        licence=loaded.licence,
-        half=True,
-    )
+    fits = fitting(rows, weights, columns)
+    for source, output in zip(sources, outputs, strict=True):
+        loaded = checkpoint.load(source)
+        answers = protocol.run(loaded.model, split, music_set=False)
+        fused = fusing.fit(
+            densities,
+            answers.predicted.mean(axis=1) - answers.video_seconds / 2,
+            answers.confidence,
+            np.array([case.right for case in rows]),
+        )
+        scores, names = scores_of(loaded, split)
+        assert names == columns
+        reached = {weight: mean_reciprocal(scores + weight * fits, true) for weight in RANKINGS}
+        found = Survey(weights, fused, max(reached, key=reached.__getitem__))
+        print(f"{output.name}: {found.fusion}, ranking {found.ranking}", flush=True)
+        checkpoint.save(
+            output,
+            loaded.name,
+            loaded.model,
+            loaded.encoders,
+            record={**loaded.record, RECORD: found.as_record()},
+            licence=loaded.licence,
+            half=True,
+        )
 
 
 def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
@@ -167,19 +183,21 @@ def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
         starts, terms = survey_terms(pattern_of(case.query), Music.of(case.features))
         spacing = np.log(np.gradient(starts)) if len(starts) > 1 else np.zeros(1)
         near = spacing - np.abs(starts - case.right) / SHARPNESS
-        tables = [np.stack([terms[n] for n in part], 1) for part in parts(terms)]
+        tables = [np.stack([terms[n] for n in part], 1) for part in (HABITS, BEATS, ACCENTS)]
         sides.append([torch.from_numpy(part) for part in (*tables, spacing, near)])
-    places = [[names.index(name) for name in part] for part in parts(terms)]
+    places = [[names.index(name) for name in part] for part in (HABITS, BEATS, ACCENTS)]
+    doubts = [names.index(name) for name in ("beats_doubt", "accents_doubt")]
     roots = torch.ones(len(names), dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([roots], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         weights = roots**2
-        doubt = weights[names.index("doubt")]
         total = RIDGE * len(sides) * (weights**2).sum()
-        for habits, edits, spacing, near in sides:
-            odds = habits @ weights[places[0]] + softplus(edits @ weights[places[1]] - doubt)
+        for *tables, spacing, near in sides:
+            sums = [table @ weights[at] for table, at in zip(tables, places, strict=True)]
+            edit = torch.logaddexp(sums[1] - weights[doubts[0]], sums[2] - weights[doubts[1]])
+            odds = sums[0] + softplus(edit)
             total = total + torch.logsumexp(odds + spacing, 0) - torch.logsumexp(odds + near, 0)
         total = total / len(sides)
         total.backward()
@@ -190,9 +208,35 @@ def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
     return SurveyWeights(**{n: round(w, 3) for n, w in zip(names, weights, strict=True)})
 
 
-def parts(terms: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The names of habits, and of what the clip says."""
-    return [n for n in terms if n not in OF_THE_CLIP], [n for n in terms if n in OF_THE_CLIP]
+def other_habits(rows: Sequence[Case]) -> list[Case]:
+    """Rows as people edit who do not cut to the beat, as the editor of the training data does."""
+    rng = np.random.default_rng(0)
+    accented = [on_accents(case, rng) for case in rows if rng.random() < ACCENTED]
+    return [*accented, *(on_nothing(case, rng) for case in rows if rng.random() < FREE)]
+
+
+def on_accents(case: Case, rng: np.random.Generator) -> Case:
+    """The same clip, cut to the strongest onsets of its moment."""
+    features, seconds = case.features, case.query.seconds
+    first, last = (round((case.right + at) * ONSET_RATE) for at in (0.3, seconds - 0.3))
+    onset = features.onset[max(first, 0) : max(last, 0)].astype(np.float32)
+    apart = rng.uniform(0.5, 2.5)
+    cuts: list[float] = []
+    for place in np.argsort(-onset):
+        at = (max(first, 0) + place) / ONSET_RATE - ONSET_DELAY - case.right
+        if all(abs(at - cut) >= apart for cut in cuts):
+            cuts.append(float(np.ceil(at * FRAME_RATE) / FRAME_RATE))
+    kept = np.sort([cut for cut in cuts if rng.random() < KEPT_ACCENTS and cut > 0])
+    curves = replace(case.query.curves, cuts=kept.astype(np.float32))
+    return replace(case, query=replace(case.query, curves=curves))
+
+
+def on_nothing(case: Case, rng: np.random.Generator) -> Case:
+    """The same clip with as many cuts, at random times, and its motion backwards."""
+    curves = case.query.curves
+    cuts = np.sort(rng.uniform(0, case.query.seconds, len(curves.cuts))).astype(np.float32)
+    other = replace(curves, cuts=cuts, motion=curves.motion[::-1].copy())
+    return replace(case, query=replace(case.query, curves=other))
 
 
 def fitting(rows: Sequence[Case], weights: SurveyWeights, columns: Sequence[str]) -> Floats:
@@ -210,7 +254,7 @@ def fitting(rows: Sequence[Case], weights: SurveyWeights, columns: Sequence[str]
 def scores_of(loaded: checkpoint.Checkpoint, split: SplitData) -> tuple[Floats, list[str]]:
     """[V, M] the network's scores, and the ids of the M distinct tracks."""
     names, first = np.unique(np.array(split.rows.music_ids, object), return_index=True)
-    model = loaded.model
+    model: Any = loaded.model
     with torch.inference_mode():
         tracks = model.embed_tracks(split.batch(first))
         videos = model.embed_videos(split.batch(np.arange(len(split))))
@@ -224,59 +268,82 @@ def mean_reciprocal(scores: Floats, true: npt.NDArray[np.int64]) -> float:
 # --- figures --------------------------------------------------------------------------------------
 
 
-def measured(model: Path, data: Path, corpus: Corpus, trained_on: Path) -> dict[str, object]:
-    """Every method on the test rows of `data`."""
-    rows = list(cases(data, "test", corpus))
-    split = SplitData.open(data, "test")
-    loaded = checkpoint.load(model)
-    method = Learned(loaded)
-    own = Survey.of(loaded.record)
-    assert own is not None
-    rng = np.random.default_rng(0)
+@dataclass(frozen=True)
+class Measured:
+    """The test rows of a data folder, and what is the same there whatever was trained."""
 
-    scores, columns = scores_of(loaded, split)
-    fits = fitting(rows, own.weights, columns)
-    tracks = {case.row.music_id: case.features for case in rows}
-    true = np.array([columns.index(case.row.music_id) for case in rows])
-    by_sync = np.stack(
-        [Sync().score_tracks(case.query, [tracks[name] for name in columns]) for case in rows]
-    )
-    rank_of = {
-        "sync": ranks(by_sync, true),
-        "network alone": ranks(scores, true),
-        "survey alone": ranks(fits, true),
-        "made": ranks(scores + own.ranking * fits, true),
-    }
+    rows: Sequence[Case]
+    split: SplitData
+    columns: Sequence[str]
+    """The M distinct tracks."""
+    answers: Mapping[str, Floats]
+    """[V, 2] moments of each method that needs no training."""
+    sync: Floats
+    """[V, M] scores."""
+    fits: dict[SurveyWeights, Floats]
+    """[V, M] by the survey."""
 
-    network = protocol.run(loaded.model, split, music_set=False)
-    centred = network.predicted.mean(axis=1) - network.video_seconds / 2
-    placed = [method.detect(case.query, [case.features], Placement())[0] for case in rows]
-    starts = {
-        "sync": starts_of(Sync().detect(c.query, [c.features], Placement())[0] for c in rows),
-        "network alone": np.clip(centred, 0, [case.latest for case in rows]),
-        "survey alone": np.array(
-            [
-                survey(c.query, c.features, own.weights).density.candidates(1)[0].moment.start
-                for c in rows
-            ]
-        ),
-        "made": starts_of(placed),
-    }
-    seconds = network.video_seconds
-    moments = {name: np.stack([at, at + seconds], axis=1) for name, at in starts.items()}
-    moments |= blind_answers(trained_on, split)
-    figures = {name: replace(network, predicted=m) for name, m in moments.items()}
-    table = {name: all_measures(answer.iou, rank_of.get(name)) for name, answer in figures.items()}
-    table["random start"] = all_measures(random_iou(rows, network, rng))
-    return {
-        "rows": len(rows),
-        "tracks": len(columns),
-        "methods": table,
-        "placement": placement_figures(rows, starts["network alone"], starts["made"], rng),
-    }
+    @classmethod
+    def of(cls, data: Path, corpus: Corpus, trained_on: Path) -> Measured:
+        rows, split = list(cases(data, "test", corpus)), SplitData.open(data, "test")
+        tracks = {case.row.music_id: case.features for case in rows}
+        columns = sorted(tracks)
+        every = [tracks[name] for name in columns]
+        scores = np.stack([Sync().score_tracks(case.query, every) for case in rows])
+        scores = scores.astype(np.float64)
+        found = [Sync().detect(case.query, [case.features], Placement())[0] for case in rows]
+        answers = blind_answers(trained_on, split) | {"sync": moments_at(rows, starts_of(found))}
+        return cls(rows, split, columns, answers, scores, {})
+
+    def figures(self, model: Path) -> dict[str, Any]:
+        """Every measure of every method, with the network and the survey in the file `model`."""
+        rows, columns = self.rows, self.columns
+        loaded = checkpoint.load(model)
+        own = Survey.of(loaded.record)
+        assert own is not None
+        if own.weights not in self.fits:
+            self.fits[own.weights] = fitting(rows, own.weights, columns)
+        fits = self.fits[own.weights]
+        scores, names = scores_of(loaded, self.split)
+        assert names == columns
+        true = np.array([columns.index(case.row.music_id) for case in rows])
+        by_score = {
+            "sync": self.sync,
+            "network alone": scores,
+            "survey alone": fits,
+            "made": scores + own.ranking * fits,
+        }
+        network = protocol.run(loaded.model, self.split, music_set=False)
+        centred = network.predicted.mean(axis=1) - network.video_seconds / 2
+        centred = np.clip(centred, 0, [case.latest for case in rows])
+        surveyed = [survey(c.query, c.features, own.weights).density.candidates(1) for c in rows]
+        method = Learned(loaded)
+        placed = starts_of(method.detect(c.query, [c.features], Placement())[0] for c in rows)
+        moments = {
+            **self.answers,
+            "network alone": moments_at(rows, centred),
+            "survey alone": moments_at(rows, np.array([s[0].moment.start for s in surveyed])),
+            "made": moments_at(rows, placed),
+        }
+        rng = np.random.default_rng(0)
+        table = {"random start": all_measures(random_iou(rows, network, rng))}
+        for name, found in moments.items():
+            rank = ranks(by_score[name], true) if name in by_score else None
+            table[name] = all_measures(replace(network, predicted=found).iou, rank)
+        return {
+            "rows": len(rows),
+            "tracks": len(columns),
+            "methods": table,
+            "placement": placement_figures(rows, centred, placed, rng),
+        }
 
 
-def starts_of(found: Sequence[Detection]) -> Floats:
+def moments_at(rows: Sequence[Case], starts: Floats) -> Floats:
+    """[V, 2] as long as the clips."""
+    return np.stack([starts, starts + [case.query.seconds for case in rows]], axis=1)
+
+
+def starts_of(found: Iterable[Detection]) -> Floats:
     return np.array([detection.moment.start for detection in found])
 
 
@@ -316,16 +383,26 @@ def placement_figures(
     }
 
 
-def show(figures: dict[str, dict[str, object]]) -> None:
-    for name, found in figures.items():
-        print(f"\n{name}: {found['rows']} clips, {found['tracks']} tracks")
-        keys = ("mIoU", "IoU@0.5", "IoU@0.7", "R1", "R10", "MoR1@0.5", "MoR10@0.5")
-        print(f"{'':16}" + "".join(f"{key:>10}" for key in keys))
-        for method, values in found["methods"].items():
-            cells = [f"{values[key]:10.3f}" if key in values else " " * 10 for key in keys]
-            print(f"{method:16}" + "".join(cells))
-        for what, value in found["placement"].items():
-            print(f"  {what}: {value:.3f}")
+def show(name: str, seeds: Mapping[int, dict[str, Any]]) -> None:
+    """The mean over the seeds, and after ± their deviation."""
+    first = next(iter(seeds.values()))
+    print(f"\n{name}: {first['rows']} clips, {first['tracks']} tracks, seeds {[*seeds]}")
+    keys = ("mIoU", "IoU@0.5", "IoU@0.7", "R1", "R10", "MoR1@0.5", "MoR10@0.5")
+    print(f"{'':16}" + "".join(f"{key:>16}" for key in keys))
+    for method, measures in first["methods"].items():
+        cells = []
+        for key in keys:
+            values = [found["methods"][method].get(key, np.nan) for found in seeds.values()]
+            cells.append(f"{over(values):>16}" if key in measures else " " * 16)
+        print(f"{method:16}" + "".join(cells))
+    for what in first["placement"]:
+        print(f"  {what}: {over([found['placement'][what] for found in seeds.values()])}")
+    print(flush=True)
+
+
+def over(values: Sequence[float]) -> str:
+    spread = f" ± {np.std(values):.3f}" if np.std(values) else ""
+    return f"{np.mean(values):.3f}{spread}"
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def ground(
         library: an open `Library`, or music to open one for: a folder, a track, or several. With a
             single track the song is known and its part is sought (the paper's single-music mode).
         method: a registered name or an object that follows the `Method` protocol.
-        model: the checkpoint of a learned method.
+        model: the checkpoint of a learned method; for "made", None is the one that comes with mgsv.
         matcher, detector: the checkpoints of a composite's parts, with `method="composite"`.
         first_stage: the checkpoint of a matching model, whose best tracks `model` ranks, or
             `matcher`, where that cannot rank a whole library.

@@ -119,9 +119,10 @@ def test_the_command_grounds_by_a_model(mgsv: Run, tmp_path: Path) -> None:
     """The default encoders' real features, from files to a finished video."""
     model = checkpoint(tmp_path / "made.safetensors", encoder_pair())
     tracks = [*real_media.bgm_tracks()[:8], real_media.long_tracks()[1]]
-    arguments = ["ground", real_media.bikes(), "--music", *tracks, "--method", "made"]
-    missing = mgsv(*arguments)
+    arguments = ["ground", real_media.bikes(), "--music", *tracks, "--method"]
+    missing = mgsv(*arguments, "mvpt")
     assert missing.returncode == 1 and "--model" in missing.stderr
+    arguments.append("made")
     wrong = mgsv(*arguments, "--model", model, "--rerank", "many")
     assert wrong.returncode == 2 and "--rerank" in wrong.stderr
     output = tmp_path / "out.mp4"

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,9 @@ def track(bundled_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def found(track: Track, **options: object) -> mgsv.Grounding:
+    asked: dict[str, Any] = {"method": "sync", **options}
     with mgsv.Library.open(track.path) as library:
-        return mgsv.ground(real_media.bikes(), library, **options)  # type: ignore[arg-type]
+        return mgsv.ground(real_media.bikes(), library, **asked)
 
 
 def remember(track: Track, start: float, count: int = 3) -> None:

@@ -61,4 +61,4 @@ def _ground_planted(
     start = float(rng.uniform(0, audio.duration - SECONDS))
     clip = folder / f"{path.stem}-{seed}.mp4"
     write_planted_clip(clip, audio.samples, audio.rate, start, SECONDS, rng)
-    return mgsv.ground(clip, library, top=1)[0], start
+    return mgsv.ground(clip, library, method="sync", top=1)[0], start

@@ -338,7 +338,7 @@ def test_other_encoders_are_refused_by_name(checkpoint: Path) -> None:
 
 def test_wrong_options_are_named(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match="needs --model"):
-        method("made")
+        method("mvpt")
     with pytest.raises(ConfigError, match="--method sync uses no --model"):
         method("sync", model=checkpoint)
     with pytest.raises(ConfigError, match="--rerank 0"):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgsv.errors import ConfigError
+from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods.base import Placement
 from mgsv.methods.fusion import Fusion
 from mgsv.methods.learned import Learned
@@ -68,12 +69,28 @@ def test_an_edit_finds_its_place_on_the_whole_track() -> None:
 def test_doubt_leaves_only_habit() -> None:
     """Whatever the clip shows, its start is then where starts usually are."""
     features = song()
-    doubtful = replace(WEIGHTS, doubt=1e6)
+    doubtful = replace(WEIGHTS, beats_doubt=1e6, accents_doubt=1e6)
     cut, still = edit_of(features, 30.2), query(12.0)
     masses = [survey(asked, features, doubtful).density.masses for asked in (cut, still)]
     assert masses[0] == pytest.approx(masses[1])
     sure = survey(cut, features, WEIGHTS).density
     assert sure.near(30.2) > 10 * survey(still, features, WEIGHTS).density.near(30.2)
+
+
+def test_cuts_on_accents_are_enough() -> None:
+    """Of an edit that keeps to no beat: each of its cuts is an accent between two of them."""
+    rng = np.random.default_rng(5)
+    plain = song(seed=5)
+    onset = plain.onset.astype(np.float64)
+    at = np.sort(rng.choice(np.arange(500, 4500, 25), 60, replace=False))
+    onset[at] = onset.max() * 1.5
+    features = replace(plain, onset=onset.astype(np.float16))
+    inside = at[(at > 1300) & (at < 1900)]
+    start = 1250 / ONSET_RATE
+    cuts = inside / ONSET_RATE - ONSET_DELAY - start
+    seeking = SurveyWeights(cuts=5.0, beats_doubt=20.0)
+    found = survey(query(12.0, cuts), features, seeking).density.candidates(1)[0]
+    assert found.moment.start == pytest.approx(start, abs=0.05)
 
 
 def test_score_and_moment_with_and_without_a_survey() -> None:

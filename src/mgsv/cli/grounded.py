@@ -74,9 +74,12 @@ _OPTIONS = (
         metavar="NAME=N,...",
         help="What counts in placing a learned method's moment, as in cuts=0.5,border=0.2.",
     ),
-    click.option("--method", default="sync", show_default=True, help="How to ground."),
+    click.option("--method", default="made", show_default=True, help="How to ground."),
     click.option(
-        "--model", type=options.FILE, metavar="FILE", help="A learned method's checkpoint."
+        "--model",
+        type=options.FILE,
+        metavar="FILE",
+        help="A learned method's checkpoint.  [default for made: the one that comes with mgsv]",
     ),
     options.matcher,
     options.detector,

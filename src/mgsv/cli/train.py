@@ -26,7 +26,7 @@ _preset = (
     "--init",
     type=options.FILE,
     metavar="FILE",
-    help="Start from this checkpoint's network and weights.",
+    help="Start from this checkpoint's network and weights; default: the shipped one.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --output where it stands.")
 @click.option("--settings", is_flag=True, help="Only list the settings: value, name, meaning.")

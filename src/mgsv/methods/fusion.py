@@ -40,6 +40,9 @@ SHARPEST = GRID / 2
 """Seconds: no model is believed to be right more closely than the memory tells starts apart."""
 SHORTEST_ROOM = 5.0
 """Seconds: where hardly any start is possible, a wrong answer is not taken for a certain one."""
+MOST_SPREADS = 3.0
+"""Deviations from the average: a confidence further off than nearly all it was fitted on says no
+more."""
 OTHER_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.5)
 LARGEST_FILE = 100_000
 
@@ -75,7 +78,8 @@ class Fusion:
         """Log-odds that a model so confident is right; without a confidence, the average's."""
         if not math.isfinite(confidence):
             return self.log_odds
-        return self.log_odds + self.slope * (confidence - self.centre) / self.spread
+        apart = min(max((confidence - self.centre) / self.spread, -MOST_SPREADS), MOST_SPREADS)
+        return self.log_odds + self.slope * apart
 
     def likelihood(self, answer: float, confidence: float, density: Density) -> Floats:
         """[A] p(model answers `answer` | the truth is each of the density's places), per second."""

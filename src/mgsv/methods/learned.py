@@ -36,6 +36,7 @@ from mgsv.methods import placement as placing
 from mgsv.methods import survey as surveying
 from mgsv.methods import sync
 from mgsv.methods.base import DEFAULT_RERANK, Detection, Placement, Query, Rerank
+from mgsv.methods.position import GRID
 from mgsv.methods.survey import Survey, survey
 from mgsv.methods.sync import Sync
 from mgsv.methods.windows import Clip, Window, beside, resampled, segments_of, window_bounds
@@ -51,6 +52,9 @@ VERSION = "2"
 
 WINDOWS_AT_ONCE = 64
 """Windows in memory at one time: 19 MB of the paper's features."""
+
+SURVEYED_REACH = GRID / 2
+"""Seconds that a start may still move once the survey has weighed all starts of the track."""
 
 SHORTEST_FREE = 1.0
 """Seconds that a moment lasts at least with `fit="free"`, as long as the shortest clip."""
@@ -241,17 +245,18 @@ class Learned:
         free = max(SHORTEST_FREE, found.end - found.start)
         width = min(query.seconds if placement.fit == "video" else free, track.duration)
         start = min(max(0.0, (found.start + found.end - width) / 2), track.duration - width)
-        said, score = dict(found.ranked), found.score
+        said, score, reach = dict(found.ranked), found.score, placing.REACH
         if self._survey is not None:
             seen = survey(query, features, self._survey.weights, width)
             fused = self._survey.fusion.fuse(seen.density, start, found.confidence)
-            start = fused.best.moment.start
+            start, reach = fused.best.moment.start, SURVEYED_REACH
             said["survey_start"] = fused.remembered.moment.start
             said["survey_probability"] = fused.best.probability
             if self._first is not None:
                 said["edit"] = self._survey.ranking * seen.best
                 score += said["edit"]
-        placed = placing.place(query, features, Moment(start, start + width), placement)
+        near = Moment(start, start + width)
+        placed = placing.place(query, features, near, placement, reach=reach)
         moment = Moment(placed.start, placed.start + width)
         if placement.fit == "free":
             moment = placing.ended_on_beat(moment, features, SHORTEST_FREE)

@@ -1,4 +1,4 @@
-"""The ways of grounding by name: `sync`, every learned model by its own, and `composite`."""
+"""The ways of grounding by name: every learned model by its own, `composite`, and `sync`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from mgsv.errors import ConfigError
 from mgsv.methods.base import DEFAULT_RERANK, Method, Rerank
 from mgsv.methods.sync import Sync
 from mgsv.models.registry import COMPOSITE, list_models
+from mgsv.models.weights import SHIPPED, shipped
 
-DEFAULT_METHOD = "sync"
+DEFAULT_METHOD = SHIPPED
 
 
 def method_names() -> list[str]:
     """Names that `method` knows."""
-    return [DEFAULT_METHOD, *list_models(), COMPOSITE]
+    return [Sync.name, *list_models(), COMPOSITE]
 
 
 def method(
@@ -28,7 +29,8 @@ def method(
 ) -> Method:
     """The method registered as `name`.
 
-    model: the checkpoint of a learned method, which `sync` does not have. matcher, detector: the
+    model: the checkpoint of a learned method; for `made` it need not be given, since one comes with
+    mgsv, and `sync` has none. matcher, detector: the
     checkpoints of a composite's parts, instead. first_stage: the checkpoint of a matching model,
     for a model that only re-ranks. rerank: how many candidates a learned method scores with all it
     knows, or "all". Raises ConfigError naming the choices, the checkpoint or the option.
@@ -43,7 +45,7 @@ def method(
         "--first-stage": first_stage,
     }
     given = [flag for flag, file in files.items() if file is not None]
-    if name == DEFAULT_METHOD:
+    if name == Sync.name:
         if given:
             learned = " or ".join(method_names()[1:])
             raise ConfigError(f"--method {name} uses no {given[0]}", f"choose --method {learned}")
@@ -55,6 +57,8 @@ def method(
         )
     if name != COMPOSITE and parts:
         raise ConfigError(f"--method {name} uses no {min(parts)}", f"choose --method {COMPOSITE}")
+    if name == SHIPPED and model is None:
+        model = shipped()
     if name != COMPOSITE and model is None:
         raise ConfigError(
             f"--method {name} needs --model", "give the checkpoint that `mgsv train` wrote"

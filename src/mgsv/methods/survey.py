@@ -4,12 +4,13 @@ A network answers with one moment and cannot tell a beat from the next. What it 
 beats and motion that follows the loudness, is often enough to find a moment anywhere on the track,
 and often not: hence probabilities, by a conditional logit (McFadden, 1974),
 
-    p(start) = exp(habit) (1 + exp(edit - doubt)) / the same summed over all starts of the track.
+    p(start) = exp(habit) (1 + exp(beats) + exp(accents)) / the same summed over all starts.
 
-`habit` says where moments begin at all, a weighted sum of terms like "on a downbeat"; `edit` is
-what the clip's cuts and motion say. The 1 stands for edits that follow no music. `fusion` then
-weighs the network's answer against this, as it does against past uses, and `placement` does the
-last step, to the frame. The weights, in log-odds, are fitted with the network's fusion by
+`habit` says where moments begin at all, a weighted sum of terms like "on a downbeat". `beats` says
+how well cuts and motion would follow the music there if the clip was cut to its beats, `accents` if
+it was cut to its strong onsets; the 1 stands for edits that follow no music. `fusion` then weighs
+the network's answer against this, as it does against past uses, and `placement` does the last step,
+to the frame. The weights, in log-odds, are fitted with the network's fusion by
 `recipes/default_model.py` and stand in the checkpoint's record.
 """
 
@@ -40,25 +41,24 @@ VERSION = "1"
 RECORD = "survey"
 """Where a checkpoint's record holds a `Survey`."""
 
-STEP = 0.1
+STEP = 0.04
 """Seconds between the starts that are looked at, beside all beats and phrases."""
 AT_START = 0.5
 """Seconds: a third of MGSV-EC's moments begin within them."""
 USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
-OF_THE_CLIP = ("grid", "motion")
-HABITS = ("border", "phrase", "downbeat", "beat", "voice")
-"""Terms of `placement` that ask the clip, and that say where moments begin. Another is `start`."""
+HABITS = ("border", "phrase", "downbeat", "beat", "voice", "start")
+BEATS, ACCENTS = ("grid", "motion"), ("cuts", "motion")
+"""Terms of the three sums."""
 
 
 @dataclass(frozen=True)
 class SurveyWeights:
     """Log-odds that a unit of each term adds to a start."""
 
-    grid: float = option(
-        0.0, "Cuts on beats, first ones above all, times the root of their number."
-    )
+    grid: float = option(0.0, "Cuts on beats, first of all first ones; grows with their number.")
+    cuts: float = option(0.0, "Cuts on strong onsets; grows with their number.")
     motion: float = option(0.0, "Correlation of motion and energy; grows with the clip's length.")
     border: float = option(0.0, "A start on a section border.")
     phrase: float = option(0.0, "A start on the beginning of a phrase.")
@@ -66,7 +66,8 @@ class SurveyWeights:
     beat: float = option(0.0, "A start on a beat.")
     voice: float = option(0.0, "Takes off for a start inside of what is being sung.")
     start: float = option(0.0, "The first half second of the track.")
-    doubt: float = option(0.0, "Log-odds that cuts and motion must reach to count.")
+    beats_doubt: float = option(0.0, "Log-odds against an edit that follows the beats.")
+    accents_doubt: float = option(0.0, "Log-odds against an edit that follows the accents.")
 
     def __post_init__(self) -> None:
         check(self)
@@ -107,8 +108,8 @@ class Survey:
 class Surveyed:
     """One track surveyed for one clip.
 
-    density: where the clip starts. best: log-odds that cuts and motion alone give the start they
-    like best; 0 is what unrelated starts average.
+    density: where the clip starts. best: log-odds that it was cut to this track rather than to
+    nothing, by the start that cuts and motion like best.
     """
 
     density: Density
@@ -124,7 +125,7 @@ def survey(
     clip = pattern_of(query, seconds / query.seconds)
     starts, terms = survey_terms(clip, music)
     habit, edit = odds_of(terms, weights)
-    odds = habit + np.logaddexp(0.0, edit - weights.doubt)
+    odds = habit + np.logaddexp(0.0, edit)
     # Starts stand closer around beats: each counts for the time it stands for.
     masses = np.exp(odds - odds.max()) * _spacing(starts)
     return Surveyed(_density(starts, masses, seconds, music.pattern.seconds), float(edit.max()))
@@ -141,21 +142,23 @@ def survey_terms(clip: ClipPattern, music: Music) -> tuple[Floats, dict[str, Flo
     starts = np.concatenate([np.arange(0.0, latest, step), exact, [latest]])
     starts = np.unique(starts[(starts >= 0) & (starts <= latest)])
     terms = terms_at(clip, music, agree(clip, music.pattern), starts, 0.0)
-    found = {name: terms[name].astype(np.float64) for name in (*OF_THE_CLIP, *HABITS)}
-    found["grid"] *= np.sqrt(len(clip.cuts))
+    found = {
+        name: terms[name].astype(np.float64) for name in {*BEATS, *ACCENTS, *HABITS} & {*terms}
+    }
+    for name in ("grid", "cuts"):
+        found[name] *= np.sqrt(len(clip.cuts))
     found["motion"] *= np.sqrt(clip.seconds / USUAL_SECONDS)
     found["start"] = (starts < AT_START).astype(np.float64)
     return starts, found
 
 
 def odds_of(terms: Mapping[str, Floats], weights: SurveyWeights) -> tuple[Floats, Floats]:
-    """(habit, edit) of each start, [N] log-odds each, from `survey_terms`."""
-    shares = to_dict(weights)
-    habit, edit = (np.zeros_like(terms["start"]) for _ in range(2))
-    for name, values in terms.items():
-        into = edit if name in OF_THE_CLIP else habit
-        into += shares[name] * values
-    return habit, edit
+    """Log-odds [N] of `survey_terms`: that moments begin there, and that the clip was cut to it."""
+    habit, beats, accents = (
+        np.asarray(sum(getattr(weights, name) * terms[name] for name in names))
+        for names in (HABITS, BEATS, ACCENTS)
+    )
+    return habit, np.logaddexp(beats - weights.beats_doubt, accents - weights.accents_doubt)
 
 
 def _spacing(starts: Floats) -> Floats:

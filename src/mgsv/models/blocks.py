@@ -82,7 +82,10 @@ def sine(positions: Tensor, dim: int, scale: float = 1.0) -> Tensor:
 
 def sine_table(length: int, dim: int, device: torch.device | None = None) -> Tensor:
     """The fixed table of places 0, 1, 2, …: [length, dim]."""
-    return sine(torch.arange(length, dtype=torch.float32, device=device), dim)
+    places = torch.arange(length, device=device)
+    if places.is_meta:  # a shape is enough, and torch would load its compiler, in 2 s, for values
+        return torch.empty(length, dim, device=places.device)
+    return sine(places.float(), dim)
 
 
 def sine_of_mask(mask: Tensor, dim: int) -> Tensor:

@@ -20,8 +20,10 @@ from mgsv.data.sampler import BucketedBatches
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, licence_of, part_of
+from mgsv.methods.survey import RECORD
 from mgsv.models import checkpoint, registry
 from mgsv.models.checkpoint import Checkpoint
+from mgsv.models.weights import checkpoint_named
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
@@ -115,6 +117,7 @@ def train(
             "epoch": progress.epoch,
             "step": progress.step,
             "val": progress.best.value,
+            **_survey_of(start),
         }
         fresh = path.with_name(f".new-{path.name}")
         fresh.unlink(missing_ok=True)  # of a sitting that was killed
@@ -183,12 +186,20 @@ def _rows(
     return part_of(whole, config.rows, config.seed), val
 
 
+def _survey_of(start: Checkpoint | None) -> dict[str, Any]:
+    """The part of a record that says how the network goes with cuts and motion: it was fitted to
+    the weights that a run starts from, and is the best guess for those it ends with."""
+    kept = {} if start is None else start.record
+    return {RECORD: kept[RECORD]} if RECORD in kept else {}
+
+
 def _start(model: str, init: str | os.PathLike[str]) -> Checkpoint:
     """The checkpoint that a run of `model` goes on from."""
-    start = checkpoint.load(Path(init))
+    path = checkpoint_named(init)
+    start = checkpoint.load(path)
     if start.name != model:
         raise ConfigError(
-            f"--init {shown(init)}: holds a model {start.name}, not {model}",
+            f"--init {shown(path)}: holds a model {start.name}, not {model}",
             f"train {start.name}, or give another checkpoint",
         )
     return start

@@ -1,0 +1,51 @@
+"""The checkpoint that comes with mgsv: loadable, small, for the default encoders, and described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from composed import write_corpus
+from mgsv.data.compose import ComposeOptions, compose
+from mgsv.encoders.registry import encoder_pair
+from mgsv.methods.learned import Learned
+from mgsv.methods.registry import method
+from mgsv.methods.survey import RECORD, Survey
+from mgsv.models import checkpoint
+from mgsv.models.weights import shipped
+from mgsv.training import fit
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    loaded = checkpoint.load(shipped())
+    assert shipped().stat().st_size <= 12e6
+    assert loaded.name == "made" and loaded.licence
+    assert loaded.record["rows"] > 0 and Survey.of(loaded.record) is not None
+    card = shipped().with_suffix(".md").read_text(encoding="utf-8")
+    assert loaded.fingerprint in card and f"{loaded.record['train']['seed']}" in card
+
+
+def test_it_is_the_default_for_the_default_encoders() -> None:
+    default, pair = method(), encoder_pair()
+    assert isinstance(default, Learned) and default.name == "made"
+    default.require(pair.video, pair.music)
+    encoders = checkpoint.load(shipped()).encoders
+    assert encoders.video.fingerprint == pair.video.fingerprint
+    assert encoders.music.fingerprint == pair.music.fingerprint
+
+
+@pytest.mark.slow
+def test_a_training_may_start_from_it(tmp_path: Path) -> None:
+    """On features of one's own files; what was fitted beside the network stays with it."""
+    corpus = write_corpus(tmp_path / "corpus")
+    data = tmp_path / "data"
+    options = ComposeOptions(train=16, val=4, test=0)
+    compose(data, music=corpus / "music", pictures=corpus / "pictures", options=options)
+    settings = ("train.epochs=1", "train.batch_size=8", "train.val_rows=0")
+    result = fit.train(data=data, output=tmp_path / "run", set=settings, init="default")
+    start, end = (checkpoint.load(path) for path in (shipped(), result.checkpoints["last"]))
+    assert end.settings == start.settings and end.fingerprint != start.fingerprint
+    assert end.record[RECORD] == start.record[RECORD]
+    assert start.licence in end.licence
+    assert Learned(end)._survey == Learned(start)._survey
