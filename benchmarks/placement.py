@@ -33,7 +33,9 @@ from pathlib import Path
 import numpy as np
 
 from mgsv.config import override
+from mgsv.data.annotations import read_annotations
 from mgsv.data.compose import PLANS, VIDEOS
+from mgsv.data.folder import CSV_FOLDER
 from mgsv.data.plan import read_plans
 from mgsv.demo import demo_music
 from mgsv.evaluation.results import Results
@@ -264,8 +266,10 @@ def motion_of(level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def composed(folder: Path, tracks: Sequence[TrackFeatures]) -> Iterator[Case]:
     """The rendered videos of a composed folder."""
     by_name = {features.track.path.stem: features for features in tracks}
+    files = (folder / CSV_FOLDER).glob("*_data.csv")
+    stems = {row.video_id: Path(row.music_path).stem for f in files for row in read_annotations(f)}
     for plan in read_plans(folder / PLANS):
-        path, stem = folder / VIDEOS / f"{plan.video_id}.mp4", Path(plan.track).stem
+        path, stem = folder / VIDEOS / f"{plan.video_id}.mp4", stems[plan.video_id]
         if stem in by_name and path.exists():
             features = by_name[stem]
             yield Case(

@@ -8,7 +8,7 @@
 WORK holds the composed data (`composed`, of the first editor, split by track and picture; `second`,
 test rows of the other editor; `offset`, test rows cut off the beat by a constant), the analyses
 they need (`cache`), a folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures
-of all seeds, `figures.json`. A second run goes on where a first one stopped.
+of all seeds, `figures-composed.json` and so on. A second run goes on where a first one stopped.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--jobs", type=int, default=2, help="processes that compose")
     parser.add_argument("--set", nargs="*", default=[], help="changes to the settings")
+    parser.add_argument("--measure", nargs="*", choices=DATA, default=[*DATA], metavar="NAME")
     parser.add_argument("--ship", type=Path, help="write the model of the first seed there")
     options = parser.parse_args()
     work: Path = options.work
@@ -97,13 +98,12 @@ def main() -> None:
         fit([*runs.values()], work / "composed", corpus, [*missing.values()])
     if options.ship:
         shutil.copyfile(next(iter(models.values())), options.ship)
-    figures = {}
-    for name in DATA:
+    for name in options.measure:
         split = Measured.of(work / name, corpus, work / "composed")
-        figures[name] = {seed: split.figures(model) for seed, model in models.items()}
-        show(name, figures[name])
-        text = json.dumps(figures, indent=1)
-        (work / "figures.json").write_text(text + "\n", encoding="utf-8")
+        figures = {seed: split.figures(model) for seed, model in models.items()}
+        show(name, figures)
+        text = json.dumps(figures, indent=1) + "\n"
+        (work / f"figures-{name}.json").write_text(text, encoding="utf-8")
 
 
 def made_of(corpus: Corpus, work: Path, jobs: int) -> None:

@@ -35,6 +35,7 @@ def test_a_key_that_nobody_knows_is_told_as_it_stands() -> None:
         ({"shift": -0.4}, "0.40 s earlier"),
         ({"survey_probability": 0.72, "survey_start": 3.0}, "probability of 72%"),
         ({"edit": 0.31}, "adds 0.31"),
+        ({"survey_start": 3.0}, "was not cut to this track"),
         ({"past_uses": 1, "memory_start": 65.0}, "used once before, best from 01:05.0"),
         ({"past_uses": 3}, "used 3 times before"),
     ],

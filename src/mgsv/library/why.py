@@ -24,7 +24,7 @@ STARTS = {
 TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
-    *("method_start", "method_log_odds", "survey_start"),
+    *("method_start", "method_log_odds"),
     *("memory_start", "memory_probability", "memory_log_odds"),
 )
 """Keys that are part of another's sentence, or that only programs read."""
@@ -66,6 +66,8 @@ def _gist(evidence: Evidence) -> Iterator[str]:
         yield "where past uses put it"
     elif "survey_probability" in evidence:
         yield f"{evidence['survey_probability']:.0%} sure of the place"
+    elif "survey_start" in evidence:
+        yield "not cut to this track"
     elif "model_start" in evidence and "shift" in evidence:
         shift = abs(evidence["shift"])
         where = f"{shift:.1f} s from" if shift >= MOVED else "at"
@@ -180,6 +182,11 @@ SENTENCES: Mapping[str, Say] = {
     "survey_probability": lambda value, _: (
         f"By cuts, motion and the model together, this place is right with a probability of "
         f"{value:.0%}."
+    ),
+    "survey_start": lambda _, evidence: (
+        ""
+        if "survey_probability" in evidence
+        else "By its cuts and motion, the clip was not cut to this track: this is a place that suits."
     ),
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
     "confidence": lambda value, _: f"The model's confidence in the place is {value:.2f}.",

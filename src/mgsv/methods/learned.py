@@ -56,6 +56,10 @@ WINDOWS_AT_ONCE = 64
 SURVEYED_REACH = GRID / 2
 """Seconds that a start may still move once the survey has weighed all starts of the track."""
 
+UNRELATED, UNRELATED_REACH = 2.0, 10.0
+"""A clip whose best start on a track has log-odds below this was hardly cut to that track. No moment
+is the right one then, and the start may move by so many seconds to a better one."""
+
 SHORTEST_FREE = 1.0
 """Seconds that a moment lasts at least with `fit="free"`, as long as the shortest clip."""
 
@@ -190,8 +194,8 @@ class Learned:
         what the survey adds), or `first_stage`, the matcher's score of a track that another model
         ranked. Of who places: `confidence` in the span; `model_start` and `model_end`, the span as
         the model gave it; `survey_start`, where the survey alone would start, and
-        `survey_probability`, that the moment is about where both put it; and what
-        `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
+        `survey_probability`, that the moment is about where both put it, unless the clip was hardly
+        cut to this track; and what `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
         or its evidence stands.
         """
         best: list[_Found | None] = [None] * len(tracks)
@@ -249,9 +253,10 @@ class Learned:
         if self._survey is not None:
             seen = survey(query, features, self._survey.weights, width)
             fused = self._survey.fusion.fuse(seen.density, start, found.confidence)
-            start, reach = fused.best.moment.start, SURVEYED_REACH
+            start, reach = fused.best.moment.start, UNRELATED_REACH
             said["survey_start"] = fused.remembered.moment.start
-            said["survey_probability"] = fused.best.probability
+            if seen.best >= UNRELATED:
+                said["survey_probability"], reach = fused.best.probability, SURVEYED_REACH
             if self._first is not None:
                 said["edit"] = self._survey.ranking * seen.best
                 score += said["edit"]
