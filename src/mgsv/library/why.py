@@ -186,7 +186,7 @@ SENTENCES: Mapping[str, Say] = {
     "survey_start": lambda _, evidence: (
         ""
         if "survey_probability" in evidence
-        else "By its cuts and motion, the clip was not cut to this track: this is a place that suits."
+        else "By its cuts and motion, the clip was not cut to this track; this place suits it."
     ),
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
     "confidence": lambda value, _: f"The model's confidence in the place is {value:.2f}.",

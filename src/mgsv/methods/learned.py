@@ -57,8 +57,8 @@ SURVEYED_REACH = GRID / 2
 """Seconds that a start may still move once the survey has weighed all starts of the track."""
 
 UNRELATED, UNRELATED_REACH = 2.0, 10.0
-"""A clip whose best start on a track has log-odds below this was hardly cut to that track. No moment
-is the right one then, and the start may move by so many seconds to a better one."""
+"""A clip whose best start on a track has log-odds below this was hardly cut to that track. No
+moment is the right one then, and the start may move by so many seconds to a better one."""
 
 SHORTEST_FREE = 1.0
 """Seconds that a moment lasts at least with `fit="free"`, as long as the shortest clip."""
@@ -195,8 +195,8 @@ class Learned:
         ranked. Of who places: `confidence` in the span; `model_start` and `model_end`, the span as
         the model gave it; `survey_start`, where the survey alone would start, and
         `survey_probability`, that the moment is about where both put it, unless the clip was hardly
-        cut to this track; and what `placement.place` tells. Where `sync` itself ranks or places, its score is the score,
-        or its evidence stands.
+        cut to this track; and what `placement.place` tells. Where `sync` itself ranks or places,
+        its score is the score, or its evidence stands.
         """
         best: list[_Found | None] = [None] * len(tracks)
         with torch.inference_mode():
