@@ -313,6 +313,9 @@ def real_clips(
             somewhere = rng.uniform(0, latest, RANDOM_STARTS)
             rates = on_beat(case, found), np.mean([on_beat(case, at) for at in somewhere])
             rows.append((*rates, percentile(query, music, found, somewhere)))
+        if not rows:
+            print(f"{query.info.path.name:40} is too long for these tracks")
+            continue
         placed, random, motion = np.mean(rows, axis=0)
         print(
             f"{query.info.path.name:40} {len(query.curves.cuts)} cuts: {placed:.0%} on a beat, "
