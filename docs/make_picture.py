@@ -24,7 +24,7 @@ def main() -> None:
     TARGET.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         with mgsv.Library.open(demo_music(), folder=folder) as library:
-            found = mgsv.ground(CLIP, library, top=1)
+            found = mgsv.ground(CLIP, library, method="sync", top=1)
             (drawn,) = mgsv.explain(found, library, folder)
         Image.open(drawn.path).convert("RGB").quantize(COLOURS).save(TARGET, optimize=True)
     print(TARGET)

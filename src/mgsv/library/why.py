@@ -189,7 +189,9 @@ SENTENCES: Mapping[str, Say] = {
         else "By its cuts and motion, the clip was not cut to this track; this place suits it."
     ),
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
-    "confidence": lambda value, _: f"The model's confidence in the place is {value:.2f}.",
+    "confidence": lambda value, evidence: (
+        "" if "survey_start" in evidence else f"The model's confidence in the place is {value:.2f}."
+    ),
     "popularity": lambda value, _: f"Its popularity added {value:.2f} to the score.",
     **dict.fromkeys(TOLD_ELSEWHERE, _silent),
 }
