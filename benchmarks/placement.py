@@ -142,10 +142,7 @@ def report(
     for case in cases:
         moment = model_moment(case, rng)
         begun = time.perf_counter()
-        if grounder is None:
-            found = place(case.query, case.features, moment, how).start
-        else:
-            found = grounder.detect(case.query, [case.features], how)[0].moment.start
+        found = start_by(grounder, case, moment, how)
         taken += time.perf_counter() - begun
         errors.append(abs(found - case.right))
         edits.append(abs(found - case.start))
@@ -167,6 +164,13 @@ def report(
     print(f"  times the rate of a random start: {shares['placed'] / shares['random']:.2f}")
     print(f"  motion with energy: percentile {np.mean(percentiles):.0f} of random moments")
     print(f"  {1000 * taken / len(cases):.1f} ms per moment\n", flush=True)
+
+
+def start_by(grounder: Method | None, case: Case, moment: Moment, how: Placement) -> float:
+    """Where a method starts the clip; without one, where placing does from `moment`."""
+    if grounder is None:
+        return place(case.query, case.features, moment, how).start
+    return grounder.detect(case.query, [case.features], how)[0].moment.start
 
 
 def model_moment(case: Case, rng: np.random.Generator) -> Moment:
@@ -274,17 +278,12 @@ def composed(folder: Path, tracks: Sequence[TrackFeatures]) -> Iterator[Case]:
             features = by_name[stem]
             yield Case(
                 plan.video_id,
-                read(path),
+                read_query(path),
                 features,
                 Music.of(features),
                 plan.music_start,
                 plan.offset,
             )
-
-
-def read(path: Path) -> Query:
-    """A clip as the shipped model sees it."""
-    return read_query(path)
 
 
 def real_clips(
@@ -295,7 +294,7 @@ def real_clips(
     grounder: Method | None,
 ) -> None:
     """Real clips on every track: what is left to the placing where nothing was cut to the music."""
-    clips = [read(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    clips = [read_query(path) for path in sorted(folder.iterdir()) if path.is_file()]
     print(f"{len(clips)} clips on {len(tracks)} tracks\n")
     known = [Music.of(features) for features in tracks]
     for query in clips:
@@ -306,10 +305,7 @@ def real_clips(
                 continue
             start = float(rng.uniform(0, latest))
             case = Case(query.info.path.stem, query, features, music, start, 0.0)
-            if grounder is None:
-                found = place(query, features, Moment(start, start + query.seconds), how).start
-            else:
-                found = grounder.detect(query, [features], how)[0].moment.start
+            found = start_by(grounder, case, Moment(start, start + query.seconds), how)
             somewhere = rng.uniform(0, latest, RANDOM_STARTS)
             rates = on_beat(case, found), np.mean([on_beat(case, at) for at in somewhere])
             rows.append((*rates, percentile(query, music, found, somewhere)))

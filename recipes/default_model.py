@@ -33,7 +33,8 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.plan import FRAME_RATE
 from mgsv.evaluation import protocol
 from mgsv.evaluation.evaluate import blind_answers
-from mgsv.evaluation.measures import all_measures, moment_iou, ranks
+from mgsv.evaluation.measures import all_measures, moment_iou, ranks, retrieval_measures
+from mgsv.evaluation.memory import starts_of as model_starts
 from mgsv.evaluation.results import Results
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods import fusion as fusing
@@ -49,6 +50,7 @@ from mgsv.methods.survey import (
     Survey,
     SurveyWeights,
     odds_of,
+    spacing,
     survey,
     survey_terms,
 )
@@ -155,7 +157,7 @@ def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[P
         answers = protocol.run(loaded.model, split, music_set=False)
         fused = fusing.fit(
             densities,
-            answers.predicted.mean(axis=1) - answers.video_seconds / 2,
+            model_starts(answers),
             answers.confidence,
             np.array([case.right for case in rows]),
         )
@@ -181,10 +183,10 @@ def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
     sides = []
     for case in rows:
         starts, terms = survey_terms(pattern_of(case.query), Music.of(case.features))
-        spacing = np.log(np.gradient(starts)) if len(starts) > 1 else np.zeros(1)
-        near = spacing - np.abs(starts - case.right) / SHARPNESS
+        apart = np.log(spacing(starts))
+        near = apart - np.abs(starts - case.right) / SHARPNESS
         tables = [np.stack([terms[n] for n in part], 1) for part in (HABITS, BEATS, ACCENTS)]
-        sides.append([torch.from_numpy(part) for part in (*tables, spacing, near)])
+        sides.append([torch.from_numpy(part) for part in (*tables, apart, near)])
     places = [[names.index(name) for name in part] for part in (HABITS, BEATS, ACCENTS)]
     doubts = [names.index(name) for name in ("beats_doubt", "accents_doubt")]
     roots = torch.ones(len(names), dtype=torch.double, requires_grad=True)
@@ -194,11 +196,11 @@ def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
         optimizer.zero_grad()
         weights = roots**2
         total = RIDGE * len(sides) * (weights**2).sum()
-        for *tables, spacing, near in sides:
+        for *tables, apart, near in sides:
             sums = [table @ weights[at] for table, at in zip(tables, places, strict=True)]
             edit = torch.logaddexp(sums[1] - weights[doubts[0]], sums[2] - weights[doubts[1]])
             odds = sums[0] + softplus(edit)
-            total = total + torch.logsumexp(odds + spacing, 0) - torch.logsumexp(odds + near, 0)
+            total = total + torch.logsumexp(odds + apart, 0) - torch.logsumexp(odds + near, 0)
         total = total / len(sides)
         total.backward()
         return total
@@ -262,7 +264,7 @@ def scores_of(loaded: checkpoint.Checkpoint, split: SplitData) -> tuple[Floats, 
 
 
 def mean_reciprocal(scores: Floats, true: npt.NDArray[np.int64]) -> float:
-    return float((1 / ranks(scores, true)).mean())
+    return retrieval_measures(ranks(scores, true))["MRR"]
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -314,8 +316,7 @@ class Measured:
             "made": scores + own.ranking * fits,
         }
         network = protocol.run(loaded.model, self.split, music_set=False)
-        centred = network.predicted.mean(axis=1) - network.video_seconds / 2
-        centred = np.clip(centred, 0, [case.latest for case in rows])
+        centred = np.clip(model_starts(network), 0, [case.latest for case in rows])
         surveyed = [survey(c.query, c.features, own.weights).density.candidates(1) for c in rows]
         method = Learned(loaded)
         placed = starts_of(method.detect(c.query, [c.features], Placement())[0] for c in rows)
@@ -352,8 +353,7 @@ def random_iou(rows: Sequence[Case], answers: Results, rng: np.random.Generator)
     found = []
     for _ in range(RANDOM_STARTS):
         starts = np.array([rng.uniform(0, case.latest) for case in rows])
-        moments = np.stack([starts, starts + answers.video_seconds], axis=1)
-        found.append(moment_iou(moments, answers.true, answers.track_seconds))
+        found.append(moment_iou(moments_at(rows, starts), answers.true, answers.track_seconds))
     return np.concatenate(found)
 
 

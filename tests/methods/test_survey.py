@@ -123,9 +123,18 @@ def test_a_record_reads_what_it_wrote() -> None:
     assert Survey.of({"epoch": 3}) is None
 
 
+NO_SCALE = Survey(WEIGHTS, Fusion(scale=0.0), 0.1).as_record()
+
+
 @pytest.mark.parametrize(
     "damaged",
-    [{}, {"weights": {"grid": 1.0}}, {"weights": {"grid": "x"}, "fusion": {}, "ranking": 1}, 3],
+    [
+        {},
+        {"weights": {"grid": 1.0}},
+        {"weights": {"grid": "x"}, "fusion": {}, "ranking": 1},
+        3,
+        NO_SCALE,
+    ],
 )
 def test_a_damaged_survey_is_refused(damaged: object) -> None:
     with pytest.raises(ConfigError, match="survey"):

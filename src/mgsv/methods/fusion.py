@@ -19,9 +19,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,19 +129,28 @@ class Fusion:
             unfinished.unlink(missing_ok=True)
 
     @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Fusion:
+        """From its fields by name; ValueError or TypeError where they are not those of a fit."""
+        if {*values} != {f.name for f in fields(cls)}:
+            raise ValueError("other fields")
+        known = {name: float(value) for name, value in values.items()}
+        if not all(map(math.isfinite, known.values())):
+            raise ValueError("not finite")
+        weights = known["memory_weight"], known["unused_weight"]
+        if min(known["scale"], known["spread"]) <= 0 or min(weights) < 0:
+            raise ValueError("out of range")
+        rows = int(known.pop("rows"))
+        return cls(**known, rows=rows)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fusion:
         """Read what `save` wrote; ConfigError where it is something else."""
         try:
             with Path(path).open(encoding="utf-8") as file:
                 values = json.loads(file.read(LARGEST_FILE))
-            if values.pop("schema") != SCHEMA or {*values} != {f.name for f in fields(cls)}:
-                raise ValueError("other fields")
-            known = {name: float(value) for name, value in values.items()}
-            if not all(map(math.isfinite, known.values())):
-                raise ValueError("not finite")
-            weights = known["memory_weight"], known["unused_weight"]
-            if min(known["scale"], known["spread"]) <= 0 or min(weights) < 0:
-                raise ValueError("out of range")
+            if values.pop("schema") != SCHEMA:
+                raise ValueError("another schema")
+            return cls.of(values)
         except OSError as error:
             raise ConfigError(f"--fusion {shown(path)}: {error.strerror}") from error
         except (ValueError, TypeError, AttributeError, LookupError) as error:
@@ -148,8 +158,6 @@ class Fusion:
                 f"--fusion {shown(path)}: not a fitted fusion",
                 "give a file that `mgsv evaluate --fusion` wrote",
             ) from error
-        rows = int(known.pop("rows"))
-        return cls(**known, rows=rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,10 +30,10 @@ def method(
     """The method registered as `name`.
 
     model: the checkpoint of a learned method; for `made` it need not be given, since one comes with
-    mgsv, and `sync` has none. matcher, detector: the
-    checkpoints of a composite's parts, instead. first_stage: the checkpoint of a matching model,
-    for a model that only re-ranks. rerank: how many candidates a learned method scores with all it
-    knows, or "all". Raises ConfigError naming the choices, the checkpoint or the option.
+    mgsv, and `sync` has none. matcher, detector: the checkpoints of a composite's parts, instead.
+    first_stage: the checkpoint of a matching model, for a model that only re-ranks. rerank: how
+    many candidates a learned method scores with all it knows, or "all". Raises ConfigError naming
+    the choices, the checkpoint or the option.
     """
     if name not in method_names():
         choices = ", ".join(method_names())

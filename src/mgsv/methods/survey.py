@@ -90,7 +90,7 @@ class Survey:
             return None
         try:
             values = record[RECORD]
-            fusion, ranking = Fusion(**values["fusion"]), float(values["ranking"])
+            fusion, ranking = Fusion.of(values["fusion"]), float(values["ranking"])
             return cls(from_dict(SurveyWeights, values["weights"], "survey."), fusion, ranking)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"the checkpoint's survey is damaged ({error})") from None
@@ -127,7 +127,7 @@ def survey(
     habit, edit = odds_of(terms, weights)
     odds = habit + np.logaddexp(0.0, edit)
     # Starts stand closer around beats: each counts for the time it stands for.
-    masses = np.exp(odds - odds.max()) * _spacing(starts)
+    masses = np.exp(odds - odds.max()) * spacing(starts)
     return Surveyed(_density(starts, masses, seconds, music.pattern.seconds), float(edit.max()))
 
 
@@ -161,7 +161,7 @@ def odds_of(terms: Mapping[str, Floats], weights: SurveyWeights) -> tuple[Floats
     return habit, np.logaddexp(beats - weights.beats_doubt, accents - weights.accents_doubt)
 
 
-def _spacing(starts: Floats) -> Floats:
+def spacing(starts: Floats) -> Floats:
     """[N] seconds that each start stands for."""
     return np.gradient(starts) if len(starts) > 1 else np.ones(1)
 
@@ -174,10 +174,11 @@ def _density(starts: Floats, masses: Floats, clip_seconds: float, track_seconds:
     bins = np.minimum((starts / hop + 0.5).astype(int), len(places) - 1)
     total = np.bincount(bins, masses, len(places))
     mean = np.bincount(bins, masses * starts, len(places)) / np.maximum(total, 1e-300)
+    places = np.where(total > 0, mean, places)
     return Density(
-        places=np.where(total > 0, mean, places),
+        places=places,
         masses=total / total.sum(),
         clip_seconds=clip_seconds,
         track_seconds=track_seconds,
-        starts=np.where(total > 0, mean, places),
+        starts=places,
     )
