@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from mgsv.data.batch import Batch
 from mgsv.models import blocks, matching
 from mgsv.models.blocks import Attention
-from mgsv.models.chunks import inverse, lengths, rows_by_length, sum_over_groups
 from mgsv.models.configs import ABLATIONS
+from mgsv.models.cpu.groups import inverse, lengths, rows_by_length, sum_over_groups
 from mgsv.models.detr import compact
 from mgsv.models.made import MaDe
 from mgsv.models.matching import Embedded, rerank_all

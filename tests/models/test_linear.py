@@ -1,4 +1,4 @@
-"""`models.linear` is `F.linear`, whichever product computes it."""
+"""`models.cpu.functional.linear` is `F.linear`, whichever product computes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgsv.models import linear as module
-from mgsv.models.linear import Linear, linear
+from mgsv.models.cpu import functional as module
+from mgsv.models.cpu.functional import Linear, linear
 
 ROWS = 1100
 needs_onednn = pytest.mark.skipif(not module._ONEDNN, reason="this CPU is left to F.linear")

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mgsv.errors import ConfigError
 from mgsv.models.configs import LayerSize
-from mgsv.models.linear import Linear, linear
+from mgsv.models.cpu.functional import Linear, linear
 
 _LEVELS = 1 << 16
 

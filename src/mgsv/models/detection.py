@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, sine_of_mask
-from mgsv.models.chunks import inverse, lengths, rows_by_length
+from mgsv.models.cpu.groups import inverse, lengths, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detector_configs import DetectorConfig, SpanNorm
 from mgsv.models.losses import Detection, SetCriterion, info_nce, set_criterion

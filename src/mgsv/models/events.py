@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgsv.models.assignment import assign
-from mgsv.models.chunks import lengths
+from mgsv.models.cpu.assignment import assign
+from mgsv.models.cpu.groups import lengths
 from mgsv.models.losses import generalised_iou
 
 

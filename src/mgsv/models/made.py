@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import Attention, CrossAttentionBlock
-from mgsv.models.chunks import inverse, rows_by_length, sum_over_groups
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.cpu.groups import inverse, rows_by_length, sum_over_groups
 from mgsv.models.detr import Detector, compact
 from mgsv.models.embedding import Tower
 from mgsv.models.losses import Detection, alignment_loss, info_nce, same_track, set_criterion

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mgsv.models.blocks import dropout, softmax_over, visible
-from mgsv.models.chunks import rows_by_length
-from mgsv.models.linear import Linear, linear
+from mgsv.models.cpu.functional import Linear, linear
+from mgsv.models.cpu.groups import rows_by_length
 
 PAIRS_AT_ONCE = 8192
 """Pairs whose pooled vectors exist at one time: 8 MB at d = 256."""
