@@ -9,17 +9,13 @@ import torch
 from mgsv.data.batch import Batch
 from mgsv.models.detection import SpanDetector
 from mgsv.models.registry import about, build, list_models
-from model_support import stir
+from model_support import INPUTS, stir
 
 DETECTORS = [name for name in list_models() if about(name).abilities == {"detect"}]
 """Every registered system that only detects."""
 
 SMALL = {
-    "frame_dim": 12,
-    "segment_dim": 10,
-    "max_frames": 9,
-    "max_segments": 14,
-    "canvas_seconds": 35.0,
+    **INPUTS,
     "hidden_dim": 16,
     "heads": 4,
     "feed_forward": 24,

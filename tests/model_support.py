@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
+from mgsv.models.conquer import CONQUER
 from mgsv.models.made import MaDe
+from mgsv.models.mvpt import MVPt
 from mgsv.models.registry import build
 
 ROOT = Path(__file__).parents[1]
@@ -43,12 +45,17 @@ class Golden:
         self.gradient_norms = {k: float(v) for k, v in of("gradnorm").items()}
 
 
-SMALL = {
+INPUTS: dict[str, Any] = {
     "frame_dim": 12,
     "segment_dim": 10,
     "max_frames": 9,
     "max_segments": 14,
     "canvas_seconds": 35.0,
+}
+"""Of every small model: the sizes of `small_batch`."""
+
+SMALL = {
+    **INPUTS,
     "hidden_dim": 32,
     "heads": 4,
     "feed_forward": 48,
@@ -62,6 +69,32 @@ def small_made(seed: int = 0, **changes: Any) -> MaDe:
     torch.manual_seed(seed)
     model = build("made", {**SMALL, **changes})
     assert isinstance(model, MaDe)
+    stir(model)
+    return model.eval()
+
+
+MVPT = {**INPUTS, "hidden_dim": 32, "heads": 4, "embedding_feed_forward": 40}
+CONQUER_SIZES = {"hidden_dim": 24, "heads": 4, "feed_forward": 40, "score_dim": 8}
+SMALL_CONQUER = {**INPUTS, **CONQUER_SIZES, "project_music": True, "longest": 13}
+
+
+def small_mvpt(name: str = "mvpt", **changes: Any) -> MVPt:
+    torch.manual_seed(0)
+    model = build(name, {**MVPT, **changes})
+    assert isinstance(model, MVPt)
+    stir(model)
+    return model.eval()
+
+
+def small_conquer(**changes: Any) -> CONQUER:
+    """Weights ten times their start, so that scores are not all alike."""
+    torch.manual_seed(0)
+    model = build("conquer", {**SMALL_CONQUER, **changes})
+    assert isinstance(model, CONQUER)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter *= 10
     stir(model)
     return model.eval()
 
@@ -122,3 +155,7 @@ def assert_same_gradients(a: dict[str, Tensor], b: dict[str, Tensor], tolerance:
     for name, gradient in a.items():
         difference = float((gradient - b[name]).abs().max())
         assert difference <= tolerance * scale, f"{name}: {difference:.2e} of {scale:.2e}"
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
+    assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models import blocks, matching
+from mgsv.models import blocks, cpu, matching
 from mgsv.models.blocks import Attention
 from mgsv.models.configs import ABLATIONS
-from mgsv.models.cpu.groups import inverse, lengths, rows_by_length, sum_over_groups
-from mgsv.models.detr import compact
+from mgsv.models.cpu.groups import inverse, rows_by_length, sum_over_groups
 from mgsv.models.made import MaDe
+from mgsv.models.masks import compact, lengths
 from mgsv.models.matching import Embedded, rerank_all
 from model_support import (
     assert_same_gradients,
@@ -231,7 +231,7 @@ def test_folded_attention_drops_the_same_weights(monkeypatch: pytest.MonkeyPatch
         g = torch.Generator().manual_seed(9)
         return x * (torch.rand(x.numel(), generator=g) >= rate).view(x.shape) / (1 - rate)
 
-    monkeypatch.setattr(blocks, "dropout", fixed)
+    monkeypatch.setattr(cpu.attention, "dropout", fixed)
     torch.manual_seed(0)
     module = Attention(32, 4, 0.4).double().train()
     with torch.no_grad():

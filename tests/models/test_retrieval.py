@@ -7,55 +7,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import conquer
 from mgsv.models.authors import replay
 from mgsv.models.authors.conquer import load_conquer, our_name, our_weights, replay_conquer
-from mgsv.models.conquer import CONQUER
 from mgsv.models.conquer_losses import candidates, segments_of, shared_losses
-from mgsv.models.mvpt import MVPt
 from mgsv.models.registry import Detects, Matches, Reranks, build, config_of
 from mgsv.models.retrieval_configs import CONQUER_AUTHORS, ConquerConfig
-from model_support import Golden, assert_same_gradients, gradients, small_batch, stir
-
-INPUTS: dict[str, Any] = {
-    "frame_dim": 12,
-    "segment_dim": 10,
-    "max_frames": 9,
-    "max_segments": 14,
-    "canvas_seconds": 35.0,
-}
-MVPT = {**INPUTS, "hidden_dim": 32, "heads": 4, "embedding_feed_forward": 40}
-CONQUER_SIZES = {"hidden_dim": 24, "heads": 4, "feed_forward": 40, "score_dim": 8}
-SMALL_CONQUER = {**INPUTS, **CONQUER_SIZES, "project_music": True, "longest": 13}
-
-
-def small_mvpt(name: str = "mvpt", **changes: Any) -> MVPt:
-    torch.manual_seed(0)
-    model = build(name, {**MVPT, **changes})
-    assert isinstance(model, MVPt)
-    stir(model)
-    return model.eval()
-
-
-def small_conquer(**changes: Any) -> CONQUER:
-    """Weights ten times their start, so that scores are not all alike."""
-    torch.manual_seed(0)
-    model = build("conquer", {**SMALL_CONQUER, **changes})
-    assert isinstance(model, CONQUER)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter *= 10
-    stir(model)
-    return model.eval()
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
-    assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance
+from model_support import (
+    MVPT,
+    Golden,
+    assert_same_gradients,
+    close,
+    gradients,
+    small_batch,
+    small_conquer,
+    small_mvpt,
+)
 
 
 def rows(batch: Batch, at: list[int]) -> Batch:

@@ -15,47 +15,18 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mgsv.errors import ConfigError
+from mgsv.models import cpu
 from mgsv.models.configs import LayerSize
-from mgsv.models.cpu.functional import Linear, linear
-
-_LEVELS = 1 << 16
-
-
-class _FastDropout(torch.autograd.Function):
-    """Dropout from 16 random bits a value.
-
-    PyTorch's CPU dropout draws one Bernoulli number at a time, which costs more than the matrix
-    products around it, and keeps a float mask. Four values share one 64-bit draw here, and the mask
-    is one byte. The rate is rounded to 1/65536 and the survivors are scaled by the exact share
-    kept, so the expectation is exact. A product with the byte mask would copy it to floats and then
-    make the result: here that copy becomes the result.
-    """
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rate: float) -> Tensor:
-        dropped = round(rate * _LEVELS)
-        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        keep = bits >= dropped - _LEVELS // 2
-        ctx.save_for_backward(keep)
-        ctx.scale = _LEVELS / (_LEVELS - dropped)  # type: ignore[attr-defined]
-        return keep.to(x.dtype).mul_(x).mul_(ctx.scale)  # type: ignore[attr-defined]
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        (keep,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        (grad,) = grads
-        return keep.to(grad.dtype).mul_(grad).mul_(ctx.scale), None  # type: ignore[attr-defined]
+from mgsv.models.cpu.attention import dropped_attention, few_queries
+from mgsv.models.cpu.functional import dropout, linear
+from mgsv.models.masks import visible
 
 
-def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Zero each value with probability `rate` and scale the others up; nothing in evaluation."""
-    if not training or rate == 0:
-        return x
-    if x.device.type == "cpu":
-        dropped: Tensor = _FastDropout.apply(x, rate)  # type: ignore[no-untyped-call]
-        return dropped
-    return F.dropout(x, rate)
+class Linear(nn.Linear):
+    """`nn.Linear` by :func:`linear`: same parameters, same start."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
@@ -111,29 +82,6 @@ class Placed(NamedTuple):
         return cls(tokens, positions, masks)
 
 
-def visible(mask: Tensor) -> Tensor:
-    """Keys that attention may look at, [B, L].
-
-    A row without any valid place sees all of its (zeroed) places: a softmax over nothing would be
-    NaN, and one such row must not poison a batch.
-    """
-    return mask | ~mask.any(dim=-1, keepdim=True)
-
-
-def mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean [B, d] of x [B, L, d] over the places of mask [B, L]; 0 over none."""
-    return (x * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
-
-
-def softmax_over(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax of `scores` (overwritten) over the last axis's places that `mask` says are visible.
-
-    -inf is added, not filled in: several times cheaper on the CPU, and nothing in backward.
-    """
-    hidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, float("-inf"))
-    return scores.add_(hidden).softmax(dim=-1)
-
-
 def refuse_features(feats: Tensor, places: int, values: int) -> None:
     """ConfigError unless features [B, L, D] have at most `places` places of `values` values."""
     if feats.shape[1] > places or feats.shape[2] != values:
@@ -148,15 +96,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, rate: float = 0.0) -> 
     """Scaled dot-product attention [B, h, Q, e] of keys and values [B, h, L, e].
 
     `mask` says which keys may be seen: [B, L], or [B, h, Q, L] where that differs by head and
-    query. `rate` is the dropout of the weights. With dropout on the CPU PyTorch has no fused kernel
-    and would hold the weights anyway; doing so here lets them use the faster dropout.
+    query. `rate` is the dropout of the weights.
     """
     if mask.dim() == 2:
         mask = mask[:, None, None, :]
-    if rate == 0 or q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    return dropout(softmax_over(scores, mask), rate, training=True) @ v
+    if rate and cpu.enabled(q):
+        return dropped_attention(q, k, v, mask, rate)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -183,10 +129,12 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """[B, Q, d] from query [B, Q, d], key and value [B, L, d], mask as :func:`attend`'s."""
-        few = self.heads * query.shape[1] < self.dim
-        if few and query is not key and mask.dim() == 2:
-            return self._folded(query, key, value, mask)
         weight, bias, d = self.in_proj_weight, self.in_proj_bias, self.dim
+        few = self.heads * query.shape[1] < d
+        if cpu.enabled() and few and query is not key and mask.dim() == 2:
+            return self._out(
+                few_queries(query, key, value, mask, weight, bias, self.heads, self._rate)
+            )
         if query is key is value:
             q, k, v = linear(query, weight, bias).chunk(3, dim=-1)
         elif query is key:
@@ -208,27 +156,6 @@ class Attention(nn.Module):
         """
         query, key, _ = self.in_proj_weight.chunk(3)
         key.copy_(query.mul_(scale))
-
-    def _folded(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """The same for few queries, without a projected key or value per place.
-
-        Per head, q·(K x + b) = (Kᵀq)·x + q·b: the second part is the same for every key and leaves
-        the softmax unchanged, so the key projection moves into the query. A weighted sum of V x + b
-        is V (weighted sum of x) + b (sum of weights): the value projection moves behind the sum.
-        Exact; cheaper as long as h * Q < d, and nothing of size L * d is made.
-        """
-        d, (rows, queries, _) = self.dim, query.shape
-        w_q, w_k, w_v = self.in_proj_weight.view(3, self.heads, d // self.heads, d)
-        b_q, _, b_v = self.in_proj_bias.view(3, self.heads, 1, -1)
-        q = torch.einsum("bqd,hed->hbqe", query, w_q).flatten(1, 2) + b_q
-        q = (q * (d // self.heads) ** -0.5 @ w_k).view(self.heads, rows, queries, d)
-        q = q.transpose(0, 1).reshape(rows, -1, d)
-        weights = softmax_over(q @ key.transpose(1, 2), visible(mask)[:, None, :])
-        weights = dropout(weights, self.rate, self.training)
-        sums = (weights @ value).view(rows, self.heads, queries, d).transpose(0, 1).flatten(1, 2)
-        total = weights.sum(dim=-1).view(rows, self.heads, queries).transpose(0, 1).flatten(1)
-        mixed = sums @ w_v.transpose(1, 2) + total[..., None] * b_v
-        return self._out(mixed.view(self.heads, rows, queries, -1).permute(1, 2, 0, 3).flatten(2))
 
     @property
     def _rate(self) -> float:

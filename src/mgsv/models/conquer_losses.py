@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgsv.models.cpu.groups import lengths
+from mgsv.models.masks import lengths
 
 
 def candidates(track_ids: tuple[str, ...], negatives: int) -> tuple[Tensor, Tensor]:

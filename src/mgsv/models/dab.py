@@ -21,10 +21,10 @@ from mgsv.models.blocks import (
     join_heads,
     sine,
     split_heads,
-    visible,
 )
 from mgsv.models.configs import LayerSize
 from mgsv.models.detr import initialise
+from mgsv.models.masks import visible
 
 _EDGE = 1e-3
 """Least distance from 0 and 1 that `inverse_sigmoid` sees; the authors' value."""

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, sine_of_mask
-from mgsv.models.cpu.groups import inverse, lengths, rows_by_length
+from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detector_configs import DetectorConfig, SpanNorm
 from mgsv.models.losses import Detection, SetCriterion, info_nce, set_criterion
+from mgsv.models.masks import lengths
 from mgsv.models.matching import Embedded, Gather
 
 
@@ -50,7 +51,7 @@ class UnusedPositions(nn.Module):
         self.table, self.norm = nn.Embedding(places, dim), nn.LayerNorm(dim)
 
 
-class SpanDetector(nn.Module, ABC):
+class SpanDetector(Grouped, nn.Module, ABC):
     """A detection transformer over one (video, track) pair a row.
 
     Owns what all of them have: input projections, the class head, the criterion, and
@@ -60,9 +61,6 @@ class SpanDetector(nn.Module, ABC):
     padding_leaks: ClassVar[bool] = False
     """Whether the authors' network sees padding. Rows are then padded to the longest lengths there
     are, as the authors' data are, unless `mask_padding` is set: never do other rows matter."""
-    places: int | None = 2048
-    """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
-    other devices: all rows in one. Changes speed, never the result."""
 
     def __init__(self, config: DetectorConfig, criterion: SetCriterion | None = None) -> None:
         super().__init__()
@@ -175,7 +173,7 @@ class SpanDetector(nn.Module, ABC):
 
     def _groups(self, batch: Batch) -> list[tuple[Tensor, int]]:
         masks = batch.frame_mask != 0, batch.segment_mask != 0
-        places = self.places if batch.frame_feats.device.type == "cpu" else None
+        places = self.places_on(batch.frame_feats)
         if getattr(self.config, "authors_mask", False):
             places = None  # that mask mixes the rows of a batch
         most = self.config.max_frames + self.config.max_segments

@@ -131,14 +131,3 @@ class Detector(nn.Module):
     def aligned(self, frames: Tensor) -> Tensor:
         """Frames [..., d] as the contrastive alignment loss compares them with the queries."""
         return F.normalize(self.align_frames(frames), dim=-1)
-
-
-def compact(tokens: Tensor, mask: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Valid places first, in their order, cut to `length`: tokens [B, L, d] and mask [B, L].
-
-    Nothing in the detector depends on where padding is: positions count valid places.
-    """
-    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :length]
-    flat = order + torch.arange(len(mask), device=mask.device)[:, None] * mask.shape[1]
-    moved = tokens.flatten(0, 1).index_select(0, flat.flatten()).view(*order.shape, -1)
-    return moved, mask.gather(1, order)

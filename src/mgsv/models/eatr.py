@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, Attention, Dropout, Placed, visible
+from mgsv.models.blocks import MLP, Attention, Dropout, Placed
 from mgsv.models.configs import LayerSize
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detection import Inputs, SpanDetector
@@ -26,6 +26,7 @@ from mgsv.models.detector_configs import EatrConfig, SpanNorm
 from mgsv.models.detr import Encoder
 from mgsv.models.events import Events, event_losses, events_between_changes
 from mgsv.models.losses import Detection
+from mgsv.models.masks import visible
 from mgsv.models.matching import Gather
 from mgsv.models.slots import SlotAttention
 

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgsv.models.blocks import SelfAttentionBlock, refuse_features, sine_table
+from mgsv.models.blocks import Linear, SelfAttentionBlock, refuse_features, sine_table
 from mgsv.models.configs import Embedding
-from mgsv.models.cpu.functional import Linear
 from mgsv.models.cpu.groups import inverse, rows_by_length
 from mgsv.models.matching import Embedded
 

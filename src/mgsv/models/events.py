@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgsv.models.cpu.assignment import assign
-from mgsv.models.cpu.groups import lengths
 from mgsv.models.losses import generalised_iou
+from mgsv.models.masks import lengths
 
 
 class Events(NamedTuple):

@@ -16,19 +16,16 @@ from torch import Tensor, nn
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import Attention, CrossAttentionBlock
 from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
-from mgsv.models.cpu.groups import inverse, rows_by_length, sum_over_groups
-from mgsv.models.detr import Detector, compact
+from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length, sum_over_groups
+from mgsv.models.detr import Detector
 from mgsv.models.embedding import Tower
 from mgsv.models.losses import Detection, alignment_loss, info_nce, same_track, set_criterion
+from mgsv.models.masks import compact
 from mgsv.models.matching import Embedded, Gather, XPool, log_temperature
 
 
-class MaDe(nn.Module):
+class MaDe(Grouped, nn.Module):
     """One network that ranks tracks for a video and finds the moment of a track."""
-
-    places: int | None = 2048
-    """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
-    other devices: all rows in one. Changes speed and memory, never the result."""
 
     def __init__(self, config: MadeConfig) -> None:
         super().__init__()
@@ -75,12 +72,12 @@ class MaDe(nn.Module):
     def embed_videos(self, batch: Batch) -> Embedded:
         """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
         mask = batch.frame_mask != 0
-        return self.video.embed(batch.frame_feats, mask, self._places(mask))
+        return self.video.embed(batch.frame_feats, mask, self.places_on(mask))
 
     def embed_tracks(self, batch: Batch) -> Embedded:
         """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
         mask = batch.segment_mask != 0
-        return self.music.embed(batch.segment_feats, mask, self._places(mask))
+        return self.music.embed(batch.segment_feats, mask, self.places_on(mask))
 
     def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
         """cos(h(v), h0(M)) [V, M]: one matrix product, for a first choice among many tracks."""
@@ -131,7 +128,7 @@ class MaDe(nn.Module):
             memory = torch.cat([videos.tokens, tracks.tokens], dim=1)
             mask = torch.cat([videos.mask, tracks.mask], dim=1)
         width = seconds / self.config.canvas_seconds
-        memory, mask = compact(memory, mask, length)
+        memory, mask = compact(memory, mask, length)  # its positions count valid places only
         found: Detection = self.detector(memory, mask, content, width, self._frames(videos))
         return found
 
@@ -161,10 +158,7 @@ class MaDe(nn.Module):
     def _groups(self, videos: Embedded, tracks: Embedded) -> list[tuple[Tensor, int]]:
         counts = videos.mask.sum(dim=1) + tracks.mask.sum(dim=1)
         slots = torch.arange(int(counts.max()), device=counts.device)
-        return rows_by_length(slots < counts[:, None], self._places(counts))
-
-    def _places(self, on: Tensor) -> int | None:
-        return self.places if on.device.type == "cpu" else None
+        return rows_by_length(slots < counts[:, None], self.places_on(counts))
 
     # Training
 

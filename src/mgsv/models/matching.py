@@ -15,9 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mgsv.models.blocks import dropout, softmax_over, visible
-from mgsv.models.cpu.functional import Linear, linear
+from mgsv.models import cpu
+from mgsv.models.blocks import Linear
+from mgsv.models.cpu.functional import dropout
 from mgsv.models.cpu.groups import rows_by_length
+from mgsv.models.cpu.xpool import folded_cosines
+from mgsv.models.masks import softmax_over, visible
 
 PAIRS_AT_ONCE = 8192
 """Pairs whose pooled vectors exist at one time: 8 MB at d = 256."""
@@ -165,21 +168,11 @@ class XPool(nn.Module):
 
     @torch.no_grad()
     def scores(self, videos: Tensor, tracks: Embedded, *, fused: bool) -> Tensor:
-        """Evaluation's scores [V, M]: equal to `pairs`, without a vector of length d per pair.
-
-        Per pair, h1 is a layer norm of a linear map of a layer norm of a weighted sum of values,
-        and only its inner products matter. Layer norm's mean is linear and its variance a quadratic
-        form, so every step moves to the values: with weights w over S places, r and s the two
-        inverse deviations, Y the values mapped through everything linear,
-
-            z = r (w Y) + c,   h1 = s z * gamma + beta,
-
-        and r, s, h1·v and |h1|² need only w, the Gram matrices of a track's values [S, S] and one
-        product [V, d] x [d, S]. Exact in exact arithmetic while no dropout stands in between.
-        """
+        """Evaluation's scores [V, M]: those of :meth:`pairs`, folded where that is cheaper."""
         if self.training:
             raise RuntimeError("folded scores leave dropout out: call eval() first")
-        if len(videos) < tracks.mask.shape[1]:  # the Gram matrices would cost more than they save
+        # With few videos the Gram matrices would cost more than they save.
+        if not cpu.enabled() or len(videos) < tracks.mask.shape[1]:
             return self.pairs(videos, tracks, fused=fused, summaries=False).scores
         queries = self.queries(videos)
         places = max(1, PAIRS_AT_ONCE // len(videos)) * tracks.mask.shape[1]
@@ -187,44 +180,15 @@ class XPool(nn.Module):
         result = videos.new_empty(len(videos), len(tracks))
         for rows, length in groups:
             tokens, mask = tracks.tokens[rows, :length], tracks.mask[rows, :length]
-            offset = tracks.pooled[rows] if fused else None
-            result[:, rows] = self._folded(videos, queries, tokens, mask, offset).T
+            result[:, rows] = folded_cosines(
+                videos,
+                *self.weights_and_values(queries, tokens, mask),
+                tracks.pooled[rows] if fused else None,
+                self.norm2,
+                self.linear,
+                self.norm3,
+            ).T
         return result
-
-    def _folded(
-        self, videos: Tensor, queries: Tensor, tokens: Tensor, mask: Tensor, offset: Tensor | None
-    ) -> Tensor:
-        d, norm2, norm3 = self.dim, self.norm2, self.norm3
-        weights, values = self.weights_and_values(queries, tokens, mask)
-        values = values - values.mean(dim=-1, keepdim=True)
-        # z = (1 + linear)(norm2(w values)), then centred as norm3 will do
-        mapped = values * norm2.weight
-        mapped = mapped + linear(mapped, self.linear.weight)
-        mapped = mapped - mapped.mean(dim=-1, keepdim=True)
-        constant = norm2.bias + self.linear(norm2.bias)
-        constant = constant - constant.mean()
-        scaled, scaled_constant = mapped * norm3.weight, constant * norm3.weight
-        shift = norm3.bias.expand(len(tokens), 1, d)
-        if offset is not None:
-            shift = shift + offset[:, None]
-
-        def form(left: Tensor) -> Tensor:
-            """w left leftᵀ w of every pair, [M, V]."""
-            return ((weights @ (left @ left.transpose(1, 2))) * weights).sum(dim=-1)
-
-        inner = torch.stack(
-            [mapped @ constant, scaled @ scaled_constant, (scaled * shift).sum(dim=-1)], dim=-1
-        )
-        along = weights @ inner  # w·(Y c), w·(Yγ cγ), w·(Yγ b): [M, V, 3]
-        r = (form(values) / d + norm2.eps).rsqrt()
-        z2 = r**2 * form(mapped) + 2 * r * along[..., 0] + constant @ constant
-        s = (z2 / d + norm3.eps).rsqrt()
-        seen = (weights * (videos @ scaled.transpose(1, 2))).sum(dim=-1)
-        inner = s * (r * seen + videos @ scaled_constant) + (shift @ videos.T)[:, 0]
-        h2 = s**2 * (r**2 * form(scaled) + 2 * r * along[..., 1] + scaled_constant.square().sum())
-        h2 = h2 + 2 * s * (r * along[..., 2] + shift @ scaled_constant) + shift.square().sum(-1)
-        cosine: Tensor = inner / h2.clamp_min(1e-24).sqrt()
-        return cosine
 
 
 class Ranker(Protocol):

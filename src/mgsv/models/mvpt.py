@@ -15,18 +15,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
+from mgsv.models.cpu.groups import Grouped
 from mgsv.models.embedding import Tower
 from mgsv.models.losses import info_nce, same_track
 from mgsv.models.matching import Embedded, Gather, log_temperature
 from mgsv.models.retrieval_configs import MvptConfig
 
 
-class MVPt(nn.Module):
+class MVPt(Grouped, nn.Module):
     """Ranks tracks for a video; says nothing about moments."""
-
-    places: int | None = 2048
-    """Slots in each group of rows of similar length that is computed at once on the CPU; None, and
-    other devices: all rows in one. Changes speed and memory, never the result."""
 
     score_meaning = "cosine of clip and track, from -1 to 1"
 
@@ -39,11 +36,13 @@ class MVPt(nn.Module):
 
     def embed_videos(self, batch: Batch) -> Embedded:
         """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
-        return self.video.embed(batch.frame_feats, batch.frame_mask != 0, self._places(batch))
+        mask = batch.frame_mask != 0
+        return self.video.embed(batch.frame_feats, mask, self.places_on(mask))
 
     def embed_tracks(self, batch: Batch) -> Embedded:
         """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
-        return self.music.embed(batch.segment_feats, batch.segment_mask != 0, self._places(batch))
+        mask = batch.segment_mask != 0
+        return self.music.embed(batch.segment_feats, mask, self.places_on(mask))
 
     def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
         """Cosines [V, M]."""
@@ -71,6 +70,3 @@ class MVPt(nn.Module):
         """The groups whose gradients are clipped separately, as in MaDe."""
         towers = [*self.video.parameters(), *self.music.parameters()]
         return {"embedding": towers, "matching": [self.log_temperature]}
-
-    def _places(self, batch: Batch) -> int | None:
-        return self.places if batch.frame_feats.device.type == "cpu" else None

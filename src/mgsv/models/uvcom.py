@@ -25,13 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, Placed, mean, visible
+from mgsv.models.blocks import MLP, Placed
 from mgsv.models.centroids import Centroids, random_walk, representative
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
 from mgsv.models.detector_configs import UvcomConfig
 from mgsv.models.detr import Encoder, initialise
 from mgsv.models.losses import Detection
+from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
 from mgsv.models.slots import SlotAttention
 

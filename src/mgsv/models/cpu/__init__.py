@@ -1,1 +1,35 @@
-"""Faster ways to compute what the models say on a CPU; each gives what the plain formula gives."""
+"""Faster ways to compute what the models' formulas say, behind one switch.
+
+Each function in here returns what the plain formula beside its call returns, up to rounding; inside
+:func:`plain` the formula itself is computed. `groups` sorts the rows of a batch by length,
+`functional` has the linear map and dropout, `attention` folds the projections of keys and values
+away, `xpool` the pooled vector of each pair, and `assignment` matches a whole batch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from torch import Tensor
+
+_ENABLED = ContextVar("mgsv_models_cpu", default=True)
+
+
+def enabled(on: Tensor | None = None) -> bool:
+    """Whether to compute by the ways in here: always, but not inside :func:`plain`.
+
+    With `on`, only where that tensor is on the CPU: for ways that pay on no other device.
+    """
+    return _ENABLED.get() and (on is None or on.device.type == "cpu")
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Compute every model by its plain formula inside the block, in this thread."""
+    token = _ENABLED.set(False)
+    try:
+        yield
+    finally:
+        _ENABLED.reset(token)

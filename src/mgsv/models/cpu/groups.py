@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mgsv.models.cpu import enabled
+from mgsv.models.masks import lengths
 
-def lengths(mask: Tensor) -> Tensor:
-    """Slots up to each row's last valid one: [B, L] → [B]."""
-    slots = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask * slots).amax(dim=1)
+
+class Grouped:
+    """A model that computes rows of similar length together on the CPU."""
+
+    places: int | None = 2048
+    """Slots in each group; None: all rows in one. Changes speed and memory, never the result."""
+
+    def places_on(self, on: Tensor) -> int | None:
+        """`places`, or None where `on` is not on the CPU."""
+        return self.places if enabled(on) else None
 
 
 def rows_by_length(mask: Tensor, places: int | None) -> list[tuple[Tensor, int]]:
