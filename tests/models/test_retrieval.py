@@ -14,9 +14,9 @@ from mgsv.errors import ConfigError
 from mgsv.models import conquer
 from mgsv.models.authors import replay
 from mgsv.models.authors.conquer import load_conquer, our_name, our_weights, replay_conquer
+from mgsv.models.configs import CONQUER_AUTHORS, ConquerConfig
 from mgsv.models.conquer_losses import candidates, segments_of, shared_losses
 from mgsv.models.registry import Detects, Matches, Reranks, build, config_of
-from mgsv.models.retrieval_configs import CONQUER_AUTHORS, ConquerConfig
 from model_support import (
     MVPT,
     Golden,

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from mgsv.data.batch import Batch
 from mgsv.models.bert import Contextual, ModalityEncoder, initialise
 from mgsv.models.blocks import refuse_features
+from mgsv.models.configs import ConquerConfig, Similarity
 from mgsv.models.conquer_heads import MomentHead, TrackHead
 from mgsv.models.conquer_losses import candidates, segments_of, shared_losses
 from mgsv.models.cpu.groups import sum_over_groups
 from mgsv.models.matching import Embedded, Gather
-from mgsv.models.retrieval_configs import ConquerConfig, Similarity
 
 PAIRS_AT_ONCE = 64
 """Pairs of video and track computed together, which bounds the memory of ranking."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mgsv.models.bert import Contextual
-from mgsv.models.retrieval_configs import ConquerConfig
+from mgsv.models.configs import ConquerConfig
 
 HIDDEN = -1e4
 """Begin and end score of padding: nothing beside any real one."""

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, sine_of_mask
+from mgsv.models.configs import DetectorConfig, SpanNorm
 from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
-from mgsv.models.detector_configs import DetectorConfig, SpanNorm
 from mgsv.models.losses import Detection, SetCriterion, info_nce, set_criterion
 from mgsv.models.masks import lengths
 from mgsv.models.matching import Embedded, Gather

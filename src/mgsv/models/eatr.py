@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, Attention, Dropout, Placed
-from mgsv.models.configs import LayerSize
+from mgsv.models.configs import EatrConfig, LayerSize, SpanNorm
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detection import Inputs, SpanDetector
-from mgsv.models.detector_configs import EatrConfig, SpanNorm
 from mgsv.models.detr import Encoder
 from mgsv.models.events import Events, event_losses, events_between_changes
 from mgsv.models.losses import Detection

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgsv.models.configs import MadeConfig
-from mgsv.models.detector_configs import DetectorConfig
+from mgsv.models.configs import DetectorConfig, MadeConfig
 
 
 def info_nce(scores: Tensor, excluded: Tensor | None = None) -> Tensor:

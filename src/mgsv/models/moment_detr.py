@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from mgsv.models.blocks import MLP, Placed
+from mgsv.models.configs import MomentDetrConfig
 from mgsv.models.detection import Inputs, SpanDetector
-from mgsv.models.detector_configs import MomentDetrConfig
 from mgsv.models.detr import Decoder, Encoder
 from mgsv.models.losses import Detection
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
+from mgsv.models.configs import MvptConfig
 from mgsv.models.cpu.groups import Grouped
 from mgsv.models.embedding import Tower
 from mgsv.models.losses import info_nce, same_track
 from mgsv.models.matching import Embedded, Gather, log_temperature
-from mgsv.models.retrieval_configs import MvptConfig
 
 
 class MVPt(Grouped, nn.Module):

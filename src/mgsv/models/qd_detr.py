@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from mgsv.models.blocks import Placed
+from mgsv.models.configs import QdDetrConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector
-from mgsv.models.detector_configs import QdDetrConfig
 from mgsv.models.detr import Encoder
 from mgsv.models.losses import Detection
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mgsv.config import from_dict
 from mgsv.errors import ConfigError
-from mgsv.models.configs import MadeConfig
-from mgsv.models.detector_configs import (
+from mgsv.models.configs import (
+    ConquerConfig,
     DetectorConfig,
     EatrConfig,
+    MadeConfig,
     MomentDetrConfig,
+    MvptConfig,
     QdDetrConfig,
     TrDetrConfig,
     UvcomConfig,
 )
-from mgsv.models.retrieval_configs import ConquerConfig, MvptConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

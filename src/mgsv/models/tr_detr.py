@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import Dropout
+from mgsv.models.configs import TrDetrConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
-from mgsv.models.detector_configs import TrDetrConfig
 from mgsv.models.detr import Encoder
 from mgsv.models.losses import Detection, focal_label_loss, set_criterion
 from mgsv.models.masks import mean, visible

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, Placed
 from mgsv.models.centroids import Centroids, random_walk, representative
+from mgsv.models.configs import UvcomConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
-from mgsv.models.detector_configs import UvcomConfig
 from mgsv.models.detr import Encoder, initialise
 from mgsv.models.losses import Detection
 from mgsv.models.masks import mean, visible

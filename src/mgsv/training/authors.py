@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mgsv.models.retrieval_configs import CONQUER_AUTHORS
+from mgsv.models.configs import CONQUER_AUTHORS
 
 _DETR = (
     "train.lr=1e-4",

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from mgsv.data.batch import Batch
 from mgsv.models import checkpoint
+from mgsv.models.configs import ConquerConfig, Similarity
 from mgsv.models.conquer import CONQUER
 from mgsv.models.conquer_losses import shared_losses
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
-from mgsv.models.retrieval_configs import ConquerConfig, Similarity
 
 _NAMES: tuple[tuple[str, str], ...] = (
     # ours ← the authors'; a name is renamed by every line that fits, in turn

@@ -1,4 +1,4 @@
-"""Configurations of the systems that only find the moment of a track; free of torch.
+"""Configurations of the systems that only find the moment of a track.
 
 The defaults are the sizes at which the MGSV paper counts the parameters, and the authors' loss
 weights.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mgsv.config import option
-from mgsv.models.configs import InputConfig, LayerSize, check_sizes
+from mgsv.models.configs.shared import InputConfig, LayerSize, check_sizes
 
 
 class SpanNorm(StrEnum):

@@ -1,16 +1,15 @@
-"""The published systems' configurations; free of torch, so that help texts start quickly."""
+"""Configuration of MaDe, and the rows of its paper's ablation table."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from mgsv.config import check, option
+from mgsv.config import option
 from mgsv.errors import ConfigError
-from mgsv.moment import CANVAS_SECONDS
+from mgsv.models.configs.shared import InputConfig, LayerSize, check_sizes
 
 
 class Embedding(StrEnum):
@@ -56,55 +55,6 @@ class MomentQuery(StrEnum):
     """h1(M|v), averaged over the batch's videos as the authors' code does."""
     POOLED = "pooled"
     """h1(M|v) of the clip's own video, as the paper's symbol suggests."""
-
-
-class LayerSize(NamedTuple):
-    """What every layer of a transformer is made with."""
-
-    dim: int
-    """Width."""
-    heads: int
-    hidden: int
-    """Width inside the feed-forward."""
-    rate: float
-    """Of dropout."""
-
-
-def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
-    """Check the fields of a model's config by what their names say; ConfigError names the field.
-
-    Whole numbers are positive (`may_be_zero` names the others) and of a size that fits a machine.
-    """
-    check(config)
-    for entry in fields(config):
-        name, value = entry.name, getattr(config, entry.name)
-        if isinstance(value, bool | str):
-            continue
-        if name.endswith("dropout") and not 0 <= value < 1:
-            raise ConfigError(f"{name}={value} is not in [0, 1)")
-        if (name in may_be_zero or name.endswith(("_weight", "_cost"))) and value < 0:
-            raise ConfigError(f"{name}={value} is negative")
-        most = 64 if name.endswith("_layers") else 65_536
-        if isinstance(value, int) and value > most:
-            raise ConfigError(f"{name}={value} is more than {most}")
-        whole = isinstance(value, int) and name not in may_be_zero
-        if (whole or name.endswith(("_seconds", "temperature"))) and value <= 0:
-            raise ConfigError(f"{name}={value} is not positive")
-    if config.hidden_dim % config.heads or config.hidden_dim % 2:
-        raise ConfigError(
-            f"hidden_dim={config.hidden_dim} must be even and a multiple of heads={config.heads}"
-        )
-
-
-@dataclass(frozen=True)
-class InputConfig:
-    """What any system is given; the parts of a composite must agree on all of it."""
-
-    frame_dim: int = option(512, "Width of the frame features.")
-    segment_dim: int = option(768, "Width of the segment features.")
-    max_frames: int = option(50, "Frames of a video at most.")
-    max_segments: int = option(96, "Segments of a track at most.")
-    canvas_seconds: float = option(CANVAS_SECONDS, "Length that spans are relative to.")
 
 
 @dataclass(frozen=True)

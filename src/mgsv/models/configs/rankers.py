@@ -1,4 +1,4 @@
-"""Configurations of the systems whose work is ranking: MVPt, MVPt+ and CONQUER; free of torch."""
+"""Configurations of the systems whose work is ranking: MVPt, MVPt+ and CONQUER."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mgsv.config import option
 from mgsv.errors import ConfigError
-from mgsv.models.configs import InputConfig, check_sizes
+from mgsv.models.configs.shared import InputConfig, check_sizes
 
 
 @dataclass(frozen=True)
