@@ -15,7 +15,7 @@ from mgsv.models import conquer
 from mgsv.models.authors import replay
 from mgsv.models.authors.conquer import load_conquer, our_name, our_weights, replay_conquer
 from mgsv.models.configs import CONQUER_AUTHORS, ConquerConfig
-from mgsv.models.conquer_losses import candidates, segments_of, shared_losses
+from mgsv.models.conquer import candidates, segments_of, shared_losses
 from mgsv.models.registry import Detects, Matches, Reranks, build, config_of
 from model_support import (
     MVPT,

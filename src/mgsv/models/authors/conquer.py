@@ -12,8 +12,7 @@ from torch import Tensor
 from mgsv.data.batch import Batch
 from mgsv.models import checkpoint
 from mgsv.models.configs import ConquerConfig, Similarity
-from mgsv.models.conquer import CONQUER
-from mgsv.models.conquer_losses import shared_losses
+from mgsv.models.conquer import CONQUER, shared_losses
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 

@@ -1,6 +1,7 @@
-"""BERT's layers as CONQUER stacks them: P rows, L places, widths D in and d out.
+"""BERT's layers as CONQUER stacks them, and the heads that read scores off a pair.
 
-Masks are bool with True = valid. Post-norm, GELU, dropout on attention weights and both branches.
+P rows (pairs), L places, S segments, widths D in and d out. Masks are bool with True = valid. The
+layers are post-norm with GELU and dropout on attention weights and both branches.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mgsv.models.blocks import Attention, Dropout, FeedForward
+from mgsv.models.configs import ConquerConfig
 
 
 class BertLayer(nn.Module):
@@ -91,6 +93,52 @@ class ModalityEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         return x
+
+
+HIDDEN = -1e4
+"""Begin and end score of padding: nothing beside any real one."""
+
+
+class MomentHead(nn.Module):
+    """A score for each segment, from itself and its neighbours."""
+
+    def __init__(self, context: Contextual, config: ConquerConfig) -> None:
+        super().__init__()
+        self.context, self.hides = context, config.mask_padding
+        d, inner, kernel = config.hidden_dim, config.score_dim, config.kernel
+        self.score = nn.Sequential(
+            nn.Conv1d(d, inner, kernel, padding=kernel // 2, bias=False),
+            nn.ReLU(),
+            nn.Conv1d(inner, 1, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [P, S] and what they were read from [P, S, d], of x [P, S, D]."""
+        features = self.context(x, mask)
+        seen = features * mask[..., None] if self.hides else features
+        scores = self.score(seen.transpose(1, 2))[:, 0]
+        return scores.masked_fill(~mask, HIDDEN), features
+
+
+class TrackHead(nn.Module):
+    """A score for the whole track."""
+
+    def __init__(self, context: Contextual, config: ConquerConfig) -> None:
+        super().__init__()
+        self.context, self.hides = context, config.mask_padding
+        d, inner = config.hidden_dim, config.score_dim
+        self.score = nn.Sequential(
+            nn.Linear(d, inner, bias=False), nn.ReLU(), nn.Linear(inner, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """[P] of x [P, S, D]."""
+        features = self.context(x, mask)
+        if self.hides:
+            features = features.masked_fill(~mask[..., None], float("-inf"))
+        best = features.amax(dim=1).nan_to_num(neginf=0.0)  # a track without anything
+        scores: Tensor = self.score(best)[:, 0]
+        return scores
 
 
 @torch.no_grad()
