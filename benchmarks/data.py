@@ -21,12 +21,12 @@ import torch
 
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import FEATURE_FOLDER, DataFolder
-from mgsv.data.oracle import predict_oracle
 from mgsv.data.packed import PackedStore
-from mgsv.data.planted import PlantOptions, plant
 from mgsv.data.sampler import padding_share
 from mgsv.methods.blind import PerTrackPrior, PositionPrior, highlight, start_0, whole_track
 from mgsv.moment import iou
+from mgsv.synthesis.planted.benchmark import PlantOptions, plant
+from mgsv.synthesis.planted.oracle import predict_oracle
 
 BATCH = 64
 

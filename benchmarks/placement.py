@@ -34,9 +34,7 @@ import numpy as np
 
 from mgsv.config import override
 from mgsv.data.annotations import read_annotations
-from mgsv.data.compose import PLANS, VIDEOS
 from mgsv.data.folder import CSV_FOLDER
-from mgsv.data.plan import read_plans
 from mgsv.demo import demo_music
 from mgsv.evaluation.results import Results
 from mgsv.grounding import read_query
@@ -48,6 +46,8 @@ from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted
 from mgsv.methods.registry import method
 from mgsv.moment import Moment
+from mgsv.synthesis.composed.compose import PLANS, VIDEOS
+from mgsv.synthesis.composed.plan import read_plans
 
 FRAMES = 25
 """Frames a second of made-up clips, to which their cuts are rounded."""

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from mgsv.data.annotations import Row
-from mgsv.data.bank import Bank, Footage
-from mgsv.data.compose import PLANS
 from mgsv.data.dataset import SplitData
-from mgsv.data.items import Item, ItemKind, read_manifest
-from mgsv.data.miniature import video_curves
-from mgsv.data.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, read_plans
-from mgsv.data.tracks import Listener
 from mgsv.library import Track, TrackFeatures
 from mgsv.media.video import VideoInfo
 from mgsv.methods.base import Query
+from mgsv.synthesis.composed.compose import PLANS
+from mgsv.synthesis.composed.corpus import Item, ItemKind, read_manifest
+from mgsv.synthesis.composed.features import video_curves
+from mgsv.synthesis.composed.footage import Bank, Footage
+from mgsv.synthesis.composed.music import Listener
+from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, read_plans
 
 
 @dataclass(frozen=True)

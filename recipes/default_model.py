@@ -28,9 +28,7 @@ from torch.nn.functional import softplus
 
 from composed_cases import Case, Corpus, cases
 from mgsv.config import to_dict
-from mgsv.data.compose import ComposeOptions, compose
 from mgsv.data.dataset import SplitData
-from mgsv.data.plan import FRAME_RATE
 from mgsv.evaluation import protocol
 from mgsv.evaluation.evaluate import blind_answers
 from mgsv.evaluation.measures import all_measures, moment_iou, ranks, retrieval_measures
@@ -56,6 +54,8 @@ from mgsv.methods.survey import (
 )
 from mgsv.methods.sync import Sync
 from mgsv.models import checkpoint
+from mgsv.synthesis.composed.compose import ComposeOptions, compose
+from mgsv.synthesis.composed.plan import FRAME_RATE
 from mgsv.training.fit import train
 
 Floats = npt.NDArray[np.float64]

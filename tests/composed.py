@@ -9,14 +9,14 @@ import numpy as np
 import skimage.data
 
 from media_files import Clip, write_video
-from mgsv.data.bank import LOOKS, Footage
-from mgsv.data.editors import Studio, scale_of
-from mgsv.data.items import Item
-from mgsv.data.plan import VIEWS
-from mgsv.data.tracks import Track
 from mgsv.encoders.musicnn import TAGS
 from mgsv.media.rhythm import ONSET_RATE, Rhythm
 from mgsv.media.structure import Structure
+from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.editors import Studio, scale_of
+from mgsv.synthesis.composed.footage import LOOKS, Footage
+from mgsv.synthesis.composed.music import Track
+from mgsv.synthesis.composed.plan import VIEWS
 from tunes import write_tunes
 
 PICTURES = ("coffee", "chelsea", "rocket")

@@ -18,7 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 import real_media
+from data_support import SMALL, real_annotations
 from mgsv import Library
+from mgsv.synthesis.planted.benchmark import plant
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,3 +71,14 @@ def mgsv(tmp_path: Path, bundled_folder: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def real_csvs() -> Path:
+    return real_annotations()
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small planted benchmark, with its feature files beside the packed stores."""
+    return plant(tmp_path_factory.mktemp("data") / "planted", SMALL, files=True)

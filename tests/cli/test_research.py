@@ -20,12 +20,14 @@ import torch
 from safetensors.torch import load_file
 
 from mgsv.cli import app
-from mgsv.data import annotations, check, compose, download, pack, planted, stats
+from mgsv.data import annotations, check, download, pack, stats
 from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
 from mgsv.methods.fusion import Fusion
 from mgsv.models import authors
+from mgsv.synthesis.composed import compose
+from mgsv.synthesis.planted import benchmark
 from mgsv.training import fit, reproduce, table
 from planted_small import TINY
 from subprocesses import mgsv_here as mgsv
@@ -66,7 +68,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
     ("command", "function"),
     [
         ("data download", download.download),
-        ("data plant", planted.plant),
+        ("data plant", benchmark.plant),
         ("data compose", compose.compose),
         ("data check", check.check),
         ("data pack", pack.pack),
@@ -100,12 +102,12 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
 @pytest.mark.parametrize(
     ("name", "recipe", "words"),
     [
-        ("plant", planted.PlantOptions(), ["x"]),
+        ("plant", benchmark.PlantOptions(), ["x"]),
         ("compose", compose.ComposeOptions(), ["x", "--music", "m", "--pictures", "p"]),
     ],
 )
 def test_a_command_offers_every_option_of_its_recipe(
-    name: str, recipe: planted.PlantOptions | compose.ComposeOptions, words: list[str]
+    name: str, recipe: benchmark.PlantOptions | compose.ComposeOptions, words: list[str]
 ) -> None:
     offered = found(f"data {name}").make_context(name, words).params
     for field in fields(recipe):

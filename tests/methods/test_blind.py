@@ -12,7 +12,6 @@ import pytest
 from data_support import full_rows, real_annotations
 from mgsv.data.annotations import Annotations, read_annotations
 from mgsv.data.packed import PackedStore, PackWriter
-from mgsv.data.planted import PlantOptions, plan_rows, plant
 from mgsv.methods.blind import (
     PerTrackPrior,
     PositionPrior,
@@ -21,6 +20,7 @@ from mgsv.methods.blind import (
     whole_track,
 )
 from mgsv.moment import iou
+from mgsv.synthesis.planted.benchmark import PlantOptions, plan_rows, plant
 
 OPTIONS = PlantOptions(train=3000, val=300, test=300, tracks=400, seed=1)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from composed import write_corpus
-from mgsv.data.compose import ComposeOptions, compose
 from mgsv.encoders.registry import encoder_pair
 from mgsv.methods.learned import Learned
 from mgsv.methods.registry import method
 from mgsv.methods.survey import RECORD, Survey
 from mgsv.models import checkpoint
 from mgsv.models.weights import shipped
+from mgsv.synthesis.composed.compose import ComposeOptions, compose
 from mgsv.training import fit
 
 

@@ -86,14 +86,14 @@ class _FromRecipe(click.Command):
 
 def _plant_options() -> tuple[type, ...]:
     """Those of the songs come last."""
-    from mgsv.data.planted import PlantOptions
-    from mgsv.data.songs import SongOptions
+    from mgsv.synthesis.planted.benchmark import PlantOptions
+    from mgsv.synthesis.planted.songs import SongOptions
 
     return PlantOptions, SongOptions
 
 
 def _compose_options() -> tuple[type, ...]:
-    from mgsv.data.compose import ComposeOptions
+    from mgsv.synthesis.composed.compose import ComposeOptions
 
     return (ComposeOptions,)
 
@@ -107,10 +107,10 @@ def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
 
     By default it is as large as MGSV-EC, several GB; for a first trial make it smaller.
     """
-    from mgsv.data import planted
+    from mgsv.synthesis.planted import benchmark
 
     with show.steps(progress, "plant") as step:
-        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=step)
+        benchmark.plant(output, benchmark.PlantOptions(**recipe), files=files, progress=step)
     show.note(f"data: {shown(output)}")
 
 
@@ -156,7 +156,7 @@ def compose(
 
     No track and no picture stands in two splits. Files that cannot be used are listed and left out.
     """
-    from mgsv.data import compose as composing
+    from mgsv.synthesis.composed import compose as composing
 
     with (
         show.resumable("run the same command again; analyses made so far are kept"),

@@ -17,7 +17,6 @@ import torch
 from mgsv.data.annotations import Annotations, read_annotations
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
-from mgsv.data.oracle import predict_oracle
 from mgsv.errors import ConfigError, DataError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.bootstrap import confidence_intervals
@@ -26,6 +25,7 @@ from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
 from mgsv.models.composite import open_system, parts_of
+from mgsv.synthesis.planted.oracle import predict_oracle
 
 SCHEMA = "mgsv.evaluation/1"
 

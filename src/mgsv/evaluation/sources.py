@@ -15,10 +15,10 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder, read_licence
-from mgsv.data.planted import RECIPE, read_recipe
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
 from mgsv.models.checkpoint import Encoder, Encoders
+from mgsv.synthesis.planted.benchmark import RECIPE, read_recipe
 
 CLIP, AST = "clip-vit-b32", "ast-audioset"
 

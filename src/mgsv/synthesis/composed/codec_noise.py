@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.plan import Plan
 from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
+from mgsv.synthesis.composed.plan import Plan
 
 FLOOR, SHARE = 0.05, 0.2
 """Deviation of an appearance value x: FLOOR + SHARE x, and never below 0 in the sum."""

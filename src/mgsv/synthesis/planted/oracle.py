@@ -14,8 +14,8 @@ import numpy.typing as npt
 from mgsv.data.annotations import Annotations
 from mgsv.data.folder import DataFolder
 from mgsv.data.packed import FloatArray, PackedStore
-from mgsv.data.planted import read_recipe, views
-from mgsv.data.songs import STATES, STEP, states_at
+from mgsv.synthesis.planted.benchmark import read_recipe, views
+from mgsv.synthesis.planted.songs import STATES, STEP, states_at
 
 HOP = 0.25
 """Seconds between the starts the oracle tries."""

@@ -11,20 +11,20 @@ import pytest
 
 from composed import PICTURES, write_corpus
 from mgsv.data.annotations import SPLITS
-from mgsv.data.bank import Bank, Footage
-from mgsv.data.compose import PLANS, ComposeOptions, compose
 from mgsv.data.dataset import SplitData
-from mgsv.data.filming import film
 from mgsv.data.folder import COMPOSED, PACKED_FOLDER
-from mgsv.data.items import Item
-from mgsv.data.miniature import video_curves, video_features
-from mgsv.data.plan import LIGHTS, Plan, Shot, read_plans
 from mgsv.encoders.efficientnet import embed_pictures
 from mgsv.encoders.registry import encoder_pair, video_encoder
 from mgsv.errors import ConfigError, DataError, MediaError
 from mgsv.media.stills import read_still
 from mgsv.media.video import VideoScan
 from mgsv.models import checkpoint
+from mgsv.synthesis.composed.compose import PLANS, ComposeOptions, compose
+from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.features import video_curves, video_features
+from mgsv.synthesis.composed.footage import Bank, Footage
+from mgsv.synthesis.composed.plan import LIGHTS, Plan, Shot, read_plans
+from mgsv.synthesis.composed.render import film
 from planted_small import TINY
 from subprocesses import mgsv_here as mgsv
 

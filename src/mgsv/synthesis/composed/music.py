@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.items import Item
-from mgsv.data.kept import Arrays, kept
 from mgsv.encoders.musicnn import TAGS
 from mgsv.encoders.musicnn_rhythm import MusicnnRhythm
 from mgsv.encoders.registry import SEGMENT_STEP
@@ -19,6 +17,8 @@ from mgsv.media.audio import Audio, read_audio
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.moment import CANVAS_SECONDS
+from mgsv.synthesis.composed.cache import Arrays, kept
+from mgsv.synthesis.composed.corpus import Item
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mgsv.data.annotations import SPLITS
-from mgsv.data.items import Item, find_items, read_manifest
 from mgsv.errors import ConfigError, DataError
+from mgsv.synthesis.composed.corpus import Item, find_items, read_manifest
 
 
 def test_files_are_shared_out_with_their_copies(tmp_path: Path) -> None:

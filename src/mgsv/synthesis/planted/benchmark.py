@@ -30,8 +30,8 @@ from mgsv.config import option
 from mgsv.data.annotations import SPLITS, Row, write_annotations
 from mgsv.data.folder import CSV_FOLDER, PACKED_FOLDER, packed_name
 from mgsv.data.packed import FloatArray, PackWriter, refuse_existing
-from mgsv.data.songs import STATES, STEP, SongOptions, song, states_at
 from mgsv.errors import ConfigError
+from mgsv.synthesis.planted.songs import STATES, STEP, SongOptions, song, states_at
 
 FRAME_DIM, FRAME_SLOTS = 512, 50
 SEGMENT_DIM, SEGMENT_SLOTS = 768, STATES

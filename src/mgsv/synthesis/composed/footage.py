@@ -14,15 +14,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.items import Item
-from mgsv.data.kept import Arrays, kept
-from mgsv.data.plan import CLIP_STEPS, FRAME_RATE, HEIGHT, LIGHTS, VIEWS, WIDTH, FloatArray
 from mgsv.encoders.efficientnet_motion import EfficientNetMotion
 from mgsv.encoders.registry import batches
 from mgsv.errors import MediaError
 from mgsv.media.shots import THUMB_HEIGHT, THUMB_WIDTH
 from mgsv.media.stills import Picture, centre, read_still
 from mgsv.media.video import VideoScan, probe_video
+from mgsv.synthesis.composed.cache import Arrays, kept
+from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.plan import (
+    CLIP_STEPS,
+    FRAME_RATE,
+    HEIGHT,
+    LIGHTS,
+    VIEWS,
+    WIDTH,
+    FloatArray,
+)
 
 Planes = npt.NDArray[np.uint8]
 

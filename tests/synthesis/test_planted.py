@@ -13,9 +13,10 @@ from data_support import SMALL, full_rows
 from mgsv.data.annotations import Annotations, read_annotations
 from mgsv.data.features import check_files
 from mgsv.data.folder import DataFolder
-from mgsv.data.oracle import best_start, predict_oracle
 from mgsv.data.packed import PackedStore
-from mgsv.data.planted import (
+from mgsv.errors import ConfigError, DataError
+from mgsv.moment import iou
+from mgsv.synthesis.planted.benchmark import (
     FULL,
     PlantOptions,
     View,
@@ -26,9 +27,8 @@ from mgsv.data.planted import (
     segment_count,
     views,
 )
-from mgsv.data.songs import SongOptions, song, states_at
-from mgsv.errors import ConfigError, DataError
-from mgsv.moment import iou
+from mgsv.synthesis.planted.oracle import best_start, predict_oracle
+from mgsv.synthesis.planted.songs import SongOptions, song, states_at
 
 
 def digest(folder: Path) -> dict[str, str]:

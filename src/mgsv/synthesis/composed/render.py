@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.bank import CANVAS, Footage, clip_frames, sharp_window
-from mgsv.data.items import Item
-from mgsv.data.miniature import clip_frame_numbers
-from mgsv.data.plan import FRAME_RATE, Plan
 from mgsv.media.film import write_film
 from mgsv.media.render import render
 from mgsv.media.stills import Picture, read_still
 from mgsv.moment import Moment
+from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.features import clip_frame_numbers
+from mgsv.synthesis.composed.footage import CANVAS, Footage, clip_frames, sharp_window
+from mgsv.synthesis.composed.plan import FRAME_RATE, Plan
 
 ENLARGED = 2
 """Times that each side of a lossy film is enlarged: a codec does more harm to pictures as small as

@@ -19,12 +19,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.bank import LOOKS, Footage
-from mgsv.data.plan import CLIP_STEPS, FRAME_RATE, LIGHTS, VIEWS, FloatArray, Plan, Shot
-from mgsv.data.planted import AT_START, EXACTLY_ZERO, LATE_STARTS, VIDEO_SECONDS
-from mgsv.data.tracks import MOODS, Track
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.media.rhythm import ONSET_RATE
+from mgsv.synthesis.composed.footage import LOOKS, Footage
+from mgsv.synthesis.composed.music import MOODS, Track
+from mgsv.synthesis.composed.plan import (
+    CLIP_STEPS,
+    FRAME_RATE,
+    LIGHTS,
+    VIEWS,
+    FloatArray,
+    Plan,
+    Shot,
+)
+from mgsv.synthesis.planted.benchmark import AT_START, EXACTLY_ZERO, LATE_STARTS, VIDEO_SECONDS
 
 Rng = np.random.Generator
 

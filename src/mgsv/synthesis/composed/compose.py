@@ -22,20 +22,20 @@ import numpy.typing as npt
 
 from mgsv.config import option
 from mgsv.data.annotations import SPLITS, Row, write_annotations
-from mgsv.data.bank import Bank, Footage
-from mgsv.data.editors import COMPOSERS, Studio, plan_video, scale_of
-from mgsv.data.filming import film
 from mgsv.data.folder import COMPOSED, CSV_FOLDER, ENCODERS_FILE, PACKED_FOLDER, packed_name
-from mgsv.data.items import Item, ItemKind, find_items, read_manifest
-from mgsv.data.miniature import video_features
-from mgsv.data.noise import with_codec_noise
 from mgsv.data.packed import PackWriter, refuse_existing
-from mgsv.data.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
-from mgsv.data.planted import FRAME_SLOTS, SEGMENT_SLOTS
-from mgsv.data.tracks import Listener, Track
-from mgsv.data.workers import Workers, several
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, shown
+from mgsv.synthesis.composed.codec_noise import with_codec_noise
+from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
+from mgsv.synthesis.composed.editors import COMPOSERS, Studio, plan_video, scale_of
+from mgsv.synthesis.composed.features import video_features
+from mgsv.synthesis.composed.footage import Bank, Footage
+from mgsv.synthesis.composed.music import Listener, Track
+from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
+from mgsv.synthesis.composed.render import film
+from mgsv.synthesis.composed.workers import Workers, several
+from mgsv.synthesis.planted.benchmark import FRAME_SLOTS, SEGMENT_SLOTS
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int], None]
