@@ -25,8 +25,7 @@ from mgsv.data.packed import PackedStore
 from mgsv.data.sampler import padding_share
 from mgsv.methods.blind import PerTrackPrior, PositionPrior, highlight, start_0, whole_track
 from mgsv.moment import iou
-from mgsv.synthesis.planted.benchmark import PlantOptions, plant
-from mgsv.synthesis.planted.oracle import predict_oracle
+from mgsv.synthesis.planted import PlantOptions, plant, predict_oracle
 
 BATCH = 64
 

@@ -25,8 +25,7 @@ from mgsv.data.uses import Use
 from mgsv.evaluation.memory import evaluate_fusion, evaluate_memory
 from mgsv.evaluation.results import Results
 from mgsv.methods.usage import Clip, UsageMemory
-from mgsv.synthesis.planted.benchmark import PlantOptions, plant
-from mgsv.synthesis.planted.oracle import predict_oracle
+from mgsv.synthesis.planted import PlantOptions, plant, predict_oracle
 
 PLANTED = PlantOptions(train=2500, val=500, test=1000, tracks=1000, hot=0.7, seed=8)
 KEPT = {"poor": 0.2, "fair": 0.5, "good": 0.8, "oracle": 1.0}

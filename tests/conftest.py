@@ -20,7 +20,7 @@ import pytest
 import real_media
 from data_support import SMALL, real_annotations
 from mgsv import Library
-from mgsv.synthesis.planted.benchmark import plant
+from mgsv.synthesis.planted import plant
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

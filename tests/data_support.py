@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mgsv.data.annotations import Annotations
-from mgsv.synthesis.planted.benchmark import PlantOptions, plan_rows
+from mgsv.synthesis.planted import PlantOptions, plan_rows
 
 SMALL = PlantOptions(train=300, val=40, test=40, tracks=60, seed=3)
 

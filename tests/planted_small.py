@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mgsv.synthesis.planted.benchmark import PlantOptions, plant
+from mgsv.synthesis.planted import PlantOptions, plant
 
 TINY = (
     "model.hidden_dim=8",

@@ -9,7 +9,7 @@ import numpy as np
 from mgsv.data.annotations import Annotations
 from mgsv.data.uses import Use
 from mgsv.evaluation.results import Results
-from mgsv.synthesis.planted.benchmark import PlantOptions, plan_rows
+from mgsv.synthesis.planted import PlantOptions, plan_rows
 
 
 def use(track: str = "a", start: float = 30.0, **changes: object) -> Use:

@@ -17,7 +17,7 @@ from mgsv.encoders.registry import encoder_pair
 from mgsv.models.checkpoint import Encoder, Encoders, save
 from mgsv.models.conquer import CONQUER
 from mgsv.models.registry import build, systems
-from mgsv.synthesis.planted.benchmark import PlantOptions, plant
+from mgsv.synthesis.planted import PlantOptions, plant
 from mgsv.training.config import configure
 from subprocesses import mgsv_here as mgsv
 

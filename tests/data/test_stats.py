@@ -10,7 +10,7 @@ import pytest
 from mgsv.data.annotations import Annotations, read_annotations, write_annotations
 from mgsv.data.stats import describe, stats
 from mgsv.errors import DataError
-from mgsv.synthesis.planted.benchmark import PlantOptions, plan_rows
+from mgsv.synthesis.planted import PlantOptions, plan_rows
 
 
 def test_the_real_files_give_the_published_numbers(real_csvs: Path) -> None:

@@ -20,7 +20,7 @@ from mgsv.methods.blind import (
     whole_track,
 )
 from mgsv.moment import iou
-from mgsv.synthesis.planted.benchmark import PlantOptions, plan_rows, plant
+from mgsv.synthesis.planted import PlantOptions, plan_rows, plant
 
 OPTIONS = PlantOptions(train=3000, val=300, test=300, tracks=400, seed=1)
 

@@ -16,19 +16,11 @@ from mgsv.data.folder import DataFolder
 from mgsv.data.packed import PackedStore
 from mgsv.errors import ConfigError, DataError
 from mgsv.moment import iou
-from mgsv.synthesis.planted.benchmark import (
-    FULL,
-    PlantOptions,
-    View,
-    frame_count,
-    plan_rows,
-    plant,
-    read_recipe,
-    segment_count,
-    views,
-)
-from mgsv.synthesis.planted.oracle import best_start, predict_oracle
+from mgsv.synthesis.planted import PlantOptions, plan_rows, plant, read_recipe
+from mgsv.synthesis.planted.options import FULL
+from mgsv.synthesis.planted.rows import frame_count, segment_count
 from mgsv.synthesis.planted.songs import SongOptions, song, states_at
+from mgsv.synthesis.planted.views import View, best_start, predict_oracle, views
 
 
 def digest(folder: Path) -> dict[str, str]:

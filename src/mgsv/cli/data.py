@@ -86,7 +86,7 @@ class _FromRecipe(click.Command):
 
 def _plant_options() -> tuple[type, ...]:
     """Those of the songs come last."""
-    from mgsv.synthesis.planted.benchmark import PlantOptions
+    from mgsv.synthesis.planted import PlantOptions
     from mgsv.synthesis.planted.songs import SongOptions
 
     return PlantOptions, SongOptions
@@ -107,10 +107,10 @@ def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
 
     By default it is as large as MGSV-EC, several GB; for a first trial make it smaller.
     """
-    from mgsv.synthesis.planted import benchmark
+    from mgsv.synthesis import planted
 
     with show.steps(progress, "plant") as step:
-        benchmark.plant(output, benchmark.PlantOptions(**recipe), files=files, progress=step)
+        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=step)
     show.note(f"data: {shown(output)}")
 
 

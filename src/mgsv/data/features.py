@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgsv.data.annotations import SPLITS, check_annotations, usable_as_file_name
-from mgsv.data.folder import FEATURE_FOLDER, FRAMES_ROOT, STRIDES, DataFolder, Kind, spelled
+from mgsv.data.folder import (
+    FEATURE_FOLDER,
+    FRAME_SLOTS,
+    FRAMES_ROOT,
+    STRIDES,
+    DataFolder,
+    Kind,
+    spelled,
+)
 from mgsv.data.packed import BoolArray, FloatArray, PackedStore, Slots
 from mgsv.errors import DataError, shown
 from mgsv.moment import CANVAS_SECONDS
@@ -61,7 +69,7 @@ class FeatureFolder:
     def frames(cls, root: str | os.PathLike[str]) -> FeatureFolder:
         """The videos' features below `root`, the folder that holds `vit_feature1`."""
         folder = Path(root) / FRAMES_ROOT
-        return cls("frames", folder / "vit_feature", folder / "vit_mask", slots=50, dim=512)
+        return cls("frames", folder / "vit_feature", folder / "vit_mask", FRAME_SLOTS, dim=512)
 
     @classmethod
     def segments(cls, root: str | os.PathLike[str], stride: float = 2.5) -> FeatureFolder:

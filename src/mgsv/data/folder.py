@@ -25,6 +25,8 @@ CSV_FOLDER = Path("dataset/MGSV-EC")
 FEATURE_FOLDER = Path("features/Kuai_feature")
 PACKED_FOLDER = Path("packed")
 FRAMES_ROOT = "vit_feature1"
+FRAME_SLOTS, SEGMENT_SLOTS = 50, 96
+"""Places of a fully padded video, and of a track at the stride of 2.5 s."""
 COMPOSED = "composed.json"
 """In a folder of composed edits: what it was made from and how."""
 ENCODERS_FILE = "encoders.json"

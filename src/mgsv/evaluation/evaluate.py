@@ -25,7 +25,7 @@ from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
 from mgsv.models.composite import open_system, parts_of
-from mgsv.synthesis.planted.oracle import predict_oracle
+from mgsv.synthesis.planted import predict_oracle
 
 SCHEMA = "mgsv.evaluation/1"
 

@@ -18,7 +18,7 @@ from mgsv.data.folder import DataFolder, read_licence
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
 from mgsv.models.checkpoint import Encoder, Encoders
-from mgsv.synthesis.planted.benchmark import RECIPE, read_recipe
+from mgsv.synthesis.planted import RECIPE, read_recipe
 
 CLIP, AST = "clip-vit-b32", "ast-audioset"
 

@@ -22,7 +22,15 @@ import numpy.typing as npt
 
 from mgsv.config import option
 from mgsv.data.annotations import SPLITS, Row, write_annotations
-from mgsv.data.folder import COMPOSED, CSV_FOLDER, ENCODERS_FILE, PACKED_FOLDER, packed_name
+from mgsv.data.folder import (
+    COMPOSED,
+    CSV_FOLDER,
+    ENCODERS_FILE,
+    FRAME_SLOTS,
+    PACKED_FOLDER,
+    SEGMENT_SLOTS,
+    packed_name,
+)
 from mgsv.data.packed import PackWriter, refuse_existing
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, shown
@@ -35,7 +43,6 @@ from mgsv.synthesis.composed.music import Listener, Track
 from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
 from mgsv.synthesis.composed.render import film
 from mgsv.synthesis.composed.workers import Workers, several
-from mgsv.synthesis.planted.benchmark import FRAME_SLOTS, SEGMENT_SLOTS
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int], None]

@@ -32,7 +32,7 @@ from mgsv.synthesis.composed.plan import (
     Plan,
     Shot,
 )
-from mgsv.synthesis.planted.benchmark import AT_START, EXACTLY_ZERO, LATE_STARTS, VIDEO_SECONDS
+from mgsv.synthesis.statistics import AT_START, EXACTLY_ZERO, LATE_STARTS, VIDEO_SECONDS
 
 Rng = np.random.Generator
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.data.folder import FRAME_SLOTS
 from mgsv.encoders.motion import motion_features
 from mgsv.media.shots import CurveBuilder, VideoCurves
 from mgsv.media.video import ROUNDING
 from mgsv.synthesis.composed.footage import Footage, Planes, dimmed, still_thumbnails
 from mgsv.synthesis.composed.plan import CLIP_STEPS, FRAME_RATE, FloatArray, Plan, Shot
-from mgsv.synthesis.planted.benchmark import FRAME_SLOTS
 
 
 def video_features(plan: Plan, bank: Mapping[str, Footage]) -> npt.NDArray[np.float32]:
