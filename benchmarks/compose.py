@@ -4,7 +4,7 @@
     python benchmarks/compose.py speed    --music DIR --pictures DIR [--clips DIR] [--rows 200]
 
 `likeness` prints cosines of the rows, lossless and through H.264, and the scales of
-`synthesis/composed/codec_noise.py`.
+`synthesis/composed/features.py`.
 Everything is made in a temporary folder; --cache keeps the analyses.
 """
 
@@ -23,7 +23,7 @@ from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
 from mgsv.encoders.motion import CHANNELS
 from mgsv.encoders.registry import video_encoder
 from mgsv.media.video import VideoScan
-from mgsv.synthesis.composed.compose import PLANS, VIDEOS, ComposeOptions, compose
+from mgsv.synthesis.composed import PLANS, VIDEOS, ComposeOptions, compose
 from mgsv.synthesis.composed.plan import Plan, read_plans
 
 
@@ -54,7 +54,7 @@ def likeness(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def print_noise(plans: list[Plan], direct: list[np.ndarray], files: list[np.ndarray]) -> None:
-    """The constants of `synthesis/composed/codec_noise.py`."""
+    """The constants of `synthesis/composed/features.py`."""
     a, b = np.concatenate(direct), np.concatenate(files)
     x, rest = a[:, :APPEARANCE_DIM], (b - a)[:, :APPEARANCE_DIM]
     edges = np.quantile(x, np.linspace(0, 1, 21))

@@ -46,7 +46,7 @@ from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted
 from mgsv.methods.registry import method
 from mgsv.moment import Moment
-from mgsv.synthesis.composed.compose import PLANS, VIDEOS
+from mgsv.synthesis.composed import PLANS, VIDEOS
 from mgsv.synthesis.composed.plan import read_plans
 
 FRAMES = 25

@@ -18,7 +18,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.library import Track, TrackFeatures
 from mgsv.media.video import VideoInfo
 from mgsv.methods.base import Query
-from mgsv.synthesis.composed.compose import PLANS
+from mgsv.synthesis.composed import PLANS
 from mgsv.synthesis.composed.corpus import Item, ItemKind, read_manifest
 from mgsv.synthesis.composed.features import video_curves
 from mgsv.synthesis.composed.footage import Bank, Footage

@@ -54,7 +54,7 @@ from mgsv.methods.survey import (
 )
 from mgsv.methods.sync import Sync
 from mgsv.models import checkpoint
-from mgsv.synthesis.composed.compose import ComposeOptions, compose
+from mgsv.synthesis.composed import ComposeOptions, compose
 from mgsv.synthesis.composed.plan import FRAME_RATE
 from mgsv.training.fit import train
 

@@ -13,10 +13,10 @@ from mgsv.encoders.musicnn import TAGS
 from mgsv.media.rhythm import ONSET_RATE, Rhythm
 from mgsv.media.structure import Structure
 from mgsv.synthesis.composed.corpus import Item
-from mgsv.synthesis.composed.editors import Studio, scale_of
 from mgsv.synthesis.composed.footage import LOOKS, Footage
 from mgsv.synthesis.composed.music import Track
 from mgsv.synthesis.composed.plan import VIEWS
+from mgsv.synthesis.composed.studio import Studio, scale_of
 from tunes import write_tunes
 
 PICTURES = ("coffee", "chelsea", "rocket")

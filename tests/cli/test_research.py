@@ -26,8 +26,8 @@ from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
 from mgsv.methods.fusion import Fusion
 from mgsv.models import authors
+from mgsv.synthesis import composed
 from mgsv.synthesis import planted as planted_data
-from mgsv.synthesis.composed import compose
 from mgsv.training import fit, reproduce, table
 from planted_small import TINY
 from subprocesses import mgsv_here as mgsv
@@ -69,7 +69,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
     [
         ("data download", download.download),
         ("data plant", planted_data.plant),
-        ("data compose", compose.compose),
+        ("data compose", composed.compose),
         ("data check", check.check),
         ("data pack", pack.pack),
         ("data stats", stats.stats),
@@ -103,11 +103,11 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
     ("name", "recipe", "words"),
     [
         ("plant", planted_data.PlantOptions(), ["x"]),
-        ("compose", compose.ComposeOptions(), ["x", "--music", "m", "--pictures", "p"]),
+        ("compose", composed.ComposeOptions(), ["x", "--music", "m", "--pictures", "p"]),
     ],
 )
 def test_a_command_offers_every_option_of_its_recipe(
-    name: str, recipe: planted_data.PlantOptions | compose.ComposeOptions, words: list[str]
+    name: str, recipe: planted_data.PlantOptions | composed.ComposeOptions, words: list[str]
 ) -> None:
     offered = found(f"data {name}").make_context(name, words).params
     for field in fields(recipe):

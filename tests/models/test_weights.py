@@ -13,7 +13,7 @@ from mgsv.methods.registry import method
 from mgsv.methods.survey import RECORD, Survey
 from mgsv.models import checkpoint
 from mgsv.models.weights import shipped
-from mgsv.synthesis.composed.compose import ComposeOptions, compose
+from mgsv.synthesis.composed import ComposeOptions, compose
 from mgsv.training import fit
 
 

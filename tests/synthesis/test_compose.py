@@ -19,7 +19,7 @@ from mgsv.errors import ConfigError, DataError, MediaError
 from mgsv.media.stills import read_still
 from mgsv.media.video import VideoScan
 from mgsv.models import checkpoint
-from mgsv.synthesis.composed.compose import PLANS, ComposeOptions, compose
+from mgsv.synthesis.composed import PLANS, ComposeOptions, compose
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.features import video_curves, video_features
 from mgsv.synthesis.composed.footage import Bank, Footage

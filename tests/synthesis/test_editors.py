@@ -11,10 +11,10 @@ import pytest
 
 from composed import made_up_studio
 from mgsv.errors import DataError
-from mgsv.synthesis.composed.codec_noise import with_codec_noise
-from mgsv.synthesis.composed.editors import COMPOSERS, SHORTEST_SHOT, plan_video
-from mgsv.synthesis.composed.features import video_curves, video_features
+from mgsv.synthesis.composed.editors import COMPOSERS
+from mgsv.synthesis.composed.features import video_curves, video_features, with_codec_noise
 from mgsv.synthesis.composed.plan import FRAME_RATE, LIGHTS, VIEWS, Plan, plan_line, read_plans
+from mgsv.synthesis.composed.studio import SHORTEST_SHOT, plan_video
 
 STUDIO = made_up_studio()
 TRACK = STUDIO.tracks[0]

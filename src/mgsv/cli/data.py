@@ -93,7 +93,7 @@ def _plant_options() -> tuple[type, ...]:
 
 
 def _compose_options() -> tuple[type, ...]:
-    from mgsv.synthesis.composed.compose import ComposeOptions
+    from mgsv.synthesis.composed import ComposeOptions
 
     return (ComposeOptions,)
 
@@ -156,19 +156,19 @@ def compose(
 
     No track and no picture stands in two splits. Files that cannot be used are listed and left out.
     """
-    from mgsv.synthesis.composed import compose as composing
+    from mgsv.synthesis import composed
 
     with (
         show.resumable("run the same command again; analyses made so far are kept"),
         show.steps(progress, "compose") as step,
     ):
-        report = composing.compose(
+        report = composed.compose(
             output,
             music=music,
             pictures=pictures,
             clips=clips,
             manifest=manifest,
-            options=composing.ComposeOptions(**recipe),
+            options=composed.ComposeOptions(**recipe),
             cache=cache,
             jobs=jobs,
             licence=licence,

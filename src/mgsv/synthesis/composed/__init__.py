@@ -1,1 +1,16 @@
 """Composed edits: training pairs made of real music and real pictures, the way an editor works."""
+
+from mgsv.synthesis.composed.edits import ComposeReport, compose
+from mgsv.synthesis.composed.options import ComposeOptions
+from mgsv.synthesis.composed.plan import Plan, read_plans
+from mgsv.synthesis.composed.production import PLANS, VIDEOS
+
+__all__ = [
+    "PLANS",
+    "VIDEOS",
+    "ComposeOptions",
+    "ComposeReport",
+    "Plan",
+    "compose",
+    "read_plans",
+]

@@ -1,0 +1,165 @@
+"""Composed edits: training pairs made of real music and real pictures, the way an editor works.
+
+Each video has a plan (`plan`), made by the rules of one of two editors (`editors`) for a moment of
+a real track (`music`). Its features come from precomputed views of its pictures (`footage`,
+`features`), and from the same plan a video file can be made (`render`). The result is a data folder
+in MGSV-EC's layout; no track and no picture stands in two of its splits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mgsv.data.annotations import SPLITS
+from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
+from mgsv.data.packed import refuse_existing
+from mgsv.encoders.registry import music_encoder, video_encoder
+from mgsv.errors import ConfigError, MgsvError, shown
+from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
+from mgsv.synthesis.composed.footage import Bank
+from mgsv.synthesis.composed.music import Listener
+from mgsv.synthesis.composed.options import ComposeOptions
+from mgsv.synthesis.composed.production import Order, Progress, Workers, fill_folder, several
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class ComposeReport:
+    """What was made. used: files per kind; skipped: (file, reason) of those left out."""
+
+    output: Path
+    rows: int
+    used: dict[str, int]
+    skipped: tuple[tuple[Path, str], ...] = field(default=())
+
+
+def compose(
+    output: PathLike,
+    *,
+    music: PathLike,
+    pictures: PathLike,
+    clips: PathLike | None = None,
+    manifest: PathLike | None = None,
+    options: ComposeOptions | None = None,
+    cache: PathLike | None = None,
+    jobs: int = 1,
+    licence: str = "not stated",
+    progress: Progress | None = None,
+) -> ComposeReport:
+    """Make the new data folder `output` from folders of music, pictures and clips.
+
+    manifest: of a corpus (see `corpus.read_manifest`), which says the splits; else they are drawn.
+    cache: where analyses are kept between runs, by default beside `output`. jobs: processes.
+    licence: of models trained on the result, noted in it. progress: called with (what, done, all).
+
+    Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
+    are left for the splits that are asked for. The folder appears whole or not at all.
+    """
+    options, output = options or ComposeOptions(), Path(output)
+    refuse_existing(output)
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: needs at least 1")
+    tell = progress or (lambda *_: None)
+    kept = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
+    folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}
+    if clips is not None:
+        folders["clip"] = Path(clips)
+    if manifest is not None:
+        items = read_manifest(Path(manifest), folders)
+    else:
+        items = [item for kind in folders for item in find_items(folders[kind], kind, options.seed)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+    try:
+        with several(jobs) as workers:
+            usable, skipped = _prepare(items, kept, options.half, workers, tell)
+            _refuse_too_few(usable, options)
+            order = Order(options, kept, tuple(usable), hash(tuple(usable)))
+            rows = fill_folder(partial, order, workers, tell)
+        _note(partial, options, usable, skipped, licence)
+        partial.chmod(0o755)
+        partial.replace(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    used = {kind: sum(item.kind == kind for item in usable) for kind in folders}
+    return ComposeReport(output, rows, {str(k): n for k, n in used.items()}, tuple(skipped))
+
+
+# --- analysis -------------------------------------------------------------------------------------
+
+
+def _prepare(
+    items: Sequence[Item], kept: Path, half: bool, workers: Workers, tell: Progress
+) -> tuple[list[Item], list[tuple[Path, str]]]:
+    """The items that can be used, now in the cache, and the files of the others with the reason."""
+    usable: list[Item] = []
+    skipped: list[tuple[Path, str]] = []
+    problems = workers.map(_analyse, [(item, kept, half) for item in items])
+    for done, (item, problem) in enumerate(zip(items, problems, strict=True), 1):
+        if problem is None:
+            usable.append(item)
+        else:
+            skipped.append((item.path, problem))
+        tell("analysing", done, len(items))
+    return usable, skipped
+
+
+def _analyse(task: tuple[Item, Path, bool]) -> str | None:
+    """Put an item into the cache; what is wrong with it, if anything."""
+    item, kept, half = task
+    try:
+        if item.kind == "music":
+            Listener(kept).track(item)
+        else:
+            Bank(kept, half).footage(item)
+    except MgsvError as error:
+        return str(error).removeprefix(f"{shown(item.path)}: ")
+    return None
+
+
+def _refuse_too_few(items: Sequence[Item], options: ComposeOptions) -> None:
+    for split in SPLITS:
+        if split != "train" and not getattr(options, split):
+            continue
+        for kinds, what in ((("music",), "tracks"), (("picture", "clip"), "pictures")):
+            if not any(item.split == split and item.kind in kinds for item in items):
+                raise ConfigError(
+                    f"no {what} are left for the {split} split", "give more files to share out"
+                )
+
+
+def _note(
+    folder: Path,
+    options: ComposeOptions,
+    items: Sequence[Item],
+    skipped: Sequence[tuple[Path, str]],
+    licence: str,
+) -> None:
+    """Write what the folder was made with, and by which encoders its features are."""
+    split_of = {split: [i for i in items if i.split == split] for split in SPLITS}
+    recipe = {
+        "options": asdict(options),
+        "licence": licence,
+        "items": {
+            split: {
+                kind: sorted(item.id for item in found if item.kind == kind)
+                for kind in ("music", "picture", "clip")
+            }
+            for split, found in split_of.items()
+        },
+        "skipped": [[path.name, problem] for path, problem in skipped],
+    }
+    text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
+    (folder / COMPOSED).write_text(text, encoding="utf-8")
+    made_by = {
+        packed_name("frames"): video_encoder().fingerprint,
+        packed_name("segments"): music_encoder().fingerprint,
+    }
+    (folder / PACKED_FOLDER / ENCODERS_FILE).write_text(json.dumps(made_by, indent=1) + "\n")

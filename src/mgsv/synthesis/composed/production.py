@@ -1,0 +1,225 @@
+"""Making the rows of a composed data folder, in several processes or in this one.
+
+Every process can make any video from its number alone: an `Order` says what all of them share.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mgsv.data.annotations import SPLITS, Row, write_annotations
+from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLOTS, packed_name
+from mgsv.data.packed import PackWriter
+from mgsv.encoders.registry import music_encoder, video_encoder
+from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.editors import COMPOSERS
+from mgsv.synthesis.composed.features import video_features, with_codec_noise
+from mgsv.synthesis.composed.footage import Bank, Footage
+from mgsv.synthesis.composed.music import Listener, Track
+from mgsv.synthesis.composed.options import ComposeOptions
+from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
+from mgsv.synthesis.composed.render import film
+from mgsv.synthesis.composed.studio import Studio, plan_video, scale_of
+
+Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
+R = TypeVar("R")
+
+PLANS = "plans.jsonl"
+VIDEOS = "videos"
+
+NOISE = 1_000
+"""In a seed, what tells noise from plans."""
+
+AT_ONCE = 16
+"""Videos a process makes per order."""
+
+
+class Workers:
+    """`map` over several processes, or over this one where that is enough."""
+
+    def __init__(self, pool: ProcessPoolExecutor | None) -> None:
+        self._pool = pool
+
+    def map(self, job: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """What `job` gives for each task, in their order; both must be picklable."""
+        return map(job, tasks) if self._pool is None else self._pool.map(job, tasks)
+
+
+@contextmanager
+def several(jobs: int) -> Iterator[Workers]:
+    """`jobs` workers, each with one torch thread; an error drops what has not begun."""
+    if jobs == 1:
+        yield Workers(None)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
+        try:
+            yield Workers(pool)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that a process needs to make any video."""
+
+    options: ComposeOptions
+    kept: Path
+    items: tuple[Item, ...] = field(compare=False)
+    contents: int
+    """Stands for the items where orders are compared, as they are for every video."""
+
+
+@cache
+def _tracks(order: Order, split: str) -> tuple[Track, ...]:
+    listener = Listener(order.kept)
+    return tuple(listener.track(i) for i in order.items if (i.kind, i.split) == ("music", split))
+
+
+@cache
+def _footage(order: Order, split: str) -> tuple[Footage, ...]:
+    bank = Bank(order.kept, order.options.half)
+    return tuple(
+        bank.footage(item) for item in order.items if item.kind != "music" and item.split == split
+    )
+
+
+@cache
+def _studio(order: Order, split: str) -> Studio:
+    return Studio(
+        _tracks(order, split),
+        _footage(order, split),
+        scale_of([mood for track in _tracks(order, "train") for mood in track.moods]),
+        scale_of([footage.looks.astype(np.float64) for footage in _footage(order, "train")]),
+    )
+
+
+def _plan(order: Order, split: str, index: int) -> Plan:
+    options, number = order.options, SPLITS.index(split)
+    tracks = _tracks(order, split)
+    turn = np.random.default_rng((options.seed, number)).permutation(len(tracks))
+    salt = list(COMPOSERS).index(options.composer)
+    return plan_video(
+        options.composer,
+        _studio(order, split),
+        tracks[turn[index % len(tracks)]],
+        np.random.default_rng((options.seed, number, index, salt)),
+        video_id=f"{number + 1}{index:09d}",
+        split=split,
+        plain=options.plain,
+        offset_max=options.offset_max,
+    )
+
+
+def _make(task: tuple[Order, str, range]) -> list[tuple[Plan, npt.NDArray[np.float32]]]:
+    order, split, indices = task
+    bank = _studio(order, split).bank
+    noise = order.options.noise if split == "train" else 0.0
+    made = []
+    for index in indices:
+        plan = _plan(order, split, index)
+        features = video_features(plan, bank)
+        if noise:
+            rng = np.random.default_rng((order.options.seed, SPLITS.index(split), index, NOISE))
+            features = with_codec_noise(features, plan, rng, noise)
+        made.append((plan, features))
+    return made
+
+
+def _film(task: tuple[Order, str, int, Path]) -> None:
+    order, split, index, folder = task
+    plan = _plan(order, split, index)
+    track = next(t for t in _tracks(order, split) if t.id == plan.track)
+    options = order.options
+    film(
+        plan,
+        _studio(order, split).bank,
+        folder / f"{plan.video_id}{'.mkv' if options.lossless else '.mp4'}",
+        crf=None if options.lossless else 23,
+        track=track.item.path if options.sound else None,
+        track_start=track.item.excerpt[0] if track.item.excerpt else 0.0,
+    )
+
+
+def fill_folder(folder: Path, order: Order, workers: Workers, tell: Progress) -> int:
+    """Write everything but the note into `folder`; how many rows there are."""
+    options = order.options
+    (folder / CSV_FOLDER).mkdir(parents=True)
+    counts = dict(zip(SPLITS, (options.train, options.val, options.test), strict=True))
+    done, total = 0, options.train + options.val + options.test
+    used: dict[str, Track] = {}
+    frames = folder / PACKED_FOLDER / packed_name("frames")
+    with (
+        PackWriter(frames, video_encoder().dim, FRAME_SLOTS) as store,
+        (folder / PLANS).open("w", encoding="utf-8") as plans,
+    ):
+        for split, count in counts.items():
+            if not count:
+                continue
+            tracks = {track.id: track for track in _tracks(order, split)}
+            rows = []
+            chunks = [range(n, min(n + AT_ONCE, count)) for n in range(0, count, AT_ONCE)]
+            for made in workers.map(_make, [(order, split, chunk) for chunk in chunks]):
+                for plan, features in made:
+                    track = used[plan.track] = tracks[plan.track]
+                    store.add(plan.video_id, features)
+                    plans.write(plan_line(plan))
+                    rows.append(_row(plan, track))
+                done += len(made)
+                tell("videos", done, total)
+            write_annotations(folder / CSV_FOLDER / f"{split}_data.csv", rows)
+    segments = folder / PACKED_FOLDER / packed_name("segments")
+    with PackWriter(segments, music_encoder().dim, SEGMENT_SLOTS) as store:
+        for name, track in used.items():
+            store.add(name, track.segments[:SEGMENT_SLOTS])
+    if options.videos:
+        (folder / VIDEOS).mkdir()
+        films = [
+            (order, split, index, folder / VIDEOS)
+            for split, count in counts.items()
+            for index in range(min(options.videos, count))
+        ]
+        for done, _ in enumerate(workers.map(_film, films), 1):
+            tell("files", done, len(films))
+    return total
+
+
+def _row(plan: Plan, track: Track) -> Row:
+    end = round(plan.music_start + plan.seconds, 3)
+    seconds = round(plan.seconds, 3)
+    return Row(
+        video_id=plan.video_id,
+        music_id=plan.track,
+        video_start=0.0,
+        video_end=seconds,
+        music_start=plan.music_start,
+        music_end=end,
+        music_total_duration=round(max(track.seconds, end), 3),
+        video_segment_duration=seconds,
+        music_segment_duration=seconds,
+        music_path=track.item.path.name,
+        video_total_duration=seconds,
+        video_width=WIDTH,
+        video_height=HEIGHT,
+        video_total_frames=plan.frames,
+        video_frame_rate=float(FRAME_RATE),
+        video_category="Composed",
+    )
