@@ -44,7 +44,7 @@ from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
 from mgsv.methods.agreement import agree, pattern_of
 from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted
-from mgsv.methods.registry import method
+from mgsv.methods.registry import open_method
 from mgsv.moment import Moment
 from mgsv.synthesis.composed import PLANS, VIDEOS
 from mgsv.synthesis.composed.plan import read_plans
@@ -90,7 +90,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     changes = filter(None, options.weights.split(","))
     how = Placement(weights=override(PlacementWeights(), changes, "--weights"))
-    grounder = method(options.method) if options.method else None
+    grounder = open_method(options.method) if options.method else None
     if options.clips:
         real_clips(options.clips, tracks, how, rng, grounder)
         return
@@ -169,7 +169,7 @@ def report(
 def start_by(grounder: Method | None, case: Case, moment: Moment, how: Placement) -> float:
     """Where a method starts the clip; without one, where placing does from `moment`."""
     if grounder is None:
-        return place(case.query, case.features, moment, how).start
+        return place(case.query, case.features, moment, how).moment.start
     return grounder.detect(case.query, [case.features], how)[0].moment.start
 
 

@@ -26,8 +26,8 @@ from torch import nn
 
 from mgsv.library import TrackFeatures
 from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
-from mgsv.methods.base import Placement, Query
-from mgsv.methods.learned import Learned
+from mgsv.methods.base import Candidate, Placement, Query
+from mgsv.methods.learned import learned
 from mgsv.models.checkpoint import Checkpoint, Encoders
 from mgsv.models.composite import Composite
 from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, build, systems
@@ -35,7 +35,7 @@ from mgsv.training.config import TrainConfig
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.table import FIRST_STAGE
 
-SHORTLIST = 20
+TOP = 5
 CLIP_SECONDS = 24.0
 
 
@@ -77,16 +77,12 @@ def system(name: str) -> nn.Module:
 
 def grounding_seconds(name: str, tracks: Sequence[TrackFeatures], repeat: int) -> float:
     """Of one video."""
-    method = Learned(Checkpoint(name, system(name), Encoders(), {}, ""))
+    method = learned(Checkpoint(name, system(name), Encoders(), {}, ""))
     query = clip()
 
     def ground() -> None:
-        order = np.argsort(-method.score_tracks(query, tracks), kind="stable")
-        best = [tracks[i] for i in order[: max(method.reranks, SHORTLIST)]]
-        if method.reranks:
-            order = np.argsort(-method.rerank(query, best), kind="stable")
-            best = [best[i] for i in order[:SHORTLIST]]
-        method.detect(query, best, Placement())
+        best = method.shortlist(query, tracks, TOP, Placement())
+        method.place(query, [Candidate(tracks[n], ranked) for n, ranked in best], Placement())
 
     return fastest(ground, repeat)
 

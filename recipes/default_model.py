@@ -38,8 +38,9 @@ from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods import fusion as fusing
 from mgsv.methods.agreement import pattern_of
 from mgsv.methods.base import Detection, Placement
-from mgsv.methods.learned import Learned
+from mgsv.methods.learned import learned
 from mgsv.methods.placement import REACH, Music, cuts_on_beat
+from mgsv.methods.registry import open_method
 from mgsv.methods.survey import (
     ACCENTS,
     BEATS,
@@ -293,7 +294,9 @@ class Measured:
         every = [tracks[name] for name in columns]
         scores = np.stack([Sync().score_tracks(case.query, every) for case in rows])
         scores = scores.astype(np.float64)
-        found = [Sync().detect(case.query, [case.features], Placement())[0] for case in rows]
+        found = [
+            open_method("sync").detect(case.query, [case.features], Placement())[0] for case in rows
+        ]
         answers = blind_answers(trained_on, split) | {"sync": moments_at(rows, starts_of(found))}
         return cls(rows, split, columns, answers, scores, {})
 
@@ -318,7 +321,7 @@ class Measured:
         network = protocol.run(loaded.model, self.split, music_set=False)
         centred = np.clip(model_starts(network), 0, [case.latest for case in rows])
         surveyed = [survey(c.query, c.features, own.weights).density.candidates(1) for c in rows]
-        method = Learned(loaded)
+        method = learned(loaded)
         placed = starts_of(method.detect(c.query, [c.features], Placement())[0] for c in rows)
         moments = {
             **self.answers,

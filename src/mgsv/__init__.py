@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mgsv.grounding import render as render
     from mgsv.grounding import write_timeline as write_timeline
     from mgsv.library import Library as Library
+    from mgsv.models.system import System as System
     from mgsv.moment import Moment as Moment
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _HOMES = {
     "MgsvError": "mgsv.errors",
     "Moment": "mgsv.moment",
     "RankedMoment": "mgsv.grounding",
+    "System": "mgsv.models.system",
     "accept": "mgsv.grounding",
     "explain": "mgsv.explanation.explain",
     "ground": "mgsv.grounding",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import get_args, overload
-
-import numpy as np
 
 from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import EncoderPair, encoder_pair
@@ -21,27 +19,23 @@ from mgsv.library.answer import RankedMoment as RankedMoment
 from mgsv.media.render import RenderReport
 from mgsv.media.video import VideoScan
 from mgsv.methods.base import (
-    DEFAULT_RERANK,
+    Candidate,
     Detection,
     Fit,
     Method,
     Placement,
     PlacementWeights,
     Query,
-    Rerank,
     StartOn,
 )
-from mgsv.methods.registry import DEFAULT_METHOD
-from mgsv.methods.registry import method as method_named
+from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.remembering import MemoryUse, with_memory
 from mgsv.methods.sync import Sync
+from mgsv.models.system import System
 from mgsv.moment import clock
 
 MIN_CLIP_SECONDS = 1.0
 """Shorter clips hold less than one frame of video features, and no rhythm."""
-
-SHORTLIST = 20
-"""At least so many tracks are detected on, and ranked again by the score of their moment."""
 
 MOVED = 0.05
 """Seconds by which the memory must have moved a moment for a note about it."""
@@ -53,12 +47,7 @@ def ground(
     video: PathLike,
     library: Library | PathLike | Sequence[PathLike],
     *,
-    method: str | Method = DEFAULT_METHOD,
-    model: PathLike | None = None,
-    matcher: PathLike | None = None,
-    detector: PathLike | None = None,
-    first_stage: PathLike | None = None,
-    rerank: Rerank = DEFAULT_RERANK,
+    method: str | System | Method = DEFAULT_METHOD,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
     top: int = 5,
@@ -76,12 +65,8 @@ def ground(
         video: the clip; any local video file of at least a second.
         library: an open `Library`, or music to open one for: a folder, a track, or several. With a
             single track the song is known and its part is sought (the paper's single-music mode).
-        method: a registered name or an object that follows the `Method` protocol.
-        model: the checkpoint of a learned method; for "made", None is the one that comes with mgsv.
-        matcher, detector: the checkpoints of a composite's parts, with `method="composite"`.
-        first_stage: the checkpoint of a matching model, whose best tracks `model` ranks, or
-            `matcher`, where that cannot rank a whole library.
-        rerank: how many of the best tracks a learned method scores with all it knows, or "all".
+        method: "made", which comes with mgsv, "sync", which needs no model, a `System` of
+            checkpoint files, or a `Method`.
         encoders: "default" or "paper", of the clip's features, and of the music's where `library`
             is a path; or a pair that was made already.
         encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
@@ -106,8 +91,7 @@ def ground(
     if top < 1:
         raise ConfigError(f"--top {top}: at least one moment must be asked for")
     placement = _placement(fit, start_on, weights)
-    files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
-    chosen = _method(method, rerank, **files)
+    chosen = method if isinstance(method, Method) else open_method(method)
     check_weights(chosen, weights)
     pair = _encoders(encoders, encoders_dir)
     if not isinstance(library, Library):
@@ -162,18 +146,13 @@ def accept(
 
 def read_query(
     video: PathLike,
-    method: str | Method = DEFAULT_METHOD,
+    method: str | System | Method = DEFAULT_METHOD,
     *,
-    model: PathLike | None = None,
-    matcher: PathLike | None = None,
-    detector: PathLike | None = None,
-    first_stage: PathLike | None = None,
     encoders: str | EncoderPair = "default",
     encoders_dir: PathLike | None = None,
 ) -> Query:
     """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    files = {"model": model, "matcher": matcher, "detector": detector, "first_stage": first_stage}
-    chosen = _method(method, DEFAULT_RERANK, **files)
+    chosen = method if isinstance(method, Method) else open_method(method)
     return _read(video, chosen, _encoders(encoders, encoders_dir))[0]
 
 
@@ -181,10 +160,6 @@ def check_weights(method: Method, weights: PlacementWeights | None) -> None:
     """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
     if weights is not None and method.name == Sync.name:
         raise ConfigError(f"--method {Sync.name} uses no --weights", "choose a learned method")
-
-
-def _method(method: str | Method, rerank: Rerank, **files: PathLike | None) -> Method:
-    return method_named(method, rerank=rerank, **files) if isinstance(method, str) else method
 
 
 def _encoders(encoders: str | EncoderPair, folder: PathLike | None) -> EncoderPair:
@@ -260,11 +235,14 @@ def _ground(
     whole = method.wants_features or placement.start_on == "border"
     read = library.features if whole else cache(library.curves)
     seen = _Tracks(read, usable)
-    best = _best(query, seen, method, max(SHORTLIST, 4 * top))
-    detections = method.detect(query, best, placement)
-    ranked = sorted(zip(best.tracks, detections, strict=True), key=lambda pair: -pair[1].score)
-    moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(ranked[:top], start=1))
-    chance = method.chance(query, seen)
+    best = method.shortlist(query, seen, top, placement)
+    candidates = [Candidate(seen[n], ranked) for n, ranked in best]
+    placed = zip(candidates, method.place(query, candidates, placement), strict=True)
+    moments = tuple(
+        _ranked(rank, candidate.features.track, found)
+        for rank, (candidate, found) in enumerate(placed, start=1)
+    )
+    chance = method.ranker.chance(query, seen)
     notes += _remarks(query, moments, chance, method)
     return Grounding(
         video=query.info,
@@ -280,13 +258,13 @@ def _ground(
 
 
 class _Tracks(Sequence[TrackCurves]):
-    """Tracks as a method sees them, each read when it is asked for."""
+    """Tracks as a method sees them, each read when it is looked at."""
 
     def __init__(self, read: Callable[[Track], TrackCurves], tracks: Sequence[Track]) -> None:
-        self._read, self.tracks = read, tracks
+        self._read, self._tracks = read, tracks
 
     def __len__(self) -> int:
-        return len(self.tracks)
+        return len(self._tracks)
 
     @overload
     def __getitem__(self, index: int) -> TrackCurves: ...
@@ -294,25 +272,8 @@ class _Tracks(Sequence[TrackCurves]):
     def __getitem__(self, index: slice) -> _Tracks: ...
     def __getitem__(self, index: int | slice) -> TrackCurves | _Tracks:
         if isinstance(index, slice):
-            return _Tracks(self._read, self.tracks[index])
-        return self._read(self.tracks[index])
-
-    def pick(self, order: Iterable[int]) -> _Tracks:
-        return _Tracks(self._read, [self.tracks[i] for i in order])
-
-
-def _best(query: Query, tracks: _Tracks, method: Method, count: int) -> _Tracks:
-    """The `count` best of `tracks`, best first.
-
-    Ties keep the library's order, so that a result does not depend on the sort.
-    """
-    if method.reranks < len(tracks):
-        order = np.argsort(-method.score_tracks(query, tracks), kind="stable")
-        tracks = tracks.pick(order[: max(method.reranks, count)])
-    if method.reranks:
-        order = np.argsort(-method.rerank(query, tracks), kind="stable")
-        tracks = tracks.pick(order[:count])
-    return tracks
+            return _Tracks(self._read, self._tracks[index])
+        return self._read(self._tracks[index])
 
 
 def _ranked(rank: int, track: Track, found: Detection) -> RankedMoment:
@@ -325,7 +286,7 @@ def _remarks(
     query: Query, moments: tuple[RankedMoment, ...], chance: float | None, method: Method
 ) -> Iterator[str]:
     if chance is None:
-        yield method.chance_unknown
+        yield method.ranker.chance_unknown
     elif moments[0].score <= chance:
         yield (
             f"nothing here fits better than chance (best score {moments[0].score:.2f}, "

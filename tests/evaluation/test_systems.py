@@ -17,9 +17,10 @@ from mgsv.errors import ConfigError, EncoderMismatch
 from mgsv.evaluation.protocol import run
 from mgsv.evaluation.results import Results
 from mgsv.models.checkpoint import Encoder, Encoders, save
-from mgsv.models.composite import Composite, load, open_system, parts_of
+from mgsv.models.composite import Composite, load, parts_of
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
+from mgsv.models.system import System
 from tiny_model import FRAME_DIM, SEGMENT_DIM, TinyModel, TinyPairs
 
 INPUTS = dict.fromkeys(("frame_dim", "segment_dim", "max_frames", "max_segments"), 1)
@@ -174,7 +175,8 @@ def written(folder: Path, name: str, encoder: str = "eyes") -> Path:
 def test_a_composite_of_checkpoints(tmp_path: Path) -> None:
     mvpt, made = written(tmp_path, "mvpt"), written(tmp_path, "made")
     loaded = load(mvpt, made)
-    counts = [sum(p.numel() for p in open_system(path).model.parameters()) for path in (mvpt, made)]
+    models = [System(checkpoint=path).open().model for path in (mvpt, made)]
+    counts = [sum(p.numel() for p in model.parameters()) for model in models]
     assert sum(p.numel() for p in loaded.model.parameters()) == sum(counts)
     assert loaded.name == "composite" and not loaded.model.training
     assert loaded.licence == "licence of mvpt and licence of made"
@@ -187,7 +189,7 @@ def test_a_composite_of_checkpoints(tmp_path: Path) -> None:
 
 def test_a_first_stage_makes_conquer_a_whole_system(tmp_path: Path) -> None:
     mvpt, conquer = written(tmp_path, "mvpt"), written(tmp_path, "conquer")
-    loaded = open_system(conquer, first_stage=mvpt)
+    loaded = System(checkpoint=conquer, first_stage=mvpt).open()
     parts = parts_of(loaded.model)
     assert loaded.name == "conquer" and parts.reranker is parts.detector is not None
     assert isinstance(loaded.model, Composite) and loaded.model.score_meaning.startswith(
@@ -214,7 +216,7 @@ def test_what_cannot_be_a_system_is_named(tmp_path: Path) -> None:
         ({}, "no model is named"),
         ({"matcher": mvpt}, "--detector is missing"),
         ({"detector": made}, "--matcher is missing"),
-        ({"checkpoint_path": made, "matcher": mvpt}, "either the checkpoint"),
+        ({"checkpoint": made, "matcher": mvpt}, "either the checkpoint"),
     ):
         with pytest.raises(ConfigError, match=words):
-            open_system(**named)
+            System(**named).open()

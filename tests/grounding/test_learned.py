@@ -17,8 +17,12 @@ from mgsv import grounding
 from mgsv.encoders.registry import EncoderPair, encoder_pair
 from mgsv.encoders.tiny import TinyMusic, TinyVideo
 from mgsv.errors import EncoderMismatch
+from mgsv.methods import base
+from mgsv.methods.base import Placement
+from mgsv.methods.registry import open_method
 from mgsv.models.checkpoint import Encoder, Encoders, save
 from mgsv.models.registry import build
+from mgsv.models.system import System
 from paper_weights import save_small_models
 
 TINY = EncoderPair(TinyVideo(), TinyMusic())
@@ -44,7 +48,9 @@ def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_model_ranks_and_the_moments_fit(music: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "made.safetensors", TINY)
-    found = mgsv.ground(real_media.bikes(), music, method="made", model=model, encoders=TINY, top=9)
+    found = mgsv.ground(
+        real_media.bikes(), music, method=System("made", model), encoders=TINY, top=9
+    )
     assert len(found) == 9 and found.method == "made" and "from -2 to 2" in found.score_meaning
     assert [m.score for m in found] == sorted((m.score for m in found), reverse=True)
     assert found.chance is not None
@@ -59,26 +65,26 @@ def test_the_model_ranks_and_the_moments_fit(music: Path, tmp_path: Path) -> Non
 def test_rerank_looks_at_the_best_candidates_only(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a short list of two, `rerank=3` chooses them among the three best by the cheap score."""
+    """With a short list of four, those are the four best by the cheap score."""
     model = checkpoint(tmp_path / "made.safetensors", TINY)
-    method = grounding.method_named("made", model=model, rerank=3)
+    method = open_method(System("made", model, rerank=3))
     with mgsv.Library.open(music, encoder=TINY.music) as library:
         query = grounding.read_query(real_media.bikes(), method, encoders=TINY)
         tracks = library.tracks()
         features = [library.features(track) for track in tracks]
-        candidates = np.argsort(-method.score_tracks(query, features), kind="stable")[:3]
-        final = method.rerank(query, features)
-        expected = sorted(candidates, key=lambda n: -final[n])[:2]
-        monkeypatch.setattr(grounding, "SHORTLIST", 2)
-        monkeypatch.setattr(method, "chance", lambda *_: None)
-        best = grounding._best(query, grounding._Tracks(library.features, tracks), method, 2)
-        assert [track.id for track in best.tracks] == [tracks[n].id for n in expected]
+        cheap = method.ranker.score_tracks(query, features)
+        candidates = np.argsort(-cheap, kind="stable")[:4]
+        final = [one.score for one in method.ranker.rerank(query, features, Placement())]
+        expected = sorted(candidates, key=lambda n: -final[n])[:1]
+        monkeypatch.setattr(base, "SHORTLIST", 4)
+        best = method.shortlist(query, features, 1, Placement())
+        assert [place for place, _ in best] == expected
 
 
 def test_a_single_track_has_no_chance_to_compare(music: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "made.safetensors", TINY)
     found = mgsv.ground(
-        real_media.bikes(), music / "8.wav", method="made", model=model, encoders=TINY
+        real_media.bikes(), music / "8.wav", method=System("made", model), encoders=TINY
     )
     assert found.chance is None and any("fewer than 8" in note for note in found.notes)
 
@@ -86,7 +92,7 @@ def test_a_single_track_has_no_chance_to_compare(music: Path, tmp_path: Path) ->
 def test_other_encoders_are_refused_before_any_indexing(music: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "made.safetensors", TINY)
     with pytest.raises(EncoderMismatch, match=r"tiny.*efficientnet"):
-        mgsv.ground(real_media.bikes(), music, method="made", model=model)
+        mgsv.ground(real_media.bikes(), music, method=System("made", model))
     assert not (tmp_path / "library").exists()
     for_default = checkpoint(tmp_path / "default.safetensors", encoder_pair())
     half = EncoderPair(encoder_pair().video, TINY.music)
@@ -94,7 +100,7 @@ def test_other_encoders_are_refused_before_any_indexing(music: Path, tmp_path: P
         mgsv.Library.open(music, encoder=TINY.music) as library,
         pytest.raises(EncoderMismatch, match=r"musicnn.*tiny"),
     ):
-        mgsv.ground(real_media.bikes(), library, method="made", model=for_default, encoders=half)
+        mgsv.ground(real_media.bikes(), library, method=System("made", for_default), encoders=half)
 
 
 @pytest.mark.slow
@@ -106,8 +112,7 @@ def test_the_papers_encoders_serve_a_model(music: Path, tmp_path: Path) -> None:
     found = mgsv.ground(
         real_media.bikes(),
         [music / "7.wav", music / "8.wav"],
-        method="made",
-        model=checkpoint(tmp_path / "made.safetensors", pair),
+        method=System("made", checkpoint(tmp_path / "made.safetensors", pair)),
         encoders="paper",
         encoders_dir=weights,
     )

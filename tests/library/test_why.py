@@ -6,13 +6,13 @@ import pytest
 
 from mgsv.library.why import reasons
 from mgsv.methods.base import Placement
-from mgsv.methods.sync import Sync
+from mgsv.methods.registry import open_method
 from synthetic import query_for, random_track
 
 
 def test_every_key_of_sync_has_a_sentence_of_its_own() -> None:
     features = random_track("t", 30, seed=1)
-    found = Sync().detect(query_for(features, 7.0, 8.0), [features], Placement())[0]
+    found = open_method("sync").detect(query_for(features, 7.0, 8.0), [features], Placement())[0]
     said = reasons(found.evidence)
     assert said[0].startswith("The cuts fall on strong onsets of the music (")
     assert said[1].startswith("The picture moves more where the music is louder (")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,17 @@ from mgsv.data.batch import Batch
 from mgsv.encoders.registry import encoder_pair
 from mgsv.errors import ConfigError, EncoderMismatch
 from mgsv.library import TrackFeatures
-from mgsv.methods import learned
+from mgsv.methods import windows
 from mgsv.methods.base import Method, Placement, Query
-from mgsv.methods.learned import Learned, resampled, window_bounds
+from mgsv.methods.learned import learned
 from mgsv.methods.placement import REACH
-from mgsv.methods.registry import method
+from mgsv.methods.registry import open_method
+from mgsv.methods.windows import resampled, window_bounds
 from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders, save
 from mgsv.models.made import MaDe
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
+from mgsv.models.system import System
 from mgsv.moment import Moment
 from model_support import stir
 from synthetic import query, query_for, random_track
@@ -53,8 +57,12 @@ def made(seed: int = 0, **changes: Any) -> MaDe:
     return model.eval()
 
 
-def of(model: nn.Module, **options: Any) -> Learned:
-    return Learned(Checkpoint("made", model, NOBODY, {}, ""), **options)
+def of(model: nn.Module, **options: Any) -> Method:
+    return learned(Checkpoint("made", model, NOBODY, {}, ""), **options)
+
+
+def final_scores(grounder: Method, asked: Query, tracks: Sequence[TrackFeatures]) -> list[float]:
+    return [one.score for one in grounder.ranker.rerank(asked, tracks, Placement())]
 
 
 def heard(name: str, seconds: float, seed: int) -> TrackFeatures:
@@ -78,10 +86,6 @@ def seen(asked: Query, seed: int = 0) -> Query:
 def tracks() -> list[TrackFeatures]:
     lengths = (40, 330, 12, 250, 95, 600)
     return [heard(f"t{n}", seconds, n) for n, seconds in enumerate(lengths)]
-
-
-def test_it_is_a_method() -> None:
-    assert isinstance(of(made()), Method)
 
 
 # Windows and frames
@@ -118,13 +122,13 @@ def test_batched_equals_single(
 ) -> None:
     """Windows of one track fall into different batches, and are padded to different lengths."""
     grounder, asked = of(made()), seen(query(20.0))
-    monkeypatch.setattr(learned, "WINDOWS_AT_ONCE", 3)
+    monkeypatch.setattr(windows, "WINDOWS_AT_ONCE", 3)
     together = grounder.detect(asked, tracks, Placement())
     alone = [grounder.detect(asked, [track], Placement())[0] for track in tracks]
     for a, b in zip(together, alone, strict=True):
         assert a.score == pytest.approx(b.score, abs=1e-5)
         assert a.evidence["model_start"] == pytest.approx(b.evidence["model_start"], abs=1e-3)
-    for score in (grounder.score_tracks, grounder.rerank):
+    for score in (grounder.ranker.score_tracks, partial(final_scores, grounder)):
         singles = [score(asked, [track])[0] for track in tracks]
         assert np.allclose(score(asked, tracks), singles, atol=1e-5)
 
@@ -145,7 +149,7 @@ def test_scores_are_the_models_own(tracks: list[TrackFeatures]) -> None:
     assert evidence["confidence"] == pytest.approx(confidence, abs=1e-5)
     assert evidence["model_start"] == pytest.approx((centre - width / 2) * 240, abs=1e-3)
     assert evidence["model_end"] == pytest.approx((centre + width / 2) * 240, abs=1e-3)
-    assert of(model).score_tracks(asked, [track])[0] == pytest.approx(dual, abs=1e-5)
+    assert of(model).ranker.score_tracks(asked, [track])[0] == pytest.approx(dual, abs=1e-5)
 
 
 def batch_of(asked: Query, track: TrackFeatures) -> Batch:
@@ -174,7 +178,7 @@ def test_a_long_clip_keeps_its_length(tracks: list[TrackFeatures]) -> None:
 
 
 def test_tracks_too_short_are_never_ranked() -> None:
-    scores = of(made()).score_tracks(seen(query(5.0)), [heard("s", 2, 0), heard("l", 20, 1)])
+    scores = of(made()).ranker.score_tracks(seen(query(5.0)), [heard("s", 2, 0), heard("l", 20, 1)])
     assert scores[0] == -np.inf and np.isfinite(scores[1])
 
 
@@ -306,15 +310,15 @@ def test_chance_tells_a_track_that_stands_out_from_one_of_many() -> None:
             replace(track, segments=np.full_like(track.segments, level))
             for track, level in zip(tracks, levels, strict=True)
         ]
-        chance = grounder.chance(asked, library)
+        chance = grounder.ranker.chance(asked, library)
         assert chance is not None
-        beaten += bool(grounder.score_tracks(asked, library).max() > chance)
+        beaten += bool(grounder.ranker.score_tracks(asked, library).max() > chance)
     assert beaten <= 8
     library[7] = marked(library[7], 2.5)
     library[7].segments[1] *= 8
-    chance = grounder.chance(asked, library)
-    assert chance is not None and grounder.score_tracks(asked, library)[7] > chance
-    assert grounder.chance(asked, library[:5]) is None
+    chance = grounder.ranker.chance(asked, library)
+    assert chance is not None and grounder.ranker.score_tracks(asked, library)[7] > chance
+    assert grounder.ranker.chance(asked, library[:5]) is None
 
 
 # Refusals
@@ -326,7 +330,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_other_encoders_are_refused_by_name(checkpoint: Path) -> None:
-    grounder, default = method("made", model=checkpoint), encoder_pair()
+    grounder, default = open_method(System("made", checkpoint)), encoder_pair()
     with pytest.raises(EncoderMismatch, match=r"eyes.*efficientnet"):
         grounder.require(default.video, default.music)
     with pytest.raises(EncoderMismatch, match=r"ears.*musicnn"):
@@ -338,13 +342,13 @@ def test_other_encoders_are_refused_by_name(checkpoint: Path) -> None:
 
 def test_wrong_options_are_named(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match="needs --model"):
-        method("mvpt")
+        open_method("mvpt")
     with pytest.raises(ConfigError, match="--method sync uses no --model"):
-        method("sync", model=checkpoint)
+        open_method(System("sync", checkpoint))
     with pytest.raises(ConfigError, match="--rerank 0"):
-        method("made", model=checkpoint, rerank=0)
+        System("made", checkpoint, rerank=0)
     with pytest.raises(ConfigError, match="no such file"):
-        method("made", model=checkpoint.with_name("none"))
+        open_method(System("made", checkpoint.with_name("none")))
     with pytest.raises(ConfigError, match="a segment per 5 s"):
         of(MarkFinder(max_segments=48))
     with pytest.raises(ConfigError, match="neither matches nor detects"):
@@ -354,10 +358,10 @@ def test_wrong_options_are_named(checkpoint: Path) -> None:
 def test_the_fingerprint_follows_weights_and_options(checkpoint: Path, tmp_path: Path) -> None:
     other = save(tmp_path / "b", "made", made(seed=1), NOBODY, record={}, licence="CC0")
     prints = {
-        method("made", model=checkpoint).fingerprint,
-        method("made", model=checkpoint, rerank=7).fingerprint,
-        method("made", model=checkpoint, rerank="all").fingerprint,
-        method("made", model=other).fingerprint,
+        open_method(System("made", checkpoint)).fingerprint,
+        open_method(System("made", checkpoint, rerank=7)).fingerprint,
+        open_method(System("made", checkpoint, rerank="all")).fingerprint,
+        open_method(System("made", other)).fingerprint,
     }
     assert len(prints) == 4
 
@@ -383,7 +387,7 @@ def test_a_trained_model_finds_track_and_moment() -> None:
     _fit(model, [batch_of(clip, tracks[n]) for clip, (n, _) in zip(clips, rows, strict=True)], rows)
     grounder = of(model)
     for clip, (n, start) in zip(clips, rows, strict=True):
-        assert int(np.argmax(grounder.rerank(clip, tracks))) == n
+        assert int(np.argmax(final_scores(grounder, clip, tracks))) == n
         (found,) = grounder.detect(clip, [tracks[n]], Placement())
         assert found.moment.iou(Moment(start, start + 20)) > 0.7
         assert abs(found.evidence["shift"]) <= REACH

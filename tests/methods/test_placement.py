@@ -28,8 +28,8 @@ from mgsv.methods.placement import (
     place,
     start_places,
 )
+from mgsv.methods.registry import open_method
 from mgsv.methods.remembering import with_memory
-from mgsv.methods.sync import Sync
 from mgsv.moment import Moment
 from synthetic import edit_of, query, query_for, random_track, song
 from usage_support import use
@@ -52,11 +52,11 @@ def test_the_exact_start_is_found_again(late: float) -> None:
         asked = edit_of(features, start, late=late, seed=seed)
         away = np.random.default_rng(seed).uniform(-2.4, 2.4)
         found = placed(asked, features, start - late + away)
-        errors.append(abs(found.start - (start - late)))
+        errors.append(abs(found.moment.start - (start - late)))
         cuts = asked.curves.cuts
         assert found.evidence["number_of_cuts"] == len(cuts)
-        assert found.evidence["cuts_on_beat"] == cuts_on_beat(cuts + found.start, features.beats)
-        assert found.evidence["shift"] == pytest.approx(found.start - (start - late + away))
+        assert found.evidence["cuts_on_beat"] == cuts_on_beat(cuts + found.moment.start, features.beats)
+        assert found.evidence["shift"] == pytest.approx(found.moment.start - (start - late + away))
     assert np.median(errors) < 0.04
     assert np.mean(np.array(errors) < 0.15) >= 0.75
 
@@ -80,16 +80,16 @@ def test_a_start_lies_on_the_track_and_where_it_may(
     found = place(asked, features, moment, how)
     assert found == place(asked, features, moment, how)
     latest = max(0.0, features.track.duration - width)
-    assert 0 <= found.start <= latest + 1e-9
+    assert 0 <= found.moment.start <= latest + 1e-9
     inside = min(max(wanted, 0.0), latest)
     allowed = start_places(features, start_on)  # type: ignore[arg-type]
     allowed = allowed[allowed <= latest]
     if len(allowed):
-        assert np.abs(allowed - found.start).min() < 1e-6
+        assert np.abs(allowed - found.moment.start).min() < 1e-6
         nearest = float(np.abs(allowed - inside).min())
-        assert abs(found.start - inside) <= max(REACH, nearest) + 1e-6
+        assert abs(found.moment.start - inside) <= max(REACH, nearest) + 1e-6
     else:
-        assert abs(found.start - inside) <= REACH + 1e-6
+        assert abs(found.moment.start - inside) <= REACH + 1e-6
     assert all(np.isfinite(value) for value in found.evidence.values())
 
 
@@ -97,11 +97,11 @@ def test_a_start_lies_on_the_track_and_where_it_may(
 def test_starts_where_it_is_asked_to(start_on: str, step: float) -> None:
     features = song()
     found = placed(edit_of(features, 21.37), features, 21.37, start_on=start_on)
-    steps = (found.start - 0.2) / step
+    steps = (found.moment.start - 0.2) / step
     assert steps == pytest.approx(round(steps), abs=0.01)
     if start_on == "border":
-        assert found.start == pytest.approx(16.2, abs=0.01), "the nearest, though 5 s away"
-    (by_sync,) = Sync().detect(query(12.0), [features], Placement(start_on=start_on))  # type: ignore[arg-type]
+        assert found.moment.start == pytest.approx(16.2, abs=0.01), "the nearest, though 5 s away"
+    (by_sync,) = open_method("sync").detect(query(12.0), [features], Placement(start_on=start_on))  # type: ignore[arg-type]
     steps = (by_sync.moment.start - 0.2) / step
     assert by_sync.moment.start == 0 or steps == pytest.approx(round(steps), abs=0.01)
     assert by_sync.evidence[f"start_on_{start_on}"] > 0.9
@@ -113,15 +113,15 @@ def test_silence_is_avoided_where_there_is_a_choice() -> None:
     energy[round(29 * ONSET_RATE) : round(32 * ONSET_RATE)] = 0
     quiet = replace(features, energy=energy)
     found = placed(edit_of(features, 30.2), quiet, 30.2)
-    assert not 29.0 <= found.start <= 31.4
+    assert not 29.0 <= found.moment.start <= 31.4
     everywhere = replace(features, energy=np.zeros_like(energy))
-    assert placed(query(12.0), everywhere, 30.2).start == pytest.approx(30.2, abs=REACH)
+    assert placed(query(12.0), everywhere, 30.2).moment.start == pytest.approx(30.2, abs=REACH)
 
 
 def test_a_still_clip_starts_on_the_nearest_good_place() -> None:
     """Nothing is seen of the music, so its form alone counts: here a section border."""
     found = placed(query(12.0), song(), 17.0)
-    assert found.start == pytest.approx(16.2, abs=0.01)
+    assert found.moment.start == pytest.approx(16.2, abs=0.01)
     assert "starts on a section border, 0.8 s from" in why({**found.evidence, "model_start": 17.0})
 
 
@@ -140,7 +140,7 @@ def test_singing_is_not_interrupted(tags: tuple[str, ...], share: float) -> None
         track=replace(features.track, tags=tags),
     )
     weights = replace(NOTHING, voice=1.0, near=0.01)
-    assert 40.3 < placed(query(12.0), sung, 39.0, weights=weights).start <= 41.1
+    assert 40.3 < placed(query(12.0), sung, 39.0, weights=weights).moment.start <= 41.1
     within = placed(query(12.0), sung, 20.0, weights=weights).evidence["voice"]
     assert within == pytest.approx(-share)
 
@@ -148,7 +148,7 @@ def test_singing_is_not_interrupted(tags: tuple[str, ...], share: float) -> None
 def test_without_weights_nothing_moves_and_near_is_its_gaussian() -> None:
     features = song()
     asked = edit_of(features, 21.37)
-    assert placed(asked, features, 25.11, weights=NOTHING).start == 25.11
+    assert placed(asked, features, 25.11, weights=NOTHING).moment.start == 25.11
     far = placed(asked, features, 25.11, weights=replace(NOTHING, beat=1.0), start_on="border")
     expected = np.exp(-0.5 * (far.evidence["shift"] / NEAR_SIGMA) ** 2)
     assert far.evidence["near"] == pytest.approx(expected, abs=1e-4)
@@ -173,9 +173,9 @@ def test_weights_are_checked_by_name_and_sign() -> None:
 
 
 def test_weights_are_for_learned_methods() -> None:
-    check_weights(Sync(), None)
+    check_weights(open_method("sync"), None)
     with pytest.raises(ConfigError, match="--method sync uses no --weights"):
-        check_weights(Sync(), PlacementWeights())
+        check_weights(open_method("sync"), PlacementWeights())
 
 
 def test_a_free_end_moves_to_a_beat_nearby() -> None:
@@ -191,7 +191,7 @@ def test_a_remembered_start_stays_and_others_are_placed() -> None:
     features = song(seconds=120)
     past: list[Use] = [use(features.track.id, 41.03, end=61.03) for _ in range(3)]
     asked = query_for(features, 70.0, 20.0)
-    remembering = with_memory(Sync(), past, memory="only")
+    remembering = with_memory(open_method("sync"), past, memory="only")
     (found,) = remembering.detect(asked, [features], Placement())
     assert found.moment.start == pytest.approx(41.03)
     assert found.evidence["placed_by_memory"] == 1 and found.evidence["shift"] == 0

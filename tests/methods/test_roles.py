@@ -12,11 +12,11 @@ import torch
 from mgsv.errors import ConfigError
 from mgsv.library import TrackFeatures
 from mgsv.methods.base import Method, Placement, Query
-from mgsv.methods.learned import Learned
-from mgsv.methods.registry import method, method_names
+from mgsv.methods.registry import method_names, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.checkpoint import Encoder, Encoders, save
 from mgsv.models.registry import build
+from mgsv.models.system import System
 from model_support import stir
 from synthetic import query_for, random_track
 
@@ -79,20 +79,25 @@ def asked(tracks: list[TrackFeatures]) -> Query:
 def systems(files: dict[str, Path]) -> dict[str, Method]:
     mvpt, conquer, detr = files["mvpt"], files["conquer"], files["moment_detr"]
     return {
-        "match": method("mvpt", model=mvpt),
-        "detect": method("moment_detr", model=detr),
-        "both": method("composite", matcher=mvpt, detector=detr),
-        "first stage": method("conquer", model=conquer, first_stage=mvpt),
-        "all three": method("composite", matcher=conquer, detector=detr, first_stage=mvpt),
-        "conquer": method("conquer", model=conquer),
+        "match": open_method(System("mvpt", mvpt)),
+        "detect": open_method(System("moment_detr", detr)),
+        "both": open_method(System("composite", matcher=mvpt, detector=detr)),
+        "first stage": open_method(System("conquer", conquer, first_stage=mvpt)),
+        "all three": open_method(
+            System("composite", matcher=conquer, detector=detr, first_stage=mvpt)
+        ),
+        "conquer": open_method(System("conquer", conquer)),
     }
+
+
+def finals(system: Method, asked: Query, tracks: list[TrackFeatures]) -> list[float]:
+    return [one.score for one in system.ranker.rerank(asked, tracks, Placement())]
 
 
 def test_every_system_grounds(
     files: dict[str, Path], tracks: list[TrackFeatures], asked: Query
 ) -> None:
-    for name, system in systems(files).items():
-        assert isinstance(system, Method), name
+    for system in systems(files).values():
         found = system.detect(asked, tracks, Placement())
         assert len(found) == len(tracks)
         for features, one in zip(tracks, found, strict=True):
@@ -106,24 +111,24 @@ def test_every_system_grounds(
 def test_who_ranks(files: dict[str, Path], tracks: list[TrackFeatures], asked: Query) -> None:
     """Every system's final order is its ranking part's; `sync` where there is none."""
     by = systems(files)
-    mvpt, sync = by["match"].rerank(asked, tracks), Sync().score_tracks(asked, tracks)
-    assert np.allclose(by["both"].rerank(asked, tracks), mvpt, atol=1e-6)
+    mvpt, sync = finals(by["match"], asked, tracks), Sync().score_tracks(asked, tracks)
+    assert np.allclose(finals(by["both"], asked, tracks), mvpt, atol=1e-6)
     for name in ("first stage", "all three"):
-        assert np.allclose(by[name].score_tracks(asked, tracks), mvpt, atol=1e-6)
-        assert not np.allclose(by[name].rerank(asked, tracks), mvpt, atol=1e-2)
-        assert by[name].reranks == 100
+        assert np.allclose(by[name].ranker.score_tracks(asked, tracks), mvpt, atol=1e-6)
+        assert not np.allclose(finals(by[name], asked, tracks), mvpt, atol=1e-2)
+        assert by[name].ranker.reranks == 100
         evidence = by[name].detect(asked, tracks[:1], Placement())[0].evidence
         assert evidence["first_stage"] == pytest.approx(float(mvpt[0]), abs=1e-5)
     for name in ("detect", "conquer"):
-        assert np.array_equal(by[name].score_tracks(asked, tracks), sync)
-        assert by[name].reranks == 0 and "sync ranks" in by[name].score_meaning
-        assert by[name].chance(asked, tracks) == Sync().chance(asked, tracks)
-        assert by[name].chance_unknown == Sync.chance_unknown
+        assert np.array_equal(by[name].ranker.score_tracks(asked, tracks), sync)
+        assert by[name].ranker.reranks == 0 and "sync ranks" in by[name].score_meaning
+        assert by[name].ranker.chance(asked, tracks) == Sync().chance(asked, tracks)
+        assert by[name].ranker.chance_unknown == Sync.chance_unknown
     for name, system in by.items():
         scores = [one.score for one in system.detect(asked, tracks, Placement())]
-        expected = [one.score for one in Sync().detect(asked, tracks, Placement())]
+        expected = [one.score for one in open_method("sync").detect(asked, tracks, Placement())]
         if name not in ("detect", "conquer"):
-            expected = system.rerank(asked, tracks).tolist()
+            expected = finals(system, asked, tracks)
         assert scores == pytest.approx(expected, abs=1e-5), name
 
 
@@ -133,7 +138,9 @@ def test_who_places(files: dict[str, Path], tracks: list[TrackFeatures], asked: 
         name: [one.moment for one in system.detect(asked, tracks, placement)]
         for name, system in by.items()
     }
-    assert moments["match"] == [one.moment for one in Sync().detect(asked, tracks, placement)]
+    assert moments["match"] == [
+        one.moment for one in open_method("sync").detect(asked, tracks, placement)
+    ]
     assert "sync finds the moment" in by["match"].score_meaning
     short = [n for n, features in enumerate(tracks) if features.track.duration <= 240]
     for one, other in (("detect", "both"), ("detect", "all three"), ("conquer", "first stage")):
@@ -145,16 +152,16 @@ def test_flags_that_do_not_go_together_are_named(files: dict[str, Path]) -> None
     mvpt, detr = files["mvpt"], files["moment_detr"]
     assert {"sync", "composite", "mvpt", "mvpt_plus", "conquer"} < {*method_names()}
     cases: tuple[tuple[str, dict[str, Path], str], ...] = (
-        ("composite", {"model": mvpt}, "uses no --model"),
+        ("composite", {"checkpoint": mvpt}, "uses no --model"),
         ("composite", {"matcher": mvpt}, "--detector is missing"),
         ("composite", {}, "--matcher and --detector"),
         ("mvpt", {"matcher": mvpt}, "--method mvpt uses no --matcher"),
-        ("mvpt_plus", {"model": mvpt}, "holds a model mvpt, not mvpt_plus"),
+        ("mvpt_plus", {"checkpoint": mvpt}, "holds a model mvpt, not mvpt_plus"),
         ("sync", {"first_stage": mvpt}, "--method sync uses no --first-stage"),
-        ("moment_detr", {"model": detr, "first_stage": mvpt}, "moment_detr"),
-        ("mvpt", {"model": mvpt, "first_stage": mvpt}, "mvpt does not find moments"),
+        ("moment_detr", {"checkpoint": detr, "first_stage": mvpt}, "moment_detr"),
+        ("mvpt", {"checkpoint": mvpt, "first_stage": mvpt}, "mvpt does not find moments"),
     )
     for name, named, words in cases:
         with pytest.raises(ConfigError, match=words):
-            method(name, **named)  # type: ignore[arg-type]
-    assert isinstance(method("mvpt", model=mvpt, rerank=7), Learned)
+            open_method(System(name, **named))
+    assert open_method(System("mvpt", mvpt, rerank=7)).ranker.reranks == 7

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods.agreement import _fft_size, agree, pattern_of
-from mgsv.methods.base import Method, Placement
+from mgsv.methods.base import Placement
 from mgsv.methods.patterns import TrackPattern
+from mgsv.methods.registry import open_method
 from mgsv.methods.sync import Sync
 from synthetic import query, query_for, random_track, track
 
 
 def test_it_is_a_method() -> None:
-    assert isinstance(Sync(), Method)
+    assert open_method("sync").name == "sync"
 
 
 def test_agreement_equals_the_plain_sums() -> None:
@@ -49,7 +50,7 @@ def test_a_planted_moment_is_found(start: float) -> None:
     tracks = [random_track(f"t{i}", 40, seed=i) for i in range(8)]
     asked = query_for(tracks[5], start, 12.0)
     assert int(np.argmax(Sync().score_tracks(asked, tracks))) == 5
-    (found,) = Sync().detect(asked, [tracks[5]], Placement())
+    (found,) = open_method("sync").detect(asked, [tracks[5]], Placement())
     assert found.moment.start == pytest.approx(start, abs=0.05)
     assert found.moment.duration == pytest.approx(12.0)
     chance = Sync().chance(asked, tracks)
@@ -58,21 +59,21 @@ def test_a_planted_moment_is_found(start: float) -> None:
 
 def test_nothing_after_four_minutes_is_ignored() -> None:
     long = random_track("long", 330, seed=3)
-    (found,) = Sync().detect(query_for(long, 270.0, 15.0), [long], Placement())
+    (found,) = open_method("sync").detect(query_for(long, 270.0, 15.0), [long], Placement())
     assert found.moment.start == pytest.approx(270.0, abs=0.05)
 
 
 def test_starts_on_a_beat_when_asked() -> None:
     features = random_track("a", 40, seed=1)
     asked = query_for(features, 11.27, 12.0)
-    (found,) = Sync().detect(asked, [features], Placement(start_on="beat"))
+    (found,) = open_method("sync").detect(asked, [features], Placement(start_on="beat"))
     assert np.abs(features.beats - found.moment.start).min() < 1e-6
 
 
 def test_a_track_without_beats_still_starts_somewhere() -> None:
     features = random_track("a", 40, seed=1)
     beatless = track("b", features.onset, features.energy)
-    (found,) = Sync().detect(
+    (found,) = open_method("sync").detect(
         query_for(features, 11.3, 12.0), [beatless], Placement(start_on="beat")
     )
     assert found.moment.start == pytest.approx(11.3, abs=0.05)
@@ -84,14 +85,14 @@ def test_no_start_in_silence() -> None:
     energy = features.energy.astype(np.float32)
     asked = query_for(features, 10.0, 10.0)
     energy[round(9 * ONSET_RATE) : round(11 * ONSET_RATE)] = 0
-    (found,) = Sync().detect(asked, [track("q", features.onset, energy)], Placement())
+    (found,) = open_method("sync").detect(asked, [track("q", features.onset, energy)], Placement())
     assert not 9.0 <= found.moment.start <= 10.4
 
 
 def test_a_clip_longer_than_the_track_gets_all_of_it() -> None:
     features = random_track("short", 8, seed=5)
     asked = query_for(random_track("long", 40, seed=6), 5.0, 20.0)
-    (found,) = Sync().detect(asked, [features], Placement())
+    (found,) = open_method("sync").detect(asked, [features], Placement())
     assert (found.moment.start, found.moment.end) == (0.0, pytest.approx(8.0))
     assert np.isfinite(found.score)
 
@@ -106,7 +107,7 @@ def test_a_still_clip_has_no_chance_level() -> None:
     tracks = [random_track("a", 30, seed=9)]
     still = query(10.0)
     assert Sync().chance(still, tracks) is None
-    (found,) = Sync().detect(still, tracks, Placement())
+    (found,) = open_method("sync").detect(still, tracks, Placement())
     assert found.score == 0.0
 
 
@@ -132,7 +133,7 @@ def test_free_fit_leaves_out_an_end_that_does_not_belong() -> None:
         np.concatenate([first.curves.cuts, second.curves.cuts + 12]),
         np.concatenate([first.curves.motion, second.curves.motion]),
     )
-    (found,) = Sync().detect(asked, [features], Placement(fit="free"))
+    (found,) = open_method("sync").detect(asked, [features], Placement(fit="free"))
     assert found.moment.duration == pytest.approx(12.0)
     assert found.moment.start == pytest.approx(20.0, abs=0.05)
 
@@ -152,7 +153,7 @@ def test_a_moment_always_lies_on_its_track(
     features = random_track("a", track_seconds, seed)
     motion = np.random.default_rng(seed).random(round(seconds * 10))
     asked = query(seconds, sorted(cuts), motion)
-    (found,) = Sync().detect(asked, [features], Placement(fit, start_on))  # type: ignore[arg-type]
+    (found,) = open_method("sync").detect(asked, [features], Placement(fit, start_on))  # type: ignore[arg-type]
     assert 0 <= found.moment.start <= found.moment.end <= features.track.duration + 1e-6
     assert -1.001 <= found.score <= 1.001
     assert found.moment.duration <= seconds + 1e-6

@@ -8,8 +8,7 @@ import pytest
 
 from composed import write_corpus
 from mgsv.encoders.registry import encoder_pair
-from mgsv.methods.learned import Learned
-from mgsv.methods.registry import method
+from mgsv.methods.registry import open_method
 from mgsv.methods.survey import RECORD, Survey
 from mgsv.models import checkpoint
 from mgsv.models.weights import shipped
@@ -27,8 +26,8 @@ def test_it_is_small_and_says_what_it_is() -> None:
 
 
 def test_it_is_the_default_for_the_default_encoders() -> None:
-    default, pair = method(), encoder_pair()
-    assert isinstance(default, Learned) and default.name == "made"
+    default, pair = open_method(), encoder_pair()
+    assert default.name == "made"
     default.require(pair.video, pair.music)
     encoders = checkpoint.load(shipped()).encoders
     assert encoders.video.fingerprint == pair.video.fingerprint
@@ -48,4 +47,4 @@ def test_a_training_may_start_from_it(tmp_path: Path) -> None:
     assert end.settings == start.settings and end.fingerprint != start.fingerprint
     assert end.record[RECORD] == start.record[RECORD]
     assert start.licence in end.licence
-    assert Learned(end)._survey == Learned(start)._survey
+    assert Survey.of(end.record) == Survey.of(start.record)

@@ -94,16 +94,20 @@ def evaluate(
     if queries is not None:
         raise click.UsageError("--queries goes with --method memory; a model has --split")
     from mgsv.evaluation.evaluate import evaluate
+    from mgsv.models.system import System
 
+    system = System(
+        checkpoint=checkpoint,
+        matcher=matcher,
+        detector=detector,
+        first_stage=first_stage,
+        rerank=candidates,
+    )
     with show.steps(progress, "evaluate") as step:
         document = evaluate(
-            checkpoint,
+            system,
             data,
             split,
-            matcher=matcher,
-            detector=detector,
-            first_stage=first_stage,
-            candidates=candidates,
             report=report,
             uses=uses,
             fusion=fusion,

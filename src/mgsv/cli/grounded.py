@@ -15,8 +15,9 @@ from mgsv.errors import ConfigError
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding
     from mgsv.library import Library
-    from mgsv.methods.base import Fit, PlacementWeights, Rerank, StartOn
+    from mgsv.methods.base import Fit, PlacementWeights, StartOn
     from mgsv.methods.remembering import MemoryUse
+    from mgsv.models.system import Rerank
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -161,16 +162,18 @@ def grounded(
     from mgsv import grounding
     from mgsv.encoders.registry import encoder_pair
     from mgsv.library import Library
-    from mgsv.methods.registry import method
+    from mgsv.methods.registry import open_method
+    from mgsv.models.system import System
 
-    chosen = method(
+    system = System(
         how["method"],
-        model=how["model"],
+        checkpoint=how["model"],
         matcher=how["matcher"],
         detector=how["detector"],
         first_stage=how["first_stage"],
         rerank=how["rerank"],
     )
+    chosen = open_method(system)
     pair = encoder_pair(how["encoders"], folder=how["encoders_dir"])
     # What would stop the run is asked at its beginning, before any indexing.
     chosen.require(pair.video, pair.music)

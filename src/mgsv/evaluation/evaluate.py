@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,21 +25,18 @@ from mgsv.evaluation.breakdown import breakdown
 from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.methods import blind
-from mgsv.models.composite import open_system, parts_of
+from mgsv.models.composite import parts_of
+from mgsv.models.system import System
 from mgsv.synthesis.planted import predict_oracle
 
 SCHEMA = "mgsv.evaluation/1"
 
 
 def evaluate(
-    checkpoint: str | os.PathLike[str] | None,
+    system: str | os.PathLike[str] | System,
     data: str | os.PathLike[str],
     split: str = "test",
     *,
-    matcher: str | os.PathLike[str] | None = None,
-    detector: str | os.PathLike[str] | None = None,
-    first_stage: str | os.PathLike[str] | None = None,
-    candidates: int = protocol.CANDIDATES,
     report: str | os.PathLike[str] | None = None,
     uses: str | os.PathLike[str] | None = None,
     fusion: str | os.PathLike[str] | None = None,
@@ -47,29 +45,28 @@ def evaluate(
     device: str = "auto",
     progress: protocol.Progress | None = None,
 ) -> dict[str, Any]:
-    """All measures of `checkpoint` on `split` of the data folder, as a JSON-ready document.
+    """All measures of `system` on `split` of the data folder, as a JSON-ready document.
 
     `measures` with their 95 % `intervals`; `breakdown` per category and length; `shuffled`, the
     model's measures when every video is exchanged for another; and `baselines`, methods that never
     look at the video (and a planted benchmark's oracle, which knows the recipe). A model that only
     matches has no measures of moments, one that only detects none of ranks.
 
-    Instead of a checkpoint, those of a `matcher` and a `detector` make a composite. A model that
-    only re-ranks needs the checkpoint of a `first_stage` for ranks, and gets its best `candidates`.
-    With `report`, a new folder gets the document, the answer to each query, and a page with plots.
-    With `uses`, an annotation file, `memory` tells what past uses add: memory, model and both
-    fused, the fusion fitted on val (and written to the file `fusion`, for `mgsv ground`). Raises
+    system: a checkpoint, or the `System` of several. With `report`, a new folder gets the document,
+    the answer to each query, and a page with plots. With `uses`, an annotation file, `memory` tells
+    what past uses add: memory, model and both fused, the fusion fitted on val (and written to the
+    file `fusion`, for `mgsv ground`). Raises
     EncoderMismatch when the model was made for other features.
     """
-    if candidates < 1:
-        raise ConfigError(f"--candidates {candidates}: at least one is needed")
+    if not isinstance(system, System):
+        system = System(checkpoint=Path(system))
     if fusion is not None and uses is None:
         raise ConfigError("--fusion without --uses", "name the past uses to fuse the model with")
     if uses is not None and split == "val":
         raise ConfigError("--uses with --split val", "the fusion is fitted on val: measure test")
     past = None if uses is None else read_annotations(uses)
     pairs = SplitData.open(data, split)
-    loaded = open_system(checkpoint, matcher=matcher, detector=detector, first_stage=first_stage)
+    loaded = system.open()
     if (not music_set or uses is not None) and parts_of(loaded.model).detector is None:
         flag = "--uses" if music_set else "--single-music"
         raise ConfigError(f"the model {loaded.name} finds no moments", f"leave {flag} out")
@@ -77,7 +74,11 @@ def evaluate(
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
     run = partial(
-        protocol.run, model, music_set=music_set, batch_size=batch_size, candidates=candidates
+        protocol.run,
+        model,
+        music_set=music_set,
+        batch_size=batch_size,
+        candidates=sys.maxsize if system.rerank == "all" else system.rerank,
     )
     results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
     baselines = blind_answers(data, pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,10 @@ from mgsv.moment import Moment
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
 StartOn = Literal["border", "downbeat", "beat", "any"]
-Rerank = int | Literal["all"]
 
-DEFAULT_RERANK = 100
-"""Candidates of a learned model that get its final score: the published table's largest k."""
+
+SHORTLIST = 20
+"""At least so many tracks get the final score, and four times as many as are wanted."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,67 @@ class Detection:
     """Named quantities behind the score, for people and for `--json`."""
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A way to ground. Implementations hold no state between queries.
+@dataclass(frozen=True)
+class Ranked:
+    """What a ranker says of one track."""
 
-    Grounding asks for `score_tracks` of the whole library, `rerank` of its best tracks, and
-    `detect` on the best of those. `tracks` are `TrackFeatures` where the method `wants_features`;
-    each access may read from disk, so a pass over them should keep no more than it needs.
+    score: float
+    """On the ranker's stated scale; higher is better, comparable across tracks."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    window: tuple[int, int] | None = None
+    """[start, end) in segments: the part of the track that has this score, where the ranker looks
+    at parts."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A track on which a moment is placed, and why it ranks where it does."""
+
+    features: TrackCurves
+    ranked: Ranked
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a placer puts the moment of one track."""
+
+    moment: Moment
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    reach: float = 0.0
+    """Seconds by which the start may still be wrong: how far fine placement may move it."""
+
+
+class Subset(Sequence[TrackCurves]):
+    """Some of `tracks`, in the order of `places`, each still read only when it is looked at."""
+
+    def __init__(self, tracks: Sequence[TrackCurves], places: npt.NDArray[np.intp]) -> None:
+        self._tracks, self._places = tracks, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> TrackCurves: ...
+    @overload
+    def __getitem__(self, index: slice) -> Subset: ...
+    def __getitem__(self, index: int | slice) -> TrackCurves | Subset:
+        if isinstance(index, slice):
+            return Subset(self._tracks, self._places[index])
+        return self._tracks[int(self._places[index])]
+
+
+class Ranker(Protocol):
+    """Says how well tracks fit a clip. Implementations hold no state between queries.
+
+    `tracks` are `TrackFeatures` where the ranker `wants_features`; each access may read from disk,
+    so a pass over them should keep no more than it needs.
     """
 
     name: str
     wants_features: bool
     """Whether it needs the encoders' features; curves alone are read much faster."""
     reranks: int
-    """How many of the best tracks `rerank` looks at; 0 where `score_tracks` has the last word."""
+    """How many of the best tracks by `score_tracks` need `rerank`'s score; 0 where both agree."""
     chance_unknown: str
     """What a person should know where `chance` is None."""
 
@@ -111,7 +158,7 @@ class Method(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the same input may give another result."""
+        """Changes whenever the same input may give another score."""
 
     def require(self, video: Source, music: Source) -> None:
         """EncoderMismatch where features of these encoders are not what it was made for."""
@@ -119,13 +166,98 @@ class Method(Protocol):
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
         """A cheap score per track [M], higher is better; -inf for a track that cannot serve."""
 
-    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
-        """A better score per track [K], for fewer tracks."""
+    def rerank(
+        self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
+    ) -> list[Ranked]:
+        """The final score of each of `tracks`, a short list."""
+
+    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
+        """The best score that luck alone reaches on these tracks; None where that is unknown."""
+
+
+class Placer(Protocol):
+    """Says where on a track the moment lies. Implementations hold no state between queries."""
+
+    name: str
+    wants_features: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same input may give another moment."""
+
+    def require(self, video: Source, music: Source) -> None:
+        """EncoderMismatch where features of these encoders are not what it was made for."""
+
+    def place(
+        self, query: Query, candidates: Sequence[Candidate], placement: Placement
+    ) -> list[Placed]:
+        """The best moment on each candidate's track."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to ground: a ranker chooses the tracks, a placer the moment on each of them."""
+
+    name: str
+    ranker: Ranker
+    placer: Placer
+
+    @property
+    def wants_features(self) -> bool:
+        return self.ranker.wants_features or self.placer.wants_features
+
+    @property
+    def score_meaning(self) -> str:
+        meaning = self.ranker.score_meaning
+        if self.ranker.name == self.placer.name:
+            return meaning
+        return f"{meaning} ({self.ranker.name} ranks, {self.placer.name} finds the moment)"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same input may give another result."""
+        parts = dict.fromkeys([*self.ranker.fingerprint.split(), *self.placer.fingerprint.split()])
+        return " ".join(parts)
+
+    def require(self, video: Source, music: Source) -> None:
+        """EncoderMismatch where features of these encoders are not what the parts were made for."""
+        self.ranker.require(video, music)
+        self.placer.require(video, music)
+
+    def shortlist(
+        self, query: Query, tracks: Sequence[TrackCurves], count: int, placement: Placement
+    ) -> list[tuple[int, Ranked]]:
+        """The `count` best of `tracks` as (place in `tracks`, what the ranker says), best first.
+
+        Ties keep the order of `tracks`, so that a result does not depend on the sort.
+        """
+        places = np.arange(len(tracks))
+        keep = max(self.ranker.reranks, SHORTLIST, 4 * count)
+        if keep < len(tracks):
+            scores = self.ranker.score_tracks(query, tracks)
+            places = np.argsort(-scores, kind="stable")[:keep]
+        ranked = self.ranker.rerank(query, Subset(tracks, places), placement)
+        order = sorted(range(len(places)), key=lambda n: -ranked[n].score)
+        return [(int(places[n]), ranked[n]) for n in order[:count]]
+
+    def place(
+        self, query: Query, candidates: Sequence[Candidate], placement: Placement
+    ) -> list[Detection]:
+        """The best moment on each candidate's track."""
+        placed = self.placer.place(query, candidates, placement)
+        return [
+            Detection(
+                one.moment,
+                candidate.ranked.score,
+                {**candidate.ranked.evidence, **one.evidence},
+            )
+            for candidate, one in zip(candidates, placed, strict=True)
+        ]
 
     def detect(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Detection]:
-        """The best moment on each of `tracks` (a short list), with its final score."""
-
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        """The best score that luck alone reaches on these tracks; None where that is unknown."""
+        """The best moment on each of `tracks`, a short list, with its final score."""
+        ranked = self.ranker.rerank(query, tracks, placement)
+        candidates = [Candidate(*pair) for pair in zip(tracks, ranked, strict=True)]
+        return self.place(query, candidates, placement)

@@ -9,14 +9,14 @@ care, since the start is free to make up for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.config import to_dict
-from mgsv.encoders.registry import SEGMENT_STEP
+from mgsv.encoders.registry import SEGMENT_STEP, Source
 from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
@@ -29,7 +29,15 @@ from mgsv.methods.agreement import (
     nearness,
     pattern_of,
 )
-from mgsv.methods.base import Placement, PlacementWeights, Query, StartOn
+from mgsv.methods.base import (
+    Candidate,
+    Placed,
+    Placement,
+    PlacementWeights,
+    Placer,
+    Query,
+    StartOn,
+)
 from mgsv.methods.patterns import Array, ClipPattern, TrackPattern
 from mgsv.moment import Moment
 
@@ -47,6 +55,8 @@ ON_BEAT = 0.07
 OTHER_BEAT = 0.5
 """What a cut on a beat counts that is not the first of its bar."""
 
+SHORTEST_FREE = 1.0
+"""Seconds that a moment lasts at least with `fit="free"`, as long as the shortest clip."""
 END_REACH = 0.35
 """Seconds: how far an end may move to a beat, half a beat at 85 bpm."""
 
@@ -82,12 +92,38 @@ class Music:
         return cls(TrackPattern.of(features), structure)
 
 
-@dataclass(frozen=True)
-class Placed:
-    """Where a moment starts, in seconds, and why."""
+class FinePlacer:
+    """`placer`, whose moments start exactly where they fit best within their reach."""
 
-    start: float
-    evidence: Mapping[str, float]
+    def __init__(self, placer: Placer) -> None:
+        self.name, self.wants_features = placer.name, placer.wants_features
+        self._placer = placer
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self._placer.fingerprint} placement-{VERSION}"
+
+    def require(self, video: Source, music: Source) -> None:
+        self._placer.require(video, music)
+
+    def place(
+        self, query: Query, candidates: Sequence[Candidate], placement: Placement
+    ) -> list[Placed]:
+        """Evidence, beside the placer's own: that of the function `place`."""
+        placed = self._placer.place(query, candidates, placement)
+        return [
+            self._fine(query, candidate.features, one, placement)
+            for candidate, one in zip(candidates, placed, strict=True)
+        ]
+
+    def _fine(
+        self, query: Query, features: TrackCurves, coarse: Placed, placement: Placement
+    ) -> Placed:
+        fine = place(query, features, coarse.moment, placement, reach=coarse.reach)
+        moment = fine.moment
+        if placement.fit == "free":
+            moment = ended_on_beat(moment, features, SHORTEST_FREE)
+        return Placed(moment, {**coarse.evidence, **fine.evidence})
 
 
 def place(
@@ -118,7 +154,7 @@ def place(
     best = int(np.argmax(total))
     start = float(starts[best])
     return Placed(
-        start,
+        Moment(start, start + moment.duration),
         {
             "placement": float(total[best]),
             **{_shown(name): float(values[best]) for name, values in terms.items()},

@@ -2,69 +2,75 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 
 from mgsv.errors import ConfigError
-from mgsv.methods.base import DEFAULT_RERANK, Method, Rerank
+from mgsv.methods.base import Method
 from mgsv.methods.sync import Sync
 from mgsv.models.registry import COMPOSITE, list_models
+from mgsv.models.system import System
 from mgsv.models.weights import SHIPPED, shipped
 
 DEFAULT_METHOD = SHIPPED
 
 
 def method_names() -> list[str]:
-    """Names that `method` knows."""
+    """Names that `open_method` knows."""
     return [Sync.name, *list_models(), COMPOSITE]
 
 
-def method(
-    name: str = DEFAULT_METHOD,
-    *,
-    model: str | os.PathLike[str] | None = None,
-    matcher: str | os.PathLike[str] | None = None,
-    detector: str | os.PathLike[str] | None = None,
-    first_stage: str | os.PathLike[str] | None = None,
-    rerank: Rerank = DEFAULT_RERANK,
-) -> Method:
-    """The method registered as `name`.
+def open_method(system: str | System = DEFAULT_METHOD) -> Method:
+    """The method of a system, or of its name alone.
 
-    model: the checkpoint of a learned method; for `made` it need not be given, since one comes with
-    mgsv, and `sync` has none. matcher, detector: the checkpoints of a composite's parts, instead.
-    first_stage: the checkpoint of a matching model, for a model that only re-ranks. rerank: how
-    many candidates a learned method scores with all it knows, or "all". Raises ConfigError naming
-    the choices, the checkpoint or the option.
+    A learned method needs checkpoints; for `made` none need be given, since one comes with mgsv,
+    and `sync` has none. Raises ConfigError naming the choices, the checkpoint or the option.
+    """
+    if isinstance(system, str):
+        system = System(system)
+    name = system.name
+    if name is None and not system.files:
+        name = DEFAULT_METHOD
+    if name is not None:
+        system = replace(_checked(system, name), name=name)
+    if name == Sync.name:
+        return Method(name, Sync(), Sync())
+    from mgsv.methods.learned import open_learned  # imports torch
+
+    return open_learned(system)
+
+
+def _checked(system: System, name: str) -> System:
+    """`system` with the shipped checkpoint where none is named; ConfigError for files that do not
+    go with `name`.
     """
     if name not in method_names():
         choices = ", ".join(method_names())
         raise ConfigError(f"--method {name}: no such method", f"choose from {choices}")
-    files = {
-        "--model": model,
-        "--matcher": matcher,
-        "--detector": detector,
-        "--first-stage": first_stage,
-    }
-    given = [flag for flag, file in files.items() if file is not None]
-    if name == Sync.name:
-        if given:
-            learned = " or ".join(method_names()[1:])
-            raise ConfigError(f"--method {name} uses no {given[0]}", f"choose --method {learned}")
-        return Sync()
-    parts = {"--matcher", "--detector"} & {*given}
-    if name == COMPOSITE and model is not None:
+    given = _flags(system)
+    if name == Sync.name and given:
+        learned = " or ".join(method_names()[1:])
+        raise ConfigError(f"--method {name} uses no {given[0]}", f"choose --method {learned}")
+    if name == COMPOSITE and system.checkpoint is not None:
         raise ConfigError(
             f"--method {name} uses no --model", "give its parts: --matcher and --detector"
         )
-    if name != COMPOSITE and parts:
+    if name != COMPOSITE and (parts := {"--matcher", "--detector"} & {*given}):
         raise ConfigError(f"--method {name} uses no {min(parts)}", f"choose --method {COMPOSITE}")
-    if name == SHIPPED and model is None:
-        model = shipped()
-    if name != COMPOSITE and model is None:
+    if name == SHIPPED and system.checkpoint is None:
+        return replace(system, checkpoint=shipped())
+    if name not in (COMPOSITE, Sync.name) and system.checkpoint is None:
         raise ConfigError(
             f"--method {name} needs --model", "give the checkpoint that `mgsv train` wrote"
         )
-    from mgsv.methods.learned import Learned  # imports torch
+    return system
 
-    return Learned.load(
-        model, name, matcher=matcher, detector=detector, first_stage=first_stage, rerank=rerank
-    )
+
+def _flags(system: System) -> list[str]:
+    """The flags of the files that are given."""
+    files = {
+        "--model": system.checkpoint,
+        "--matcher": system.matcher,
+        "--detector": system.detector,
+        "--first-stage": system.first_stage,
+    }
+    return [flag for flag, file in files.items() if file is not None]

@@ -16,7 +16,17 @@ from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.methods import placement as placing
-from mgsv.methods.base import Detection, FloatArray, Method, Placement, Query
+from mgsv.methods.base import (
+    Candidate,
+    FloatArray,
+    Method,
+    Placed,
+    Placement,
+    Placer,
+    Query,
+    Ranked,
+    Ranker,
+)
 from mgsv.methods.fusion import Fused, Fusion
 from mgsv.methods.usage import Clip, UsageMemory
 from mgsv.moment import Moment
@@ -59,133 +69,124 @@ def with_memory(
                 "--memory only: no past uses are known", "bring some with `mgsv library learn`"
             )
         return method
-    return Remembering(
-        method, known, fused, encoder=encoder, only=memory == "only", popularity=popularity
-    )
+    ranker = PopularRanker(method.ranker, known) if popularity else method.ranker
+    placer = RememberingPlacer(method.placer, known, fused, encoder=encoder, only=memory == "only")
+    return Method(method.name, ranker, placer)
 
 
-class Remembering:
-    """A `Method` that asks `method`, and then the memory where on each track the moment lies.
+class PopularRanker:
+    """`ranker`, whose scores also count how often a track was used."""
 
-    The ranking of tracks stays the method's own, unless `popularity` adds how often they were used.
-    """
+    chance_unknown = "no level of chance is known for a score that holds popularity"
+
+    def __init__(self, ranker: Ranker, memory: UsageMemory) -> None:
+        self.name, self.wants_features = ranker.name, ranker.wants_features
+        self.reranks = ranker.reranks
+        self._ranker, self._memory = ranker, memory
+
+    @property
+    def score_meaning(self) -> str:
+        return f"{self._ranker.score_meaning}; plus the track's popularity among past uses"
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self._ranker.fingerprint} popularity:{self._memory.fingerprint}"
+
+    def require(self, video: Source, music: Source) -> None:
+        self._ranker.require(video, music)
+
+    def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
+        scores = self._ranker.score_tracks(query, tracks)
+        return np.asarray(scores + self._popularity(scores, tracks))
+
+    def rerank(
+        self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
+    ) -> list[Ranked]:
+        """Evidence, beside the ranker's own: `popularity`, what was added to the score."""
+        ranked = self._ranker.rerank(query, tracks, placement)
+        more = self._popularity(np.array([one.score for one in ranked]), tracks)
+        return [
+            replace(one, score=one.score + extra, evidence={**one.evidence, "popularity": extra})
+            for one, extra in zip(ranked, more.tolist(), strict=True)
+        ]
+
+    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:  # noqa: ARG002
+        return None
+
+    def _popularity(self, scores: FloatArray, tracks: Sequence[TrackCurves]) -> FloatArray:
+        usable = scores[np.isfinite(scores)]
+        spread = float(np.std(usable)) if len(usable) else 0.0
+        popular = [self._memory.popularity(track.track.id) for track in tracks]
+        return POPULARITY * spread * np.array(popular)
+
+
+class RememberingPlacer:
+    """`placer`, whose moments move where past uses have better reasons."""
 
     def __init__(
         self,
-        method: Method,
+        placer: Placer,
         memory: UsageMemory,
         fusion: Fusion,
         *,
         encoder: str = "",
         only: bool = False,
-        popularity: bool = False,
     ) -> None:
         """
-        encoder: fingerprint of what makes the clip's features, where the method wants them.
-        only: the memory alone says where, whatever the method answers.
+        encoder: fingerprint of what makes the clip's features, where the placer wants them.
+        only: the memory alone says where, whatever the placer answers.
         """
-        self.name = method.name
-        self.wants_features = method.wants_features
-        self.reranks = method.reranks
-        self.chance_unknown = method.chance_unknown
-        if popularity:
-            self.chance_unknown = "no level of chance is known for a score that holds popularity"
-        self.method, self.memory, self.fusion = method, memory, fusion
-        self._encoder, self._only, self._popularity = encoder, only, popularity
-
-    @property
-    def score_meaning(self) -> str:
-        more = "; plus the track's popularity among past uses" if self._popularity else ""
-        return self.method.score_meaning + more
+        self.name, self.wants_features = placer.name, placer.wants_features
+        self._placer, self.memory, self.fusion = placer, memory, fusion
+        self._encoder, self._only = encoder, only
 
     @property
     def fingerprint(self) -> str:
-        how = "only" if self._only else repr(self.fusion)
-        text = f"{self.memory.fingerprint} {how} popularity={self._popularity}"
+        text = f"{self.memory.fingerprint} {'only' if self._only else repr(self.fusion)}"
         short = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        return f"{self.method.fingerprint} memory-{VERSION}:{short}"
+        return f"{self._placer.fingerprint} memory-{VERSION}:{short}"
 
     def require(self, video: Source, music: Source) -> None:
-        self.method.require(video, music)
+        self._placer.require(video, music)
 
-    def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
-        return self._popular(self.method.score_tracks(query, tracks), tracks)
+    def place(
+        self, query: Query, candidates: Sequence[Candidate], placement: Placement
+    ) -> list[Placed]:
+        """The placer's moments, moved where the memory has better reasons.
 
-    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
-        return self._popular(self.method.rerank(query, tracks), tracks)
-
-    def detect(
-        self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
-    ) -> list[Detection]:
-        """The method's detections, moved where the memory has better reasons.
-
-        Evidence on top of the method's own: `past_uses` of the track; `memory_start` and
+        Evidence on top of the placer's own: `past_uses` of the track; `memory_start` and
         `memory_probability`, the memory's best and that it is right within 2.5 s; `method_start`,
-        the method's own; `method_log_odds`, that the method is right, before the memory is asked;
-        `memory_log_odds`, of the memory's place against the method's, by both together;
+        the placer's own; `method_log_odds`, that the placer is right, without the memory;
+        `memory_log_odds`, of the memory's place against the placer's, by both together;
         `placed_by_memory`, 1 where the memory moved the moment, which then has the evidence of
-        `placement.place` (a start of a past use stays as it is, unless it must be on a beat);
-        `popularity`, what was added to the score.
+        `placement.place` (a start of a past use stays as it is, unless it must be on a beat).
         """
-        found = self.method.detect(query, tracks, placement)
         clip = Clip(query.seconds)
         if query.frame_feats is not None:
             feats = np.frombuffer(pooled(query.frame_feats), "<f2").astype(np.float32)
             clip = replace(clip, features=feats, encoder=self._encoder)
-        moved = [
-            self._moved(query, tracks[n], detection, clip, placement)
-            for n, detection in enumerate(found)
-        ]
-        scores = np.array([detection.score for detection in found])
-        more = self._popular(scores, tracks) - scores if self._popularity else None
+        placed = self._placer.place(query, candidates, placement)
         return [
-            detection
-            if more is None
-            else replace(
-                detection,
-                score=detection.score + float(more[n]),
-                evidence={**detection.evidence, "popularity": float(more[n])},
-            )
-            for n, detection in enumerate(moved)
+            self._moved(query, candidate.features, one, clip, placement)
+            for candidate, one in zip(candidates, placed, strict=True)
         ]
-
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        return None if self._popularity else self.method.chance(query, tracks)
 
     def _moved(
-        self,
-        query: Query,
-        track: TrackCurves,
-        detection: Detection,
-        clip: Clip,
-        placement: Placement,
-    ) -> Detection:
+        self, query: Query, track: TrackCurves, found: Placed, clip: Clip, placement: Placement
+    ) -> Placed:
         density = self.memory.density(track.track.id, track.track.duration, clip)
-        middle = (detection.moment.start + detection.moment.end) / 2
-        confidence = detection.evidence.get("confidence", math.nan)
+        middle = (found.moment.start + found.moment.end) / 2
+        confidence = found.evidence.get("confidence", math.nan)
         fused = self.fusion.fuse(density, middle - density.width / 2, confidence)
         best = fused.remembered.moment if self._only else fused.best.moment
-        keeps = fused.keeps_answer and not self._only
-        evidence = {**detection.evidence, **_evidence(fused, density.uses, detection.moment)}
-        if keeps:
-            return replace(detection, evidence=evidence)
+        evidence = {**found.evidence, **_evidence(fused, density.uses, found.moment)}
+        if fused.keeps_answer and not self._only:
+            return replace(found, evidence=evidence)
         # Another video started exactly there, so the place is as fine as it gets.
         exact = np.isclose(density.starts, best.start, atol=1e-6).any()
         reach = 0.0 if exact else placing.REACH
         placed = placing.place(query, track, best, placement, reach=reach)
-        return replace(
-            detection,
-            moment=Moment(placed.start, placed.start + best.duration),
-            evidence={**evidence, **placed.evidence, "placed_by_memory": 1.0},
-        )
-
-    def _popular(self, scores: FloatArray, tracks: Sequence[TrackCurves]) -> FloatArray:
-        if not self._popularity or not len(scores):
-            return scores
-        usable = scores[np.isfinite(scores)]
-        spread = float(np.std(usable)) if len(usable) else 0.0
-        more = np.array([self.memory.popularity(track.track.id) for track in tracks])
-        return np.asarray(scores + POPULARITY * spread * more)
+        return Placed(placed.moment, {**evidence, **placed.evidence, "placed_by_memory": 1.0})
 
 
 def _evidence(fused: Fused, uses: int, answer: Moment) -> Mapping[str, float]:

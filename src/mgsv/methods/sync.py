@@ -24,7 +24,7 @@ from mgsv.methods.agreement import (
     pattern_of,
     term_weights,
 )
-from mgsv.methods.base import Detection, Placement, Query
+from mgsv.methods.base import Candidate, Detection, Placed, Placement, Query, Ranked
 from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
 from mgsv.methods.placement import cuts_on_beat, start_places
 from mgsv.moment import Moment
@@ -44,7 +44,7 @@ FREE_WIDTHS = (1.0, 0.75, 0.5)
 
 
 class Sync:
-    """The registered method. Scores reach at most 1, perfect agreement; 0 is none."""
+    """Ranks and places. Scores reach at most 1, perfect agreement; 0 is none."""
 
     name = "sync"
     wants_features = False
@@ -75,17 +75,19 @@ class Sync:
             np.float32,
         )
 
-    def rerank(self, query: Query, tracks: Sequence[TrackCurves]) -> Array:
-        """The same scores: there is nothing better to say."""
-        return self.score_tracks(query, tracks)
-
-    def detect(
+    def rerank(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
-    ) -> list[Detection]:
+    ) -> list[Ranked]:
+        """The agreement of the moment that `place` chooses on each track."""
+        return [Ranked(found.score) for found in _detect_all(query, tracks, placement)]
+
+    def place(
+        self, query: Query, candidates: Sequence[Candidate], placement: Placement
+    ) -> list[Placed]:
         """The best moment on each track, to 16 ms or on a beat."""
-        shares = FREE_WIDTHS if placement.fit == "free" else (1.0,)
-        clips = [pattern_of(query, share) for share in shares]
-        return [_choose(clips, TrackPattern.of(features), placement) for features in tracks]
+        tracks = [candidate.features for candidate in candidates]
+        found = _detect_all(query, tracks, placement)
+        return [Placed(one.moment, one.evidence) for one in found]
 
     def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
         """The best agreement that 95 % of clips with as many cuts and as much motion, but at
@@ -100,6 +102,14 @@ class Sync:
         # The best of M tracks grows with ln M (Gumbel), on the scale of the tracks' spread.
         growth = luck.std(axis=1).mean() * np.sqrt(6) / np.pi * np.log(len(usable) / len(sample))
         return float(np.quantile(luck.max(axis=1), CHANCE_QUANTILE) + growth)
+
+
+def _detect_all(
+    query: Query, tracks: Sequence[TrackCurves], placement: Placement
+) -> list[Detection]:
+    shares = FREE_WIDTHS if placement.fit == "free" else (1.0,)
+    clips = [pattern_of(query, share) for share in shares]
+    return [_choose(clips, TrackPattern.of(features), placement) for features in tracks]
 
 
 def _choose(clips: list[ClipPattern], track: TrackPattern, placement: Placement) -> Detection:

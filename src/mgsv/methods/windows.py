@@ -11,10 +11,16 @@ import numpy.typing as npt
 import torch
 
 from mgsv.data.batch import Batch
+from mgsv.encoders.registry import SEGMENT_STEP, batches
 from mgsv.library import TrackCurves, TrackFeatures
+from mgsv.methods.base import Query
+from mgsv.models.configs import InputConfig
 from mgsv.models.matching import Embedded
 
 Array = npt.NDArray[np.float32]
+
+WINDOWS_AT_ONCE = 64
+"""Windows in memory at one time: 19 MB of the paper's features."""
 
 
 class Clip:
@@ -34,13 +40,69 @@ class Window(NamedTuple):
     """What a model sees of a track at once."""
 
     track: int
-    offset: float
-    """Seconds from the track's start."""
+    """Place in the list of tracks."""
+    start: int
+    end: int
+    """[start, end) in segments of the track."""
     segments: Array
     mask: npt.NDArray[np.bool_]
     id: str
     seconds: float
     """Of the whole track."""
+
+    @property
+    def offset(self) -> float:
+        """Seconds from the track's start."""
+        return self.start * SEGMENT_STEP
+
+
+def clip_of(query: Query, config: InputConfig) -> Clip:
+    """The clip with at most as many frames as the model takes."""
+    if query.frame_feats is None:
+        raise ValueError("a learned method needs the clip's frame features")
+    frames = torch.from_numpy(resampled(query.frame_feats, config.max_frames))
+    return Clip(
+        Batch(
+            frame_feats=frames[None],
+            frame_mask=torch.ones(1, len(frames), dtype=torch.bool),
+            segment_feats=torch.zeros(1, 1, config.segment_dim),
+            segment_mask=torch.ones(1, 1, dtype=torch.bool),
+            video_seconds=torch.tensor([query.seconds], dtype=torch.float32),
+            track_seconds=torch.tensor([SEGMENT_STEP]),
+            video_ids=("clip",),
+            track_ids=("",),
+        )
+    )
+
+
+def windows_of(
+    tracks: Sequence[TrackCurves],
+    size: int,
+    chosen: Sequence[tuple[int, int] | None] | None = None,
+    *,
+    skip_short: bool = False,
+) -> Iterator[Window]:
+    """The windows of `size` segments of each track, or the one that is `chosen` for it.
+
+    Of the tracks, one at a time is in memory.
+    """
+    for n in range(len(tracks)):
+        features = cast(TrackFeatures, tracks[n])  # as the method `wants_features`
+        track = features.track
+        if skip_short and track.too_short:
+            continue
+        segments, mask = features.segments.astype(np.float32), features.segment_mask.astype(bool)
+        window = None if chosen is None else chosen[n]
+        for start, end in [window] if window else window_bounds(len(segments), size):
+            yield Window(
+                n, start, end, segments[start:end], mask[start:end], track.id, track.duration
+            )
+
+
+def in_batches(clip: Clip, windows: Iterator[Window]) -> Iterator[tuple[list[Window], Batch]]:
+    """`windows` batch by batch, each beside the clip."""
+    for group in batches(windows, WINDOWS_AT_ONCE):
+        yield group, beside(clip.batch, group)
 
 
 def resampled(frame_feats: npt.NDArray[np.floating], slots: int) -> Array:
@@ -61,18 +123,6 @@ def window_bounds(length: int, size: int) -> list[tuple[int, int]]:
     last = max(0, length - size)
     starts = [*range(0, last, max(1, size // 2)), last]
     return [(start, min(start + size, length)) for start in starts]
-
-
-def segments_of(
-    tracks: Sequence[TrackCurves], skip_short: bool
-) -> Iterator[tuple[int, str, float, Array, npt.NDArray[np.bool_]]]:
-    """(number, id, seconds, segments, mask) of each track, one at a time in memory."""
-    for n in range(len(tracks)):
-        features = cast(TrackFeatures, tracks[n])  # as the method asked by `wants_features`
-        track = features.track
-        if not (skip_short and track.too_short):
-            segments = features.segments.astype(np.float32)
-            yield n, track.id, track.duration, segments, features.segment_mask.astype(bool)
 
 
 def beside(clip: Batch, windows: list[Window]) -> Batch:

@@ -8,7 +8,6 @@ the matcher's best candidates into its own order. CONQUER by itself is then its 
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +21,6 @@ from mgsv.models.checkpoint import Checkpoint
 from mgsv.models.configs import InputConfig
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import COMPOSITE, Detects, Matches, Reranks
-
-PathLike = str | os.PathLike[str]
 
 
 class Composite(nn.Module):
@@ -112,7 +109,7 @@ def parts_of(model: nn.Module) -> Parts:
     )
 
 
-def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = None) -> Checkpoint:
+def load(matcher: Path, detector: Path, first_stage: Path | None = None) -> Checkpoint:
     """A composite from the checkpoints of its parts, in evaluation mode.
 
     `first_stage` is the checkpoint of a matching model; it must be given where `matcher` only
@@ -120,14 +117,15 @@ def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = N
     ConfigError naming the flag of a part that cannot do its task, and EncoderMismatch where the
     parts were made for different features.
     """
-    flags = {"--matcher": matcher, "--detector": detector, "--first-stage": first_stage}
-    paths = {flag: Path(path) for flag, path in flags.items() if path is not None}
+    paths = {"matcher": matcher, "detector": detector}
+    if first_stage is not None:
+        paths["first_stage"] = first_stage
     files = {path: checkpoint.load(path) for path in dict.fromkeys(paths.values())}
-    ranks, finds = files[paths["--matcher"]], files[paths["--detector"]]
-    first = files[paths["--first-stage"]] if "--first-stage" in paths else None
-    _require(finds, Detects, "find moments", paths["--detector"], "--detector")
+    parts = {role: files[path] for role, path in paths.items()}
+    ranks, finds, first = parts["matcher"], parts["detector"], parts.get("first_stage")
+    _require(finds, Detects, "find moments", detector, "--detector")
     if first is not None:
-        _require(first, Matches, "rank a whole set", paths["--first-stage"], "--first-stage")
+        _require(first, Matches, "rank a whole set", paths["first_stage"], "--first-stage")
         if not isinstance(ranks.model, Reranks):
             raise ConfigError(
                 f"--first-stage: the model {ranks.name} ranks whole sets by itself",
@@ -135,11 +133,11 @@ def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = N
             )
     elif isinstance(ranks.model, Reranks):
         raise ConfigError(
-            f"{shown(paths['--matcher'])}: the model {ranks.name} only ranks another's candidates",
+            f"{shown(matcher)}: the model {ranks.name} only ranks another's candidates",
             "give --first-stage with a checkpoint of mvpt, mvpt_plus or made",
         )
     else:
-        _require(ranks, Matches, "rank tracks", paths["--matcher"], "--matcher")
+        _require(ranks, Matches, "rank tracks", matcher, "--matcher")
     for other in (finds, first):
         if other is not None:
             ranks.require(other.encoders)
@@ -148,44 +146,14 @@ def load(matcher: PathLike, detector: PathLike, first_stage: PathLike | None = N
     else:
         model = Composite(first.model, finds.model, ranks.model)
     used = [file for file in (ranks, finds, first) if file is not None]
-    # CONQUER is its own detector: with a first stage it stays what it is.
-    name = ranks.name if first is not None and ranks is finds else COMPOSITE
-    roles = {flag.strip("-").replace("-", "_"): files[path] for flag, path in paths.items()}
     return Checkpoint(
-        name=name,
+        # CONQUER is its own detector: with a first stage it stays what it is.
+        name=ranks.name if first is not None and ranks is finds else COMPOSITE,
         model=model.eval(),
         encoders=ranks.encoders,
-        record={role: {"model": file.name, **file.record} for role, file in roles.items()},
+        record={role: {"model": file.name, **file.record} for role, file in parts.items()},
         licence=" and ".join(dict.fromkeys(file.licence for file in used)),
     )
-
-
-def open_system(
-    checkpoint_path: PathLike | None = None,
-    *,
-    matcher: PathLike | None = None,
-    detector: PathLike | None = None,
-    first_stage: PathLike | None = None,
-) -> Checkpoint:
-    """One checkpoint, alone or behind a first stage, or a composite of `matcher` and `detector`.
-
-    ConfigError where the flags do not say which of these is meant.
-    """
-    if matcher is None and detector is None:
-        if checkpoint_path is None:
-            raise ConfigError("no model is named", "give a checkpoint, or --matcher and --detector")
-        if first_stage is None:
-            return checkpoint.load(Path(checkpoint_path))
-        return load(checkpoint_path, checkpoint_path, first_stage)
-    if checkpoint_path is not None:
-        raise ConfigError(
-            f"{shown(checkpoint_path)}: a checkpoint, and parts of a composite too",
-            "give either the checkpoint, or --matcher and --detector",
-        )
-    if matcher is None or detector is None:
-        missing = "--matcher" if matcher is None else "--detector"
-        raise ConfigError(f"{missing} is missing", "a composite needs --matcher and --detector")
-    return load(matcher, detector, first_stage)
 
 
 def _require(part: Checkpoint, ability: type, task: str, path: Path, flag: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.models.registry import about
+from mgsv.models.system import System
 from mgsv.training.fit import refuse_other_run, train
 from mgsv.training.loop import checkpoint_path
 
@@ -60,28 +61,25 @@ def measured(
     else:
         refuse_other_run(folder / "run", model, data=data, preset=preset, set=set)
         seconds = kept["seconds"]
-    files = {"checkpoint": best_checkpoint(folder, model)}
-    if first_stage is not None:
-        files["first_stage"] = first_stage
-    return evaluated(folder, data, files, seconds)
+    system = System(checkpoint=best_checkpoint(folder, model), first_stage=first_stage)
+    return evaluated(folder, data, system, seconds)
 
 
-def evaluated(
-    folder: Path, data: PathLike, files: Mapping[str, Path], seconds: float
-) -> dict[str, Any]:
-    """The document about the system made of `files` (as `evaluate` names them), on test.
+def evaluated(folder: Path, data: PathLike, system: System, seconds: float) -> dict[str, Any]:
+    """The document about `system`, on test.
 
     Kept in `folder`, and read from there while the files are the same. `seconds` it took to train.
     """
     digests = {}
-    for role, path in files.items():
+    for role in ("checkpoint", "matcher", "detector", "first_stage"):
+        if (path := getattr(system, role)) is None:
+            continue
         with path.open("rb") as file:
             digests[role] = hashlib.file_digest(file, "sha256").hexdigest()
     kept = _kept(folder)
     if kept is not None and kept.get("files") == digests:
         return kept
-    arguments: dict[str, Any] = {"checkpoint": None, **files}
-    document = evaluate(**arguments, data=data, split="test")
+    document = evaluate(system, data=data, split="test")
     document |= {"files": digests, "seconds": seconds}
     write(folder / "evaluation.json", json.dumps(document, indent=2, ensure_ascii=False))
     return document

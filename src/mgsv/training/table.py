@@ -17,6 +17,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.errors import ConfigError, MgsvError, shown
 from mgsv.evaluation.evaluate import best_blind
 from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, count_parameters
+from mgsv.models.system import System
 from mgsv.training.config import configure, lines_for
 from mgsv.training.fit import widths_of
 from mgsv.training.runs import (
@@ -178,9 +179,9 @@ class _Runs:
 
     def _make(self, name: str) -> dict[str, Any]:
         if name == COMPOSITE:
-            roles = zip(("matcher", "detector"), PAPERS_COMPOSITE, strict=True)
-            files = {role: self._checkpoint(part) for role, part in roles}
-            return evaluated(self.folder / name, self.data, files, 0.0)
+            matcher, detector = (self._checkpoint(part) for part in PAPERS_COMPOSITE)
+            system = System(matcher=matcher, detector=detector)
+            return evaluated(self.folder / name, self.data, system, 0.0)
         first = FIRST_STAGE.get(name)
         return measured(
             self.folder / name,
