@@ -135,6 +135,10 @@ def small_batch(
     )
 
 
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
+    assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance
+
+
 def total(model: MaDe, batch: Batch) -> Tensor:
     return torch.stack(list(model.loss(batch).values())).sum()
 

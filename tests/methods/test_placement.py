@@ -55,7 +55,9 @@ def test_the_exact_start_is_found_again(late: float) -> None:
         errors.append(abs(found.moment.start - (start - late)))
         cuts = asked.curves.cuts
         assert found.evidence["number_of_cuts"] == len(cuts)
-        assert found.evidence["cuts_on_beat"] == cuts_on_beat(cuts + found.moment.start, features.beats)
+        assert found.evidence["cuts_on_beat"] == cuts_on_beat(
+            cuts + found.moment.start, features.beats
+        )
         assert found.evidence["shift"] == pytest.approx(found.moment.start - (start - late + away))
     assert np.median(errors) < 0.04
     assert np.mean(np.array(errors) < 0.15) >= 0.75

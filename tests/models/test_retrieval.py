@@ -1,4 +1,4 @@
-"""MVPt, MVPt+ and CONQUER: the authors' figures, sizes, padding, training targets, learning."""
+"""MVPt, MVPt+ and CONQUER: sizes, padding, training targets, learning."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from torch import nn
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import conquer
-from mgsv.models.authors import replay
-from mgsv.models.authors.conquer import load_conquer, our_name, our_weights, replay_conquer
 from mgsv.models.configs import CONQUER_AUTHORS, ConquerConfig
 from mgsv.models.conquer import candidates, segments_of, shared_losses
 from mgsv.models.registry import Detects, Matches, Reranks, build, config_of
 from model_support import (
     MVPT,
-    Golden,
     assert_same_gradients,
     close,
     gradients,
@@ -43,49 +40,6 @@ def rows(batch: Batch, at: list[int]) -> Batch:
 def count(name: str, **changes: Any) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in build(name, changes).parameters())
-
-
-# The authors' figures
-
-
-def test_conquer_gives_what_the_authors_code_gives() -> None:
-    golden = Golden("conquer")
-    ours = replay("conquer", golden.config, golden.weights, golden.inputs)
-    theirs = golden.out | {f"loss.{name}": value for name, value in golden.losses.items()}
-    assert (
-        ours.keys()
-        == theirs.keys()
-        == {*("begin", "end", "video_score", "loss.moment_ce", "loss.video_ce", "loss.total")}
-    )
-    for name, value in theirs.items():
-        close(ours[name].detach(), value)
-    weights = our_weights(golden.weights)
-    assert sum(w.numel() for w in weights.values()) == golden.config["n_params"]
-
-
-def test_conquers_gradients_reach_every_parameter_and_are_the_losss() -> None:
-    """The golden file has no gradient norms, but says that none is zero. Oracle: differences."""
-    golden = Golden("conquer")
-    assert golden.config["unused"] == {"no_grad": [], "zero_grad": []}
-    weights = {name: value.double() for name, value in golden.weights.items()}
-    inputs = {k: v.double() if v.is_floating_point() else v for k, v in golden.inputs.items()}
-    model = load_conquer(golden.config["config"], weights, 7, 11).double()
-    model.load_state_dict(
-        {k: v[: len(model.state_dict()[k])] for k, v in our_weights(weights).items()}
-    )
-    grads = gradients(model, replay_conquer(model, inputs)["loss.total"])
-    assert {our_name(name) for name in weights} == grads.keys()
-    assert all(gradient.any() for gradient in grads.values())
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        along = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        values = []
-        for step in (1e-7, -2e-7):
-            parameter.data += step * along
-            values.append(float(replay_conquer(model, inputs)["loss.total"].detach()))
-        parameter.data += 1e-7 * along
-        measured, expected = (values[0] - values[1]) / 2e-7, float((grads[name] * along).sum())
-        assert measured == pytest.approx(expected, rel=2e-3, abs=1e-8), name
 
 
 # Sizes

@@ -44,7 +44,8 @@ class CONQUER(nn.Module):
         self.config = c = config
         d, sizes = c.hidden_dim, (c.hidden_dim, c.heads, c.feed_forward, c.dropout)
         back = c.backbone_layers
-        self.video = ModalityEncoder(c.frame_dim, *sizes, layers=back, slots=c.max_frames, kind=1)
+        front = back if c.frame_layers < 0 else c.frame_layers
+        self.video = ModalityEncoder(c.frame_dim, *sizes, layers=front, slots=c.max_frames, kind=1)
         width = c.segment_dim if c.project_music else None
         self.music = ModalityEncoder(width, *sizes, layers=back, slots=c.max_segments, kind=0)
         self.similarity = nn.Linear(3 * d, 1, bias=False)

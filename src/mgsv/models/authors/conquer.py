@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mgsv.data.batch import Batch
+from mgsv.errors import ConfigError
 from mgsv.models import checkpoint
 from mgsv.models.configs import ConquerConfig, Similarity
 from mgsv.models.conquer import CONQUER, shared_losses
@@ -63,6 +64,48 @@ def our_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in ours.items()}
 
 
+_FIXED: Mapping[str, Any] = {"ctx_mode": "visual", "layer_norm_eps": 1e-5}
+"""The authors' options that have one value here: tracks are one modality, and norms PyTorch's."""
+
+
+def _settings(config: Mapping[str, Any], frames: int, segments: int) -> ConquerConfig:
+    """Our settings of the authors' `config`; ConfigError where there are none."""
+    for name, value in _FIXED.items():
+        if config.get(name, value) != value:
+            raise ConfigError(
+                f"{name}={config[name]!r} of the authors' CONQUER is not supported",
+                f"only models with {name}={value!r} can be replayed",
+            )
+    try:
+        return ConquerConfig(
+            # `layers` are the video encoder's, which reads the tracks here, and every context
+            # module's; `qlayers` the query encoder's alone.
+            backbone_layers=config["layers"],
+            context_layers=config["layers"],
+            frame_layers=config["qlayers"],
+            frame_dim=config["q"],
+            segment_dim=config["v"],
+            max_frames=frames,
+            max_segments=segments,
+            hidden_dim=config["hidden"],
+            heads=config["heads"],
+            feed_forward=config["inter"],
+            project_music=True,
+            similarity=(
+                Similarity.EXCLUSIVE
+                if config["similarity_measure"] == "exclusive"
+                else Similarity.DISJOINT
+            ),
+            score_dim=config["conv"],
+            kernel=config["k"],
+            normalise_segments=False,  # the authors do so where they read files
+            moment_weight=config["lw_st_ed"],
+            ranking_weight=config["lw_video_ce"],
+        )
+    except KeyError as missing:
+        raise ConfigError(f"the authors' config of CONQUER: {missing} is missing") from None
+
+
 def load_conquer(
     config: Mapping[str, Any], weights: Mapping[str, Tensor], frames: int, segments: int
 ) -> CONQUER:
@@ -71,26 +114,7 @@ def load_conquer(
     The authors pad to the longest of a batch, and padding counts: the positions beyond are left
     out, so that no place exists which their batch did not have.
     """
-    config = config.get("config", config)
-    layers = {"backbone_layers": config["qlayers"], "context_layers": config["layers"]}
-    exclusive = config["similarity_measure"] == "exclusive"
-    settings = ConquerConfig(
-        **layers,
-        frame_dim=config["q"],
-        segment_dim=config["v"],
-        max_frames=frames,
-        max_segments=segments,
-        hidden_dim=config["hidden"],
-        heads=config["heads"],
-        feed_forward=config["inter"],
-        project_music=True,
-        similarity=Similarity.EXCLUSIVE if exclusive else Similarity.DISJOINT,
-        score_dim=config["conv"],
-        kernel=config["k"],
-        normalise_segments=False,  # the authors do so where they read files
-        moment_weight=config["lw_st_ed"],
-        ranking_weight=config["lw_video_ce"],
-    )
+    settings = _settings(config.get("config", config), frames, segments)
     model = build("conquer", settings)
     assert isinstance(model, CONQUER)
     ours = our_weights(weights)

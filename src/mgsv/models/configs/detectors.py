@@ -52,7 +52,7 @@ class DetectorConfig(InputConfig):
     label_cost: float = option(4.0, "Matching cost of the foreground probability.")
 
     def __post_init__(self) -> None:
-        check_sizes(self, may_be_zero=("encoder_layers", "unused_positions"))
+        check_sizes(self, least={"encoder_layers": 0, "unused_positions": 0})
 
     @property
     def layer(self) -> LayerSize:

@@ -103,7 +103,7 @@ class MadeConfig(InputConfig):
         return LayerSize(self.hidden_dim, self.heads, self.feed_forward, self.dropout)
 
     def __post_init__(self) -> None:
-        check_sizes(self, may_be_zero=("encoder_layers",))
+        check_sizes(self, least={"encoder_layers": 0})
         pools = (MomentQuery.POOLED, MomentQuery.POOLED_BATCH)
         if self.matching is Matching.DUAL and self.moment_query in pools:
             raise ConfigError(

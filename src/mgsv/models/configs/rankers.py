@@ -49,6 +49,9 @@ class ConquerConfig(InputConfig):
     feed_forward: int = option(3072, "Hidden width of the feed-forward layers.")
     context_layers: int = option(1, "Transformer layers of each contextual block.")
     backbone_layers: int = option(0, "Transformer layers of each modality before they meet.")
+    frame_layers: int = option(
+        -1, "Those of the frames, where their number differs; -1 for as many as backbone_layers."
+    )
     project_music: bool = option(
         False, "Project the segments; otherwise they are as wide as the model."
     )
@@ -68,7 +71,7 @@ class ConquerConfig(InputConfig):
     moments: int = option(10, "Moments that a detection gives.")
 
     def __post_init__(self) -> None:
-        check_sizes(self, may_be_zero=("backbone_layers", "shortest"))
+        check_sizes(self, least={"backbone_layers": 0, "frame_layers": -1, "shortest": 0})
         if not self.project_music and self.segment_dim != self.hidden_dim:
             raise ConfigError(
                 f"segment_dim={self.segment_dim} is not hidden_dim={self.hidden_dim}",

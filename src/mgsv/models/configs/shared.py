@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mgsv.config import check, option
@@ -23,10 +24,11 @@ class LayerSize(NamedTuple):
     """Of dropout."""
 
 
-def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
+def check_sizes(config: Any, *, least: Mapping[str, int] = MappingProxyType({})) -> None:
     """Check the fields of a model's config by what their names say; ConfigError names the field.
 
-    Whole numbers are positive (`may_be_zero` names the others) and of a size that fits a machine.
+    Whole numbers are positive, but for those whose least value `least` gives, and of a size that
+    fits a machine.
     """
     check(config)
     for entry in fields(config):
@@ -35,12 +37,14 @@ def check_sizes(config: Any, *, may_be_zero: Collection[str] = ()) -> None:
             continue
         if name.endswith("dropout") and not 0 <= value < 1:
             raise ConfigError(f"{name}={value} is not in [0, 1)")
-        if (name in may_be_zero or name.endswith(("_weight", "_cost"))) and value < 0:
+        if name.endswith(("_weight", "_cost")) and value < 0:
             raise ConfigError(f"{name}={value} is negative")
+        if name in least and value < least[name]:
+            raise ConfigError(f"{name}={value} is below {least[name]}")
         most = 64 if name.endswith("_layers") else 65_536
         if isinstance(value, int) and value > most:
             raise ConfigError(f"{name}={value} is more than {most}")
-        whole = isinstance(value, int) and name not in may_be_zero
+        whole = isinstance(value, int) and name not in least
         if (whole or name.endswith(("_seconds", "temperature"))) and value <= 0:
             raise ConfigError(f"{name}={value} is not positive")
     if config.hidden_dim % config.heads or config.hidden_dim % 2:
