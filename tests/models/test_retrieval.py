@@ -264,6 +264,23 @@ def test_shared_losses_normalise_over_all_candidates() -> None:
     close(found, torch.stack([moment, tracks]))
 
 
+def test_conquers_gradient_is_the_same_twice_with_two_threads() -> None:
+    """Bit for bit, and with batches large enough for PyTorch to share them out among threads."""
+    sizes = {"hidden_dim": 8, "heads": 2, "feed_forward": 8, "max_segments": 96}
+    model, batch = small_conquer(**sizes), small_batch(rows=12, segments=96)
+    threads, found = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        for _ in range(6):
+            torch.manual_seed(0)
+            loss = torch.stack([*model.loss(batch).values()]).sum()
+            found.append(gradients(model, loss))
+    finally:
+        torch.set_num_threads(threads)
+    for again in found[1:]:
+        assert all(torch.equal(again[name], gradient) for name, gradient in found[0].items())
+
+
 def test_conquer_starts_like_bert() -> None:
     torch.manual_seed(0)
     model = build("conquer", {"backbone_layers": 1, "max_segments": 8, "longest": 7})

@@ -199,6 +199,10 @@ class CONQUER(nn.Module):
         rows, drawn = rows.to(tracks.tokens.device), drawn.to(tracks.tokens.device)
         first, last = segments_of(batch.spans, tracks.mask, self.config.max_segments)
         mask = tracks.mask[rows]
+        # A track serves many rows. Plain indexing would add up its gradient in the order in which
+        # threads arrive: not the same twice.
+        compared = tracks.tokens.index_select(0, rows.flatten())
+        compared = compared.view(*rows.shape, *compared.shape[1:])
 
         def terms(at: Tensor, _: int, frames: Tensor, segments: Tensor) -> Tensor:
             count = segments.shape[1]
@@ -218,7 +222,7 @@ class CONQUER(nn.Module):
         values = sum_over_groups(
             terms,
             groups,
-            (videos.tokens, tracks.tokens[rows]),
+            (videos.tokens, compared),
             [p for part in inside if part is not None for p in part.parameters()],
         )
         return dict(zip(("moment", "ranking"), values, strict=False))
