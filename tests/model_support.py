@@ -159,7 +159,3 @@ def assert_same_gradients(a: dict[str, Tensor], b: dict[str, Tensor], tolerance:
     for name, gradient in a.items():
         difference = float((gradient - b[name]).abs().max())
         assert difference <= tolerance * scale, f"{name}: {difference:.2e} of {scale:.2e}"
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
-    assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance

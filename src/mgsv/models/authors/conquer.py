@@ -12,6 +12,7 @@ from torch import Tensor
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import checkpoint
+from mgsv.models.authors.options import refuse_others
 from mgsv.models.configs import ConquerConfig, Similarity
 from mgsv.models.conquer import CONQUER, shared_losses
 from mgsv.models.matching import Embedded
@@ -70,12 +71,7 @@ _FIXED: Mapping[str, Any] = {"ctx_mode": "visual", "layer_norm_eps": 1e-5}
 
 def _settings(config: Mapping[str, Any], frames: int, segments: int) -> ConquerConfig:
     """Our settings of the authors' `config`; ConfigError where there are none."""
-    for name, value in _FIXED.items():
-        if config.get(name, value) != value:
-            raise ConfigError(
-                f"{name}={config[name]!r} of the authors' CONQUER is not supported",
-                f"only models with {name}={value!r} can be replayed",
-            )
+    refuse_others("CONQUER", config, _FIXED)
     try:
         return ConquerConfig(
             # `layers` are the video encoder's, which reads the tracks here, and every context

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
+from mgsv.models.authors.options import refuse_others
 from mgsv.models.authors.terms import loss_terms
 from mgsv.models.checkpoint import check_weights
 from mgsv.models.detection import SpanDetector
@@ -102,6 +103,8 @@ class Family:
     own_outputs: OwnOutputs = lambda *_: {}
     own_sizes: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda _: {}
     """From weights under our names to those config values that only this family has."""
+    own_options: Mapping[str, str] = field(default_factory=dict)
+    """Those of the authors' options that only this family has: their name → ours."""
 
     def our_name(self, name: str) -> str:
         """The project's name of a parameter of the authors'; empty for one that is dropped."""
@@ -208,6 +211,7 @@ FAMILIES = {
             *MOVING,
         ),
         dropped=r"saliency_proj\.",
+        own_options={"num_slot_iter": "slot_rounds"},
         own_losses=_eatr_losses,
         own_outputs=_eatr_outputs,
     ),
@@ -232,11 +236,30 @@ FAMILIES = {
             *MOVING,
         ),
         dropped=r"saliency_proj[12]\.|global_rep_token$",
+        own_options={"em_iter": "centroid_rounds"},
         own_losses=_uvcom_losses,
         own_sizes=_uvcom_sizes,
     ),
 }
 """By the name of the model that has all of the family's parts."""
+
+_OPTIONS: Mapping[str, str] = {
+    "eos_coef": "background_weight",
+    "set_cost_span": "span_cost",
+    "set_cost_giou": "giou_cost",
+    "set_cost_class": "label_cost",
+}
+"""The authors' options that leave no trace in the weights: their name → ours."""
+_OWN = ("authors_mask", "mask_padding")
+"""Options that only our modules have."""
+_FIXED: Mapping[str, Any] = {
+    "use_txt_pos": False,
+    "pre_norm": False,
+    "position_embedding": "sine",
+    "span_loss_type": "l1",
+    "n_input_proj": 2,
+}
+"""The authors' options that have one value here: the published one."""
 
 
 def load_detector(
@@ -245,8 +268,9 @@ def load_detector(
     """Model `name` in evaluation mode with the authors' `weights`; each must find its place.
 
     Sizes and layers are read off the weights. What leaves no trace there comes from `switches`:
-    the authors' options `nheads`, `max_music_duration`, the lengths `Lq` and `Lv` of their padded
-    rows, and our own `authors_mask` and `mask_padding`. Features are taken as they are.
+    the authors' options `nheads`, `max_music_duration`, those of rounds and costs, the lengths `Lq`
+    and `Lv` of their padded rows, and our own `authors_mask` and `mask_padding`. Features are taken
+    as they are. ConfigError for an option that would make another network than ours.
     """
     family, options = FAMILIES[name], {**switches, **switches.get("config", {})}
     ours = {family.our_name(key): value for key, value in weights.items()}
@@ -262,7 +286,9 @@ def load_detector(
         "heads": options.get("nheads", 8),
         "normalise_inputs": False,
     }
-    config |= {key: options[key] for key in ("authors_mask", "mask_padding") if key in options}
+    refuse_others(name, options, _FIXED)
+    named = {**_OPTIONS, **family.own_options, **{key: key for key in _OWN}}
+    config |= {own: options[theirs] for theirs, own in named.items() if theirs in options}
     model = build(name, config)
     assert isinstance(model, SpanDetector)
     own = model.state_dict()
@@ -280,7 +306,7 @@ def _sizes(ours: Mapping[str, Tensor]) -> dict[str, Any]:
         "hidden_dim": hidden,
         "frame_dim": frame_dim,
         "segment_dim": ours["segment_projection.2.weight"].shape[1],
-        "feed_forward": ours["encoder.layers.0.feed_forward.0.weight"].shape[0],
+        "feed_forward": ours["decoder.layers.0.feed_forward.0.weight"].shape[0],
         "encoder_layers": _layers(ours, "encoder"),
         "decoder_layers": _layers(ours, "decoder"),
         "unused_positions": len(ours.get("unused.table.weight", ())),
