@@ -11,7 +11,7 @@ import real_media
 from media_files import AUDIO_CODECS, sine, write_audio, write_song_with_cover, write_video
 from mgsv.errors import MediaError
 from mgsv.media import audio
-from mgsv.media.audio import probe_audio, read_audio
+from mgsv.media.audio import decoded_seconds, probe_audio, read_audio
 
 SUFFIX = {"aac": "m4a", "mp3": "mp3", "opus": "opus", "flac": "flac", "wav": "wav"}
 
@@ -164,6 +164,46 @@ class TestDamage:
         assert read_audio(write_song_with_cover(tmp_path / "a.mp3")).duration == pytest.approx(
             1, abs=0.1
         )
+
+
+def quiet_then_loud(quiet: float, loud: float, rate: int = 44_100) -> np.ndarray:
+    """Two halves of very different bit rates under a variable one."""
+    noise = np.random.default_rng(0).normal(0, 0.2, round(loud * rate)).astype(np.float32)
+    return np.concatenate([np.zeros(round(quiet * rate), np.float32), noise])
+
+
+class TestDuration:
+    """By decoding; these formats have no length, so FFmpeg estimates it from the bit rate."""
+
+    def test_adts(self, tmp_path: Path) -> None:
+        path = write_audio(tmp_path / "a.aac", quiet_then_loud(30, 10), codec="aac")
+        assert abs(probe_audio(path).duration - 40) > 4
+        assert decoded_seconds(path) == pytest.approx(40, abs=0.1)
+        assert decoded_seconds(path) == pytest.approx(read_audio(path).duration, abs=0.001)
+
+    def test_variable_mp3_without_its_index(self, tmp_path: Path) -> None:
+        """As streams are recorded: 30 s at 32 kbit/s, then 10 s at 320."""
+        data = b""
+        for seconds, bit_rate in ((30, 32_000), (10, 320_000)):
+            path = tmp_path / f"{bit_rate}.mp3"
+            plain = {"write_xing": "0", "id3v2_version": "0"}
+            with av.open(str(path), "w", options=plain) as output:
+                stream = output.add_stream("libmp3lame", rate=44_100, layout="mono")
+                stream.bit_rate = bit_rate
+                frame = av.AudioFrame.from_ndarray(sine(seconds, 44_100)[None], "fltp", "mono")
+                frame.sample_rate = 44_100
+                output.mux(stream.encode(frame))
+                output.mux(stream.encode(None))
+            data += path.read_bytes()
+        (tmp_path / "both.mp3").write_bytes(data)
+        assert probe_audio(tmp_path / "both.mp3").duration > 100
+        assert decoded_seconds(tmp_path / "both.mp3") == pytest.approx(40, abs=0.2)
+
+    def test_nothing_decodes(self, tmp_path: Path) -> None:
+        path = write_audio(tmp_path / "a.wav", sine(1, 44_100))
+        path.write_bytes(path.read_bytes()[:78])
+        with pytest.raises(MediaError):
+            decoded_seconds(path)
 
 
 def test_values_that_are_no_numbers_become_silence(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
+from mgsv.media.soundclock import MAX_GAP, SoundClock
 from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
 
 Channel = Literal["mix", "first"]
@@ -31,12 +32,10 @@ DEFAULT_RATE = 16_000
 MAX_TRACK_SECONDS = 2 * 3600.0
 # The highest rate recorders and DSD conversions use; more is a damaged or hostile header.
 MAX_SAMPLE_RATE = 768_000
-# A shorter hole in the timestamps is rounding in the container; a longer one is a clock that was
-# reset, not missing sound.
-MIN_GAP, MAX_GAP = 0.02, 10.0
 # Seconds of sound that are resampled together. Frames are some 20 ms, and each call costs as much
 # in Python as the work itself; two threads that decode would wait for each other.
 RESAMPLED_AT_ONCE = 1.0
+_NOTHING = ("none of its sound can be decoded", "get or export it again")
 # What a container's duration may be off by (it is often estimated from the bit rate) before the
 # file counts as cut short.
 TRUNCATED_BELOW = 0.9
@@ -108,15 +107,10 @@ def read_audio(
                 continue
             assert isinstance(frame, AudioFrame)
             waveform.add(frame)
-            if waveform.seconds > MAX_TRACK_SECONDS:
-                raise MediaError(
-                    path,
-                    f"it is longer than {MAX_TRACK_SECONDS / 3600:g} hours",
-                    "split it into shorter tracks",
-                )
+            _check_length(waveform.seconds, path)
         samples = waveform.finish()
     if not len(samples):
-        raise MediaError(path, "none of its sound can be decoded", "get or export it again")
+        raise MediaError(path, *_NOTHING)
     warnings = []
     if damaged:
         packets = "packet was" if damaged == 1 else "packets were"
@@ -125,6 +119,23 @@ def read_audio(
     if seconds < TRUNCATED_BELOW * claimed:
         warnings.append(f"its sound ends after {seconds:.1f} s of the {claimed:.1f} s it promises")
     return Audio(samples, rate, tuple(warnings))
+
+
+def decoded_seconds(path: str | os.PathLike[str]) -> float:
+    """Seconds that the main sound stream of `path` lasts: the duration `read_audio` gives.
+
+    Found by decoding all of it, as headers can be wrong by any factor. Raises `MediaError` where
+    `read_audio` does.
+    """
+    clock = SoundClock()
+    with open_media(path) as container:
+        for frame in decoded(container, audio_stream(container, path)):
+            if isinstance(frame, AudioFrame):
+                clock.take(frame)
+                _check_length(clock.now, path)
+    if not clock.now:
+        raise MediaError(path, *_NOTHING)
+    return clock.now
 
 
 def sound_delay(path: str | os.PathLike[str]) -> float:
@@ -160,6 +171,15 @@ def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> Aud
     return stream
 
 
+def _check_length(seconds: float, path: str | os.PathLike[str]) -> None:
+    if seconds > MAX_TRACK_SECONDS:
+        raise MediaError(
+            path,
+            f"it is longer than {MAX_TRACK_SECONDS / 3600:g} hours",
+            "split it into shorter tracks",
+        )
+
+
 class _Waveform:
     """Collects decoded frames as one channel at one rate."""
 
@@ -171,8 +191,7 @@ class _Waveform:
         self._format: tuple[int, str, str] | None = None
         self._chunks: list[NDArray[np.float32]] = []
         self._length = 0
-        self._start: float | None = None  # presentation time of the first frame
-        self._heard = 0.0  # seconds of sound fed in since then, holes included
+        self._clock = SoundClock()
 
     @property
     def seconds(self) -> float:
@@ -181,14 +200,13 @@ class _Waveform:
     def add(self, frame: AudioFrame) -> None:
         """Append `frame`, after silence where its timestamp says that something is missing."""
         form = (frame.sample_rate, frame.layout.name, frame.format.name)
-        gap = self._gap_before(frame)
+        gap = self._clock.take(frame)
         if form != self._format or gap:
             # The format can change within a stream (radio recordings); a resampler takes only one.
             self._drain()
             self._append(np.zeros(round(gap * self._rate), np.float32))
             self._resampler = AudioResampler("fltp", None, self._rate)
             self._format = form
-        self._heard += gap + frame.samples / frame.sample_rate
         frame.pts = None  # places are kept here; a resampler would stretch over jumps
         self._waiting.write(frame)
         if self._waiting.samples >= frame.sample_rate * RESAMPLED_AT_ONCE:
@@ -199,19 +217,6 @@ class _Waveform:
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
         # Float formats can hold anything, and one NaN would spoil every feature after it.
         return np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-
-    def _gap_before(self, frame: AudioFrame) -> float:
-        """Seconds of sound missing between the previous frame and this one."""
-        if frame.time is None:
-            return 0.0
-        if self._start is None:
-            self._start = frame.time
-        gap = frame.time - self._start - self._heard
-        if MIN_GAP <= gap <= MAX_GAP:
-            return gap
-        if abs(gap) > MAX_GAP:
-            self._start = frame.time - self._heard
-        return 0.0
 
     def _drain(self) -> None:
         if self._resampler is not None:

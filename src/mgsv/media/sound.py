@@ -22,7 +22,7 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 from numpy.typing import NDArray
 
-from mgsv.media.audio import MAX_GAP, MIN_GAP
+from mgsv.media.soundclock import SoundClock
 
 RATE = 48_000
 LAYOUT = "stereo"
@@ -137,8 +137,12 @@ class Decoded:
     ) -> None:
         self._packets = container.demux(stream)
         self._start, self._end = start, end
-        self._origin = origin
-        self.heard = 0.0
+        self._clock = SoundClock(origin)
+
+    @property
+    def heard(self) -> float:
+        """Seconds after `origin` at which the decoding ended."""
+        return self._clock.now
 
     def __iter__(self) -> Iterator[AudioFrame]:
         bounds = f"start_pts={round(self._start * RATE)}:end_pts={round(self._end * RATE)}"
@@ -150,20 +154,17 @@ class Decoded:
         form: tuple[int, str, str] | None = None
         place = 0  # of the next block, in samples at 48 kHz
         for frame in self._decoded():
-            gap, new_form = self._gap_before(frame), _form(frame)
+            before, gap, new_form = self.heard, self._clock.take(frame), _form(frame)
             if new_form != form or gap or resampler is None:
                 if resampler is not None:
                     yield from _placed(resampler.resample(None), place)
-                yield from _silence(self.heard, self.heard + gap)
-                self.heard += gap
+                yield from _silence(before, before + gap)
                 resampler, form = None, new_form
-            seconds = frame.samples / frame.sample_rate
-            self.heard += seconds
             if self.heard < self._start - _WARM_UP:
                 continue
             if resampler is None:
                 resampler = AudioResampler("flt", LAYOUT, RATE)
-                place = round((self.heard - seconds) * RATE)
+                place = round((before + gap) * RATE)
             frame.pts = None  # places are kept here; a resampler would stretch over jumps
             for block in _placed(resampler.resample(frame), place):
                 place += block.samples
@@ -182,19 +183,6 @@ class Decoded:
                 return
             with contextlib.suppress(av.FFmpegError):
                 yield from packet.decode()
-
-    def _gap_before(self, frame: AudioFrame) -> float:
-        """Seconds of silence to put before `frame`; negative only before the very first one."""
-        if frame.time is None:
-            return 0.0
-        if self._origin is None:
-            self._origin = frame.time
-        gap = frame.time - self._origin - self.heard
-        if self.heard == 0.0 or MIN_GAP <= gap <= MAX_GAP:
-            return gap
-        if abs(gap) > MAX_GAP:  # a clock that was reset, not missing sound
-            self._origin = frame.time - self.heard
-        return 0.0
 
 
 def _form(frame: AudioFrame) -> tuple[int, str, str]:
