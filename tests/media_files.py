@@ -85,17 +85,21 @@ def write_video(
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
     container: str | None = None,
+    timecode: str = "",
 ) -> Path:
     """Write `clip` to `path` (the suffix names the container) and return the path.
 
     audio: [channels, N] or [N], full scale ±1. times: seconds of each frame, for variable frame
     rates. start: added to every timestamp, audio_delay to those of the sound. rotation: degrees
     clockwise a player has to turn the picture, after mirroring it left to right if `mirrored`.
+    timecode: of the first picture, as the container keeps it.
     """
     clip = clip or Clip()
     times = clip.times() if times is None else times
     options = {"strict": "-2"}  # opus and flac in mp4 once counted as experimental
     with av.open(str(path), "w", format=container, options=options) as output:
+        if timecode:
+            output.metadata["timecode"] = timecode
         name = VIDEO_CODECS.get(codec, codec)
         video = output.add_stream(name, rate=Fraction(clip.rate).limit_denominator(1001))
         video.width, video.height = clip.width, clip.height

@@ -17,7 +17,8 @@ from mgsv.library.accept import accept_moment
 from mgsv.library.answer import Grounding as Grounding
 from mgsv.library.answer import RankedMoment as RankedMoment
 from mgsv.media.render import RenderReport
-from mgsv.media.video import VideoScan
+from mgsv.media.timeline import TimelineReport
+from mgsv.media.video import VideoInfo, VideoScan
 from mgsv.methods.base import (
     Candidate,
     Detection,
@@ -338,11 +339,28 @@ def render(
 
 
 def write_timeline(
-    video: PathLike, moment: RankedMoment, output: PathLike, *, overwrite: bool = False
-) -> Path:
-    """Write an editor timeline with `video` and the music at its in-point; see `media.timeline`."""
+    video: PathLike,
+    moment: RankedMoment,
+    output: PathLike,
+    *,
+    keep_audio: bool = False,
+    overwrite: bool = False,
+    video_info: VideoInfo | None = None,
+) -> TimelineReport:
+    """Write an editor timeline with `video` and the music of `moment`; see `media.timeline`.
+
+    `video_info` is what grounding found of the clip, `Grounding.video`; without it the clip is
+    decoded once more.
+    """
     from mgsv.media import timeline
 
     return timeline.write_timeline(
-        video, moment.track.path, moment.moment, output, overwrite=overwrite
+        video,
+        moment.track.path,
+        moment.moment,
+        output,
+        keep_audio=keep_audio,
+        overwrite=overwrite,
+        video_info=video_info,
+        track_seconds=moment.track.duration,
     )

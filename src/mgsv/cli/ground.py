@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--timeline",
     type=options.FILE,
     metavar="FILE",
-    help="Also write an editor timeline: .otio, or .edl and .xml with their plug-ins.",
+    help="Also write an editor timeline: .otio, .edl, or .xml of Final Cut Pro 7.",
 )
 @click.option("--render/--no-render", default=True, help="Whether to write the finished video.")
 @click.option(
@@ -83,8 +83,17 @@ def ground(
     if accepted is not None:
         show.accepted(*accepted)
     if timeline:
-        grounding.write_timeline(video, result[0], timeline, overwrite=overwrite)
-        show.note(f"timeline: {shown(timeline)}")
+        written = grounding.write_timeline(
+            video,
+            result[0],
+            timeline,
+            keep_audio=keep_audio,
+            overwrite=overwrite,
+            video_info=result.video,
+        )
+        for line in written.notes:
+            show.note(f"note: {line}")
+        show.note(f"timeline: {shown(written.path)}")
     if render:
         report = grounding.render(
             video, result[0], output, keep_audio=keep_audio, overwrite=overwrite

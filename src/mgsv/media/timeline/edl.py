@@ -1,0 +1,40 @@
+"""CMX 3600 edit decision lists: an event per track, to the frame."""
+
+from __future__ import annotations
+
+from mgsv.errors import ConfigError, shown
+from mgsv.media.timeline.model import Stretch, Timeline
+from mgsv.media.timeline.timecode import day, written
+
+_TITLE = 70  # characters that the format's readers take
+
+
+def text(timeline: Timeline) -> str:
+    """Raises `ConfigError` where a source is used beyond what timecode counts, a day."""
+    fcm = "DROP FRAME" if timeline.drop else "NON-DROP FRAME"
+    lines = [f"TITLE: {timeline.name[:_TITLE]}", f"FCM: {fcm}"]
+    audio = iter(("A", "A2"))
+    for number, stretch in enumerate(timeline.stretches, start=1):
+        channel = "V" if stretch.kind == "video" else next(audio)
+        # AX stands for a file that came from no tape. Premiere finds files by their names in the
+        # first comment, and takes none where there is a FROM CLIP or FROM FILE beside it.
+        lines += [
+            "",
+            f"{number:03d}  AX       {channel:5} C        {' '.join(_codes(timeline, stretch))}",
+            f"* FROM CLIP NAME:  {stretch.source.name}",
+            f"* SOURCE FILE: {shown(stretch.source.path.absolute())}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _codes(timeline: Timeline, stretch: Stretch) -> list[str]:
+    """Timecode of in and out in the source, then in the timeline."""
+    start, _ = stretch.source.counted(timeline.rate)
+    first, length = stretch.counted(timeline.rate)
+    if first + length >= day(timeline.rate, drop=timeline.drop):
+        raise ConfigError(
+            f"{stretch.source.name}: timecode ends after 24 hours", "write an .otio file"
+        )
+    begin = start + first
+    frames = (begin, begin + length, 0, length)
+    return [written(frame, timeline.rate, drop=timeline.drop) for frame in frames]

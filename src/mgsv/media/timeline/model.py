@@ -1,0 +1,84 @@
+"""What every timeline format writes: files, and the stretches of them that play from the start."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from mgsv.errors import shown
+
+
+class Sound(NamedTuple):
+    """rate: samples per second."""
+
+    rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that a timeline uses.
+
+    seconds: from its first picture or sample to its end. start: what its timecode shows at the
+    first one, in seconds of the day, 0 without a timecode. timecode: as the file writes it, empty
+    without one. drop: whether that drops numbers. rate, size: of the picture, None without one, in
+    frames per second, and width and height in pixels.
+    """
+
+    path: Path
+    seconds: Fraction
+    start: Fraction = Fraction(0)
+    timecode: str = ""
+    drop: bool = False
+    rate: Fraction | None = None
+    size: tuple[int, int] | None = None
+    sound: Sound | None = None
+
+    @property
+    def name(self) -> str:
+        return shown(self.path.name)
+
+    @property
+    def url_path(self) -> str:
+        """The absolute path: its bytes, whatever they are, percent-encoded."""
+        return self.path.absolute().as_uri().removeprefix("file://")
+
+    def counted(self, rate: Fraction | int) -> tuple[int, int]:
+        """Start and length in units of 1 / `rate` seconds."""
+        length = self.seconds * rate
+        # A picture fills its last frame. Sound that ends within one does not, and an editor misses
+        # what a timeline promises after a file's end; a tenth is rounding.
+        whole = max(1, round(length)) if self.rate else math.floor(length + Fraction(1, 10))
+        return round(self.start * rate), whole
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of `source` from `offset` for `seconds`, on a track of its own."""
+
+    kind: Literal["video", "audio"]
+    source: Source
+    offset: Fraction
+    seconds: Fraction
+
+    def counted(self, rate: Fraction | int) -> tuple[int, int]:
+        """Start in the source, and length, in units of 1 / `rate` seconds."""
+        _, whole = self.source.counted(rate)
+        first = round(self.offset * rate)
+        return first, min(max(1, round(self.seconds * rate)), whole - first)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Stretches that all start together.
+
+    rate: frames per second. drop: whether its timecode drops numbers to keep up with the clock.
+    """
+
+    name: str
+    rate: Fraction
+    drop: bool
+    stretches: tuple[Stretch, ...]

@@ -1,0 +1,68 @@
+"""OpenTimelineIO's own format: JSON, any rate, sound to the sample."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+from mgsv.media.timeline.model import Source, Stretch, Timeline
+
+
+def text(timeline: Timeline) -> str:
+    tracks = [_track(timeline, stretch) for stretch in timeline.stretches]
+    document = _object("Timeline.1", timeline.name, global_start_time=None)
+    document["tracks"] = _object("Stack.1", "tracks", **_item(), children=tracks)
+    return json.dumps(document, indent=2)
+
+
+def _track(timeline: Timeline, stretch: Stretch) -> dict[str, Any]:
+    kind, source = stretch.kind.capitalize(), stretch.source
+    rate = timeline.rate if stretch.kind == "video" or not source.sound else source.sound.rate
+    start, whole = source.counted(rate)
+    first, length = stretch.counted(rate)
+    media = _object(
+        "ExternalReference.1",
+        source.name,
+        _timecode(source),
+        available_range=_range(start, whole, rate),
+        available_image_bounds=None,
+        target_url=f"file://{source.url_path}",
+    )
+    clip = _object(
+        "Clip.2",
+        source.name,
+        **_item(_range(start + first, length, rate)),
+        media_references={"DEFAULT_MEDIA": media},
+        active_media_reference_key="DEFAULT_MEDIA",
+    )
+    return _object("Track.1", kind, **_item(), children=[clip], kind=kind)
+
+
+def _timecode(source: Source) -> dict[str, Any]:
+    """As the file has it, since a range of frames does not say whether numbers are dropped."""
+    if not source.timecode:
+        return {}
+    return {"mgsv": {"timecode": source.timecode, "drop_frame": source.drop}}
+
+
+def _object(
+    schema: str, name: str, metadata: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": schema, "metadata": metadata or {}, "name": name, **fields}
+
+
+def _item(source_range: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"source_range": source_range, "effects": [], "markers": [], "enabled": True}
+
+
+def _range(start: int, length: int, rate: Fraction | int) -> dict[str, Any]:
+    return {
+        "OTIO_SCHEMA": "TimeRange.1",
+        "start_time": _time(start, rate),
+        "duration": _time(length, rate),
+    }
+
+
+def _time(value: int, rate: Fraction | int) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": "RationalTime.1", "rate": float(rate), "value": float(value)}

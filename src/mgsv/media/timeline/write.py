@@ -1,0 +1,106 @@
+"""A clip with a moment of a track under it, as a timeline in one of several formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from mgsv.errors import ConfigError, MediaError
+from mgsv.media.output import StrPath, check_output, new_file
+from mgsv.media.soundtrack import SLACK
+from mgsv.media.timeline import edl, otio, xmeml
+from mgsv.media.timeline.model import Stretch, Timeline
+from mgsv.media.timeline.rates import counted
+from mgsv.media.timeline.sources import picture_source, sound_source
+from mgsv.media.timeline.timecode import may_drop
+from mgsv.media.video import VideoInfo
+from mgsv.moment import Moment, clock
+
+FORMATS = (".otio", ".edl", ".xml")
+"""OpenTimelineIO, CMX 3600 and Final Cut Pro 7 XML."""
+
+_WRITERS = {".otio": otio.text, ".edl": edl.text, ".xml": xmeml.text}
+_NAMES = {".edl": "an EDL", ".xml": "Final Cut Pro XML"}
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineReport:
+    """What was written.
+
+    path: the new file. frame_rate: that the timeline counts, in frames per second. notes: what the
+    user should know, one sentence each.
+    """
+
+    path: Path
+    frame_rate: float
+    notes: tuple[str, ...] = ()
+
+
+def write_timeline(
+    video: StrPath,
+    track: StrPath,
+    moment: Moment,
+    output: StrPath,
+    *,
+    keep_audio: bool = False,
+    overwrite: bool = False,
+    video_info: VideoInfo | None = None,
+    track_seconds: float | None = None,
+) -> TimelineReport:
+    """Write `output`, a timeline of the clip `video` with `moment` of `track` under it.
+
+    The music starts with the clip and lasts as long as the clip, the moment or the track does,
+    whichever ends first. Its in-point is exact to the sample in `.otio`, and to the frame in `.edl`
+    and `.xml`, which know no finer time. Timecodes are those of the files. Where the clip's frame
+    rate has no timecode, `.edl` and `.xml` count frames at another one, and a note says so.
+
+    output: ends in one of `FORMATS`.
+    keep_audio: the clip's own sound is there too, on the first sound track.
+    overwrite: whether `output` may exist; it may never be one of the inputs.
+    video_info: of `video`, as `VideoScan` found it. track_seconds: decoded length of `track`. Both
+        are measured by decoding where they are not given.
+
+    Raises `ConfigError` for another ending, a moment before the track's start, and an in-point
+    after 24 hours, which `.edl` cannot say; `MediaError` for files that cannot be read or written,
+    and for a moment after the track's end.
+    """
+    path = check_output(output, FORMATS, overwrite=overwrite, inputs=(video, track))
+    suffix = path.suffix.lower()
+    if moment.start < 0:
+        raise ConfigError(
+            f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
+        )
+    clip = picture_source(video, video_info)
+    assert clip.rate is not None
+    rate = clip.rate if suffix == ".otio" else counted(clip.rate)
+    notes = []
+    if rate != clip.rate:
+        notes.append(
+            f"{_NAMES[suffix]} cannot count the clip's {float(clip.rate):.5g} frames per second;"
+            f" the timeline has {float(rate):.5g}"
+        )
+    stretches = [Stretch("video", clip, Fraction(0), clip.seconds)]
+    if keep_audio and clip.sound:
+        stretches.append(Stretch("audio", clip, Fraction(0), clip.seconds))
+    elif keep_audio:
+        notes.append("the clip has no sound of its own")
+    music = sound_source(track, rate, track_seconds)
+    seconds = clip.seconds
+    if moment.duration < seconds - SLACK:
+        seconds = Fraction(moment.duration)
+    heard = Stretch("audio", music, Fraction(moment.start), seconds)
+    if heard.counted(rate)[1] < 1:  # less than a frame is as good as nothing
+        raise MediaError(
+            track,
+            f"the moment starts at {clock(moment.start)}, but the track ends at"
+            f" {clock(float(music.seconds))}",
+            "choose an earlier moment",
+        )
+    name = f"{clip.name} with {music.name}"
+    drop = clip.drop and may_drop(rate)
+    timeline = Timeline(name, rate, drop, (*stretches, heard))
+    text = _WRITERS[suffix](timeline)
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(text.encode())
+    return TimelineReport(path, float(rate), tuple(notes))
