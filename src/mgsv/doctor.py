@@ -14,8 +14,8 @@ import numpy.typing as npt
 from mgsv.errors import MgsvError
 from mgsv.library import default_folder
 
-PACKAGES = ("mgsv", "numpy", "torch", "safetensors", "opentimelineio", "click", "rich")
-OPTIONAL = ("transformers", "huggingface_hub", "lightning-fabric", "opentimelineio-plugins")
+PACKAGES = ("mgsv", "numpy", "torch", "safetensors", "click", "rich")
+OPTIONAL = ("transformers", "huggingface_hub", "lightning-fabric")
 
 
 def examine() -> dict[str, Any]:
