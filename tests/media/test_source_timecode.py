@@ -45,6 +45,13 @@ def test_a_clip_is_counted_from_its_own(
         assert (picture.begin, music.begin) == (picture.start, 0)
 
 
+def test_a_clock_that_the_pictures_do_not_refer_to(tmp_path: Path, song: Path) -> None:
+    video = write_video(tmp_path / "clip.mov", timecode="14:23:11:05")
+    video.write_bytes(video.read_bytes().replace(b"tref", b"free"))
+    written = write_timeline(video, song, MOMENT, tmp_path / "cut.edl")
+    assert "14:23:11:05 14:23:13:05" in written.path.read_text()
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize(("base", "timecode"), [(30, "14:23:59;28"), (60, "09:58:59;58")])
 def test_drop_frame_follows_the_file(

@@ -74,10 +74,14 @@ def _own_sound(path: StrPath) -> Sound | None:
 def _with_timecode(
     source: Source, container: InputContainer, stream: Stream, rate: Fraction
 ) -> Source:
-    """`source` with the timecode of `stream` or else of the whole file; `rate`: its pictures'."""
+    """`source` with the timecode of `stream`, or else of the whole file.
+
+    rate: frames per second of the pictures.
+    """
+    clocks = (clock.metadata for clock in container.streams.data)  # that no stream refers to
     texts = (
         value
-        for tags in (stream.metadata, container.metadata)
+        for tags in (stream.metadata, container.metadata, *clocks)
         for name, value in tags.items()
         if name.lower() == "timecode"
     )

@@ -77,7 +77,7 @@ def _parts(timeline: Timeline) -> Iterator[_Part]:
     used = {"video": 0, "audio": 0}
     for stretch in timeline.stretches:
         sound = stretch.source.sound
-        channels = sound.channels if sound and stretch.kind == "audio" else 1
+        channels = max(1, sound.channels) if sound and stretch.kind == "audio" else 1
         for channel in range(1, channels + 1):
             used[stretch.kind] += 1
             yield _Part(
