@@ -14,10 +14,11 @@ from typing import IO
 import av
 
 from mgsv.errors import ConfigError, MediaError
-from mgsv.media import pictures
 from mgsv.media.aac import AacSpool
+from mgsv.media.copying import copy_pictures
+from mgsv.media.encoding import encode_pictures
+from mgsv.media.extent import Extent, survey
 from mgsv.media.output import StrPath, check_output, new_file, unwritable
-from mgsv.media.pictures import Extent
 from mgsv.media.soundtrack import Scratch, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
@@ -96,7 +97,7 @@ def render(
     with open_media(video) as clip:
         stream = video_stream(clip, video)
         assert stream.time_base is not None
-        extent = pictures.survey(clip, stream, video)
+        extent = survey(clip, stream, video)
         origin = float(extent.start * stream.time_base)
         copied = extent.timed and stream.codec_context.name in _COPIED[CONTAINERS[_suffix(path)]]
     with _workshop(path) as scratch:
@@ -161,9 +162,9 @@ def _write(
         output = av.open(file, "w", format=CONTAINERS[_suffix(path)])
         stream = video_stream(clip, video)
         if copied:
-            shown = pictures.copy(clip, stream, extent, output)
+            shown = copy_pictures(clip, stream, extent, output)
         else:
-            shown = pictures.encode(clip, stream, extent, output, video)
+            shown = encode_pictures(clip, stream, extent, output, video)
         target = aac.add_stream(output)
         heard = ((float(p.pts * p.time_base), p) for p in aac.packets(target) if p.pts is not None)
         # In the order of time, so that the muxer has nothing to hold back.

@@ -30,6 +30,7 @@ from mgsv.media.shots import (
     VideoCurves,
 )
 from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
+from mgsv.media.timing import PictureClock
 
 __all__ = [
     "CURVE_RATE",
@@ -41,15 +42,9 @@ __all__ = [
     "read_curves",
 ]
 
-# A frame may stay on screen for long (slides, screen recordings); a larger step in the timestamps
-# is a clock that was reset or a damaged one. So is one that goes back by more than MAX_BACK.
-MAX_STILL = 600.0
-MAX_BACK = 1.0
 # Timestamps are often rounded to milliseconds; a second that begins within this distance of the
 # video's end is not there.
 ROUNDING = 2e-3
-# Where neither the frame nor the stream tells how long a frame lasts.
-FALLBACK_FRAME_RATE = 25.0
 # Anamorphic pixels in use lie between 1:2 and 2:1; others are header noise.
 MAX_PIXEL_ASPECT = 4
 # Pictures thinner than this are squashed when resized, or a 16 x 8192 one would become huge.
@@ -121,7 +116,7 @@ class VideoScan:
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
-        builder, clock = CurveBuilder(), _Clock()
+        builder, clock = CurveBuilder(), PictureClock()
         to_thumb, to_image = VideoReformatter(), VideoReformatter()
         shown: VideoFrame | None = None
         image: NDArray[np.uint8] | None = None  # of `shown`, once wanted
@@ -291,41 +286,3 @@ def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     for frame in decoded(container, stream):
         assert frame is None or isinstance(frame, VideoFrame)
         yield None if frame is not None and frame.is_corrupt else frame
-
-
-class _Clock:
-    """Presentation times from 0, rising, whatever the file's timestamps do.
-
-    end: seconds at which the last frame taken stops being shown.
-    """
-
-    def __init__(self) -> None:
-        self.end = 0.0
-        self._offset: float | None = None  # the file's time at our 0
-        self._last = 0.0
-
-    def time(self, frame: VideoFrame, stream: VideoStream) -> float | None:
-        """Seconds at which `frame` appears; None if that is not after the frame before."""
-        stamp = frame.time if frame.pts is not None else None
-        if self._offset is None:
-            self._offset = stamp or 0.0
-            time = 0.0
-        else:
-            time = self.end if stamp is None else stamp - self._offset
-            if not self._last - MAX_BACK < time < self._last + MAX_STILL:
-                assert stamp is not None
-                time, self._offset = self.end, stamp - self.end
-            if time <= self._last:
-                return None
-        self._last, self.end = time, time + self._shown_for(frame, stream)
-        return time
-
-    @staticmethod
-    def _shown_for(frame: VideoFrame, stream: VideoStream) -> float:
-        """Seconds, by the frame's own duration or the stream's mean rate."""
-        if frame.duration and frame.time_base:
-            own = float(frame.duration * frame.time_base)
-            if 0 < own < MAX_STILL:
-                return own
-        rate = float(stream.average_rate or 0)
-        return 1 / rate if rate > 0 else 1 / FALLBACK_FRAME_RATE

@@ -1,4 +1,4 @@
-"""A clip's moving picture on its way into a new file: copied packet by packet, or encoded anew.
+"""A clip's pictures on their way into a new file, encoded anew.
 
 Times in the new file count from the first picture that is shown; everything else about them, a
 variable frame rate included, stays.
@@ -6,9 +6,7 @@ variable frame rate included, stays.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -19,12 +17,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
+from mgsv.media.copying import Timed
+from mgsv.media.extent import Extent, claimed_rate
 from mgsv.media.output import StrPath
 from mgsv.media.sound import Filter
 from mgsv.media.video import orientation
-
-Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
-"""A packet and when it is due, in seconds."""
 
 X264 = {"preset": "veryfast", "crf": "20"}
 """Three times as fast as the default preset; at this quality the loss is not seen."""
@@ -37,80 +34,9 @@ _TURNS: dict[int, tuple[Filter, ...]] = {
     2: (_CLOCKWISE, _CLOCKWISE),
     3: (("transpose", "cclock"),),
 }
-_DEFAULT_RATE = Fraction(25)
-_MAX_RATE = 1000  # frames per second; a header that claims more is wrong
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Where a video stream lies in time, from its packets, as headers can be wrong.
-
-    start: presentation time of the first picture, in the stream's time base. seconds: from there to
-    the end of the last one. timed: every packet says when it is shown, so that it can be copied.
-    """
-
-    start: int
-    seconds: float
-    timed: bool
-
-
-def survey(container: InputContainer, stream: VideoStream, path: StrPath) -> Extent:
-    """Go through the packets of `stream` without decoding; `container` is at its end afterwards."""
-    assert stream.time_base is not None
-    step = round(1 / (_rate(stream) * stream.time_base))
-    first: int | None = None
-    end, count, timed = 0, 0, True
-    with contextlib.suppress(av.FFmpegError):  # cut short: what comes before the break counts
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            count += 1
-            if packet.pts is None:
-                timed = False
-                continue
-            if not packet.is_discard:  # decoded for others to refer to, but never shown
-                first = packet.pts if first is None else min(first, packet.pts)
-                end = max(end, packet.pts + (packet.duration or step))
-    if not count:
-        raise MediaError(path, "it holds no pictures", "the file is damaged; export it again")
-    if first is None or not timed:
-        return Extent(0, count * float(1 / _rate(stream)), timed=False)
-    return Extent(first, float((end - first) * stream.time_base), timed)
-
-
-def copy(
-    container: InputContainer, stream: VideoStream, extent: Extent, output: OutputContainer
-) -> Iterator[Timed]:
-    """The packets as they are, moved to start at 0; adds the stream to `output` at once."""
-    # All a header says about the stream comes along, side data such as the rotation included.
-    target = output.add_stream_from_template(stream, opaque=True)
-    if stream.codec_context.name == "hevc" and output.format.name in ("mp4", "mov"):
-        target.codec_context.codec_tag = "hvc1"  # Apple's players take no other
-    return _copied(container, stream, extent, target)
-
-
-def _copied(
-    container: InputContainer, stream: VideoStream, extent: Extent, target: VideoStream
-) -> Iterator[Timed]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError):
-            return
-        if not packet.size:
-            continue
-        assert packet.pts is not None
-        packet.pts -= extent.start
-        if packet.dts is not None:
-            packet.dts -= extent.start
-        due = packet.pts if packet.dts is None else packet.dts
-        seconds = float(due * packet.time_base)
-        packet.stream = target
-        yield seconds, packet
-
-
-def encode(
+def encode_pictures(
     container: InputContainer,
     stream: VideoStream,
     extent: Extent,
@@ -122,7 +48,7 @@ def encode(
     first = next(pictures, None)
     if first is None:
         raise MediaError(path, "none of its pictures can be decoded", "export it again")
-    target = output.add_stream("libx264", rate=_rate(stream), options=dict(X264))
+    target = output.add_stream("libx264", rate=claimed_rate(stream), options=dict(X264))
     context = target.codec_context
     context.width, context.height, context.pix_fmt = first.width, first.height, "yuv420p"
     assert stream.time_base is not None
@@ -156,7 +82,7 @@ def _decoded(
     """Decoded pictures with growing times from 0, around damaged packets."""
     assert stream.time_base is not None
     stream.thread_type = "AUTO"
-    step = max(1, round(1 / (_rate(stream) * stream.time_base)))
+    step = max(1, round(1 / (claimed_rate(stream) * stream.time_base)))
     packets = container.demux(stream)
     last = -step
     while True:
@@ -214,12 +140,6 @@ class _Row:
         result = self._sink.pull()
         assert isinstance(result, VideoFrame)
         return result
-
-
-def _rate(stream: VideoStream) -> Fraction:
-    """Frames per second, for want of timestamps and as a hint to the encoder."""
-    rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
-    return rate if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
 
 
 def _aspect(stream: VideoStream, upright: VideoFrame) -> Fraction:
