@@ -12,7 +12,7 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from mgsv.media.extent import Extent
+from mgsv.media.extent import Extent, make_up_times
 
 Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
 """A packet and when it is due, in seconds."""
@@ -32,6 +32,7 @@ def copy_pictures(
 def _copied(
     container: InputContainer, stream: VideoStream, extent: Extent, target: VideoStream
 ) -> Iterator[Timed]:
+    make_up_times(container, stream)
     packets = container.demux(stream)
     while True:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-import av
 from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.filter.context import FilterContext
@@ -18,9 +17,10 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.media.copying import Timed
-from mgsv.media.extent import Extent, claimed_rate
 from mgsv.media.output import StrPath
 from mgsv.media.sound import Filter
+from mgsv.media.source import decoded
+from mgsv.media.timing import PictureClock, claimed_rate
 from mgsv.media.video import orientation
 
 X264 = {"preset": "veryfast", "crf": "20"}
@@ -39,12 +39,11 @@ _TURNS: dict[int, tuple[Filter, ...]] = {
 def encode_pictures(
     container: InputContainer,
     stream: VideoStream,
-    extent: Extent,
     output: OutputContainer,
     path: StrPath,
 ) -> Iterator[Timed]:
     """The pictures upright as h264; decodes the first and adds a stream to `output` at once."""
-    pictures = _upright(_decoded(container, stream, extent))
+    pictures = _upright(_placed(container, stream))
     first = next(pictures, None)
     if first is None:
         raise MediaError(path, "none of its pictures can be decoded", "export it again")
@@ -76,31 +75,15 @@ def _encoded(
         frame = next(pictures, None)
 
 
-def _decoded(
-    container: InputContainer, stream: VideoStream, extent: Extent
-) -> Iterator[VideoFrame]:
-    """Decoded pictures with growing times from 0, around damaged packets."""
-    assert stream.time_base is not None
-    stream.thread_type = "AUTO"
-    step = max(1, round(1 / (claimed_rate(stream) * stream.time_base)))
-    packets = container.demux(stream)
-    last = -step
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError):
-            return
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
+def _placed(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decoded pictures with growing times from 0."""
+    clock = PictureClock(stream)
+    for frame in decoded(container, stream):
+        if not isinstance(frame, VideoFrame):
             continue
-        for frame in frames:
-            time = (
-                frame.pts - extent.start if extent.timed and frame.pts is not None else last + step
-            )
-            if time <= last:
-                continue  # a second picture for the same moment cannot be shown
-            frame.pts, frame.time_base, last = time, stream.time_base, time
+        time = clock.place(frame)
+        if time is not None:  # a second picture for the same moment cannot be shown
+            frame.pts, frame.time_base = time, stream.time_base
             yield frame
 
 

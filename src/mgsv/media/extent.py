@@ -1,8 +1,13 @@
-"""Which pictures of a file are shown, and when."""
+"""Which pictures of a file are shown, and when: what a player does, not what the header says.
+
+Headers can be wrong, and a file holds pictures that nobody sees: those that a trim without encoding
+has left for others to refer to, and those at the start of a broadcast recording that refer to what
+was not recorded.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import enum
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,49 +17,197 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.media.output import StrPath
+from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, video_stream
+from mgsv.media.timing import MAX_STILL, PictureClock, shown_for
 
-_DEFAULT_RATE = Fraction(25)
-_MAX_RATE = 1000  # frames per second; a header that claims more is wrong
+
+class Hidden(enum.Flag):
+    """Which packets are decoded for others to refer to, but never shown.
+
+    BEFORE the first picture's time; AFTER the last one's, but decoded before it; AMONG the rest.
+    """
+
+    NONE = 0
+    BEFORE = enum.auto()
+    AFTER = enum.auto()
+    AMONG = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Where a video stream lies in time, from its packets, as headers can be wrong.
+    """The part of a video stream that is shown.
 
-    start: presentation time of the first picture, in the stream's time base. seconds: from there to
-    the end of the last one. timed: every packet says when it is shown, so that it can be copied.
+    start: presentation time of the first picture, in ticks of `time_base` seconds. seconds: from
+    there to the end of the last one. pictures: how many there are. timed: every packet says when
+    it is shown, and the times can be trusted. packets: as many lead up to the last picture shown
+    (those without data not counted). hidden: what is among them without being shown.
     """
 
     start: int
+    time_base: Fraction
     seconds: float
+    pictures: int
     timed: bool
+    packets: int
+    hidden: Hidden
+
+    @property
+    def origin(self) -> float:
+        """Presentation time of the first picture in seconds, on the clock the sound has too."""
+        return float(self.start * self.time_base)
+
+    @property
+    def frame_rate(self) -> float:
+        """Mean pictures per second."""
+        return self.pictures / self.seconds
+
+
+def read_extent(path: StrPath) -> Extent:
+    """The extent of the file's main moving picture.
+
+    Goes through the file once, decoding no more than the first pictures where the packets tell
+    their times, everything where they do not. Raises `MediaError` if it is no video or none of it
+    can be decoded.
+    """
+    with open_media(path) as container:
+        return survey(container, video_stream(container, path), path)
 
 
 def survey(container: InputContainer, stream: VideoStream, path: StrPath) -> Extent:
-    """Go through the packets of `stream` without decoding; `container` is at its end afterwards."""
+    """As `read_extent`, of an open file; `container` is at its end afterwards."""
+    make_up_times(container, stream)
+    tally = _Tally(stream)
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError):  # cut short: what comes before the break counts
+            break
+        tally.add(packet)
+    extent = tally.extent()
+    if extent is not None:
+        return extent
+    with open_media(path) as again:
+        return _decoded_extent(again, video_stream(again, path), path)
+
+
+def make_up_times(container: InputContainer, stream: VideoStream) -> None:
+    """Have missing presentation times filled in where that gives the right ones.
+
+    AVI files and DVDs have few of them. FFmpeg derives the others from the pictures' types, which
+    it sees in these codecs; in later ones it would take the order of decoding for that of showing.
+    """
+    if stream.codec_context.name in ("mpeg1video", "mpeg2video", "mpeg4"):
+        container.flags |= GEN_PTS
+
+
+class _Tally:
+    """What is known of a stream from its packets so far."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._waiting: list[av.Packet[VideoStream]] = []  # until the first picture comes out
+        self._start: int | None = None
+        self._trusted = True
+        self._dts: int | None = None  # of the packet before
+        self._last, self._end = -1, Fraction(0)
+        self._pictures = self._packets = self._shown_packets = 0
+        self._hidden = Hidden.NONE
+        self._unshown: int | None = None  # first time of the hidden since the last shown packet
+        self._within: int | None = None  # first time of the hidden before it
+
+    def add(self, packet: av.Packet[VideoStream]) -> None:
+        if self._start is not None:
+            self._count(packet)
+        elif self._trusted:
+            self._waiting.append(packet)
+            self._look_for_first(packet)
+
+    def extent(self) -> Extent | None:
+        """None where the packets alone do not tell."""
+        if not self._trusted or self._start is None:
+            return None
+        assert self._stream.time_base is not None
+        hidden = self._hidden
+        if self._within is not None:
+            hidden |= Hidden.AFTER if self._within > self._last else Hidden.AMONG
+        return Extent(
+            self._start,
+            self._stream.time_base,
+            float((self._end - self._start) * self._stream.time_base),
+            self._pictures,
+            True,
+            self._shown_packets,
+            hidden,
+        )
+
+    def _look_for_first(self, packet: av.Packet[VideoStream]) -> None:
+        if is_cut_off(packet):
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            return
+        if not frames:
+            return
+        self._start = frames[0].pts
+        self._trusted = self._start is not None
+        for early in self._waiting:
+            self._count(early)
+        self._waiting.clear()
+
+    def _count(self, packet: av.Packet[VideoStream]) -> None:
+        if not packet.size or is_cut_off(packet) or not self._trusted:
+            return
+        self._packets += 1
+        if packet.pts is None or not self._follows(packet) or _is_packed(packet):
+            self._trusted = False
+            return
+        assert self._start is not None
+        if packet.pts < self._start:
+            if packet.is_discard:
+                self._hidden |= Hidden.BEFORE
+            return  # otherwise it refers to what is not there, and no player shows it
+        if packet.is_discard:
+            self._unshown = _earlier(packet.pts, self._unshown)
+            return
+        self._pictures += 1
+        self._shown_packets = self._packets
+        if packet.pts > self._last:
+            self._last = packet.pts
+            self._end = packet.pts + shown_for(packet.duration, self._stream)
+        if self._unshown is not None:
+            self._within = _earlier(self._unshown, self._within)
+            self._unshown = None
+
+    def _follows(self, packet: av.Packet[VideoStream]) -> bool:
+        """Whether the clock has gone on since the packet before, and not jumped."""
+        before, self._dts = self._dts, packet.dts
+        if before is None or packet.dts is None:
+            return True
+        assert self._stream.time_base is not None
+        return 0 <= (packet.dts - before) * self._stream.time_base < MAX_STILL
+
+
+def _is_packed(packet: av.Packet[VideoStream]) -> bool:
+    """Whether it holds two pictures, as DivX does it in AVI: then its times are wrong."""
+    if packet.stream.codec_context.name != "mpeg4":
+        return False
+    return bytes(packet).count(b"\0\0\1\xb6") > 1
+
+
+def _earlier(time: int, other: int | None) -> int:
+    return time if other is None else min(time, other)
+
+
+def _decoded_extent(container: InputContainer, stream: VideoStream, path: StrPath) -> Extent:
+    """The extent by decoding every picture."""
+    clock, pictures = PictureClock(stream), 0
+    for frame in decoded(container, stream):
+        if isinstance(frame, av.VideoFrame):
+            pictures += clock.place(frame) is not None
+    if not pictures:
+        raise MediaError(path, "none of its frames can be decoded", "get or export it again")
     assert stream.time_base is not None
-    step = round(1 / (claimed_rate(stream) * stream.time_base))
-    first: int | None = None
-    end, count, timed = 0, 0, True
-    with contextlib.suppress(av.FFmpegError):  # cut short: what comes before the break counts
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            count += 1
-            if packet.pts is None:
-                timed = False
-                continue
-            if not packet.is_discard:  # decoded for others to refer to, but never shown
-                first = packet.pts if first is None else min(first, packet.pts)
-                end = max(end, packet.pts + (packet.duration or step))
-    if not count:
-        raise MediaError(path, "it holds no pictures", "the file is damaged; export it again")
-    if first is None or not timed:
-        return Extent(0, count * float(1 / claimed_rate(stream)), timed=False)
-    return Extent(first, float((end - first) * stream.time_base), timed)
-
-
-def claimed_rate(stream: VideoStream) -> Fraction:
-    """Frames per second, for want of timestamps and as a hint to the encoder."""
-    rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
-    return rate if 0 < rate <= _MAX_RATE else _DEFAULT_RATE
+    seconds = clock.seconds(clock.end)
+    return Extent(clock.start, stream.time_base, seconds, pictures, False, 0, Hidden.NONE)

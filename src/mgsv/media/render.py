@@ -96,16 +96,14 @@ def render(
         raise ConfigError("the moment is empty", "give an end after its start")
     with open_media(video) as clip:
         stream = video_stream(clip, video)
-        assert stream.time_base is not None
         extent = survey(clip, stream, video)
-        origin = float(extent.start * stream.time_base)
         copied = extent.timed and stream.codec_context.name in _COPIED[CONTAINERS[_suffix(path)]]
     with _workshop(path) as scratch:
         sound = make_soundtrack(
             video,
             track,
             moment,
-            origin=origin,
+            origin=extent.origin,
             seconds=extent.seconds,
             keep_audio=keep_audio,
             loudness=loudness,
@@ -164,7 +162,7 @@ def _write(
         if copied:
             shown = copy_pictures(clip, stream, extent, output)
         else:
-            shown = encode_pictures(clip, stream, extent, output, video)
+            shown = encode_pictures(clip, stream, output, video)
         target = aac.add_stream(output)
         heard = ((float(p.pts * p.time_base), p) for p in aac.packets(target) if p.pts is not None)
         # In the order of time, so that the muxer has nothing to hold back.

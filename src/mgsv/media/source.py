@@ -53,6 +53,9 @@ _STILLS = STILL_EXTENSIONS | {
 # 8192 x 8192, twice 8K UHD (7680 x 4320). A few header bytes can claim any size, and a decoder
 # allocates what they claim: 100 MB per picture here, for each of the pictures in flight.
 MAX_PIXELS = 8192 * 8192
+# FFmpeg's flag, which PyAV sets, for making up presentation times where a file has none. What it
+# makes up for pictures that are stored out of order is wrong.
+GEN_PTS = 0x0001
 # Fewer turns of the interpreter's lock than with PyAV's 32 KiB.
 READ_BYTES = 256 * 1024
 
@@ -93,6 +96,7 @@ def open_media(path: str | os.PathLike[str], formats: str = FORMATS) -> Iterator
                 "see whether it plays elsewhere, and export or convert it to mp4, mp3, flac or wav",
             ) from error
         assert isinstance(container, InputContainer)
+        container.flags &= ~GEN_PTS
         with container:
             try:
                 yield container
@@ -157,6 +161,9 @@ def decoded(
         except av.FFmpegError:  # the container itself is broken from here on
             yield None
             return
+        if is_cut_off(packet):
+            yield None
+            continue
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -165,6 +172,16 @@ def decoded(
         for frame in frames:
             assert isinstance(frame, VideoFrame | AudioFrame)
             yield frame
+
+
+def is_cut_off(packet: av.Packet[Any]) -> bool:
+    """Whether the file ends within this packet of a picture.
+
+    Not for a decoder: PyAV would lose the frames that are still in it together with this one. In
+    MPEG transport streams the same flag means that something was lost, and most of it decodes.
+    """
+    stream = packet.stream
+    return packet.is_corrupt and stream.type == "video" and stream.container.format.name != "mpegts"
 
 
 def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -10,42 +12,69 @@ from av.video.stream import VideoStream
 MAX_STILL = 600.0
 MAX_BACK = 1.0
 # Where neither the frame nor the stream tells how long a frame lasts.
-FALLBACK_FRAME_RATE = 25.0
+FALLBACK_FRAME_RATE = Fraction(25)
+_MAX_RATE = 1000  # frames per second; a header that claims more is wrong
 
 
 class PictureClock:
-    """Presentation times from 0, rising, whatever the file's timestamps do.
+    """Presentation times from 0, rising, in ticks of the stream's time base.
 
-    end: seconds at which the last frame taken stops being shown.
+    start: the file's time of the first picture placed. end: the tick, counted from there, at which
+    the last one stops being shown.
     """
 
-    def __init__(self) -> None:
-        self.end = 0.0
-        self._offset: float | None = None  # the file's time at our 0
-        self._last = 0.0
+    def __init__(self, stream: VideoStream) -> None:
+        self.start = 0
+        self.end = Fraction(0)
+        self._stream = stream
+        self._offset: int | None = None  # the file's time at our 0
+        self._last = 0
+        self._step: int | None = None
+        assert stream.time_base is not None
+        self._still = round(MAX_STILL / stream.time_base)
+        self._back = round(MAX_BACK / stream.time_base)
 
-    def time(self, frame: VideoFrame, stream: VideoStream) -> float | None:
-        """Seconds at which `frame` appears; None if that is not after the frame before."""
-        stamp = frame.time if frame.pts is not None else None
+    def place(self, frame: VideoFrame) -> int | None:
+        """The tick at which `frame` appears; None if that is not after the frame before."""
+        # Formats without presentation times tell when a frame was due for decoding; as it comes
+        # out of the decoder, that is later than its presentation by the same time for all frames.
+        stamp = frame.dts if frame.pts is None else frame.pts
+        begin = Fraction(0)
         if self._offset is None:
-            self._offset = stamp or 0.0
-            time = 0.0
+            self._offset = self.start = stamp or 0
         else:
-            time = self.end if stamp is None else stamp - self._offset
-            if not self._last - MAX_BACK < time < self._last + MAX_STILL:
+            begin = self._next() if stamp is None else Fraction(stamp - self._offset)
+            if not self._last - self._back < begin < self._last + self._still:
                 assert stamp is not None
-                time, self._offset = self.end, stamp - self.end
-            if time <= self._last:
+                begin = self._next()
+                self._offset = stamp - round(begin)
+            if round(begin) <= self._last:
                 return None
-        self._last, self.end = time, time + self._shown_for(frame, stream)
-        return time
+            if stamp is not None:
+                self._step = round(begin) - self._last
+        self._last = round(begin)
+        # Without stamps the ends add up, fractions of ticks included.
+        self.end = begin + shown_for(frame.duration, self._stream)
+        return self._last
 
-    @staticmethod
-    def _shown_for(frame: VideoFrame, stream: VideoStream) -> float:
-        """Seconds, by the frame's own duration or the stream's mean rate."""
-        if frame.duration and frame.time_base:
-            own = float(frame.duration * frame.time_base)
-            if 0 < own < MAX_STILL:
-                return own
-        rate = float(stream.average_rate or 0)
-        return 1 / rate if rate > 0 else 1 / FALLBACK_FRAME_RATE
+    def _next(self) -> Fraction:
+        """When the next frame appears, if it does not say so itself."""
+        return self.end if self._step is None else Fraction(self._last + self._step)
+
+    def seconds(self, ticks: int | Fraction) -> float:
+        assert self._stream.time_base is not None
+        return float(ticks * self._stream.time_base)
+
+
+def shown_for(duration: int | None, stream: VideoStream) -> Fraction:
+    """Ticks a picture is shown: by its own duration, or the stream's mean rate."""
+    assert stream.time_base is not None
+    if duration and 0 < duration * stream.time_base < MAX_STILL:
+        return Fraction(duration)
+    return 1 / (claimed_rate(stream) * stream.time_base)
+
+
+def claimed_rate(stream: VideoStream) -> Fraction:
+    """Frames per second according to the header, for want of timestamps."""
+    rate = stream.average_rate or stream.guessed_rate or FALLBACK_FRAME_RATE
+    return rate if 0 < rate <= _MAX_RATE else FALLBACK_FRAME_RATE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
+from mgsv.media.extent import read_extent
 from mgsv.media.shots import (
     CURVE_RATE,
     THUMB_HEIGHT,
@@ -116,21 +117,25 @@ class VideoScan:
         return self._info
 
     def __iter__(self) -> Iterator[Frame]:
-        builder, clock = CurveBuilder(), PictureClock()
+        builder = CurveBuilder()
         to_thumb, to_image = VideoReformatter(), VideoReformatter()
         shown: VideoFrame | None = None
         image: NDArray[np.uint8] | None = None  # of `shown`, once wanted
         wanted, frames, damaged = 0, 0, 0
-        info: VideoInfo | None = None
+        first: VideoFrame | None = None
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
-            for frame in _frames(container, stream):
-                if frame is None:
+            clock = PictureClock(stream)
+            for frame in decoded(container, stream):
+                # A damaged frame is not looked at, but has its time all the same.
+                tick = clock.place(frame) if isinstance(frame, VideoFrame) else None
+                frames += tick is not None
+                if not isinstance(frame, VideoFrame) or frame.is_corrupt:
                     damaged += 1
                     continue
-                time = clock.time(frame, stream)
-                if time is None:
+                if tick is None:
                     continue
+                time = clock.seconds(tick)
                 while self.shorter_side is not None and shown is not None:
                     due = wanted / self.per_second
                     if due >= time - 1e-6:
@@ -138,28 +143,29 @@ class VideoScan:
                     image = self._image(shown, to_image, stream) if image is None else image
                     yield Frame(due, image)
                     wanted += 1
-                info = info or _info(self.path, container, stream, frame)
+                first = first or frame
                 builder.add(time, _thumb(frame, to_thumb))
                 shown, image = frame, None
-                frames += 1
-            if shown is None or info is None:
+            if shown is None or first is None:
                 raise MediaError(
                     self.path, "none of its frames can be decoded", "get or export it again"
                 )
-            end = max(clock.end - ROUNDING, 1e-6)
+            duration = clock.seconds(clock.end)
+            end = max(duration - ROUNDING, 1e-6)
             while self.shorter_side is not None and wanted / self.per_second < end:
                 image = self._image(shown, to_image, stream) if image is None else image
                 yield Frame(wanted / self.per_second, image)
                 wanted += 1
+            self._info = _info(self.path, container, stream, first, duration, frames / duration)
+            promised = claimed_duration(container, stream) - _late(container, clock)
         if damaged:
             were = "frame was" if damaged == 1 else "frames were"
             self.warnings.append(f"{damaged} damaged {were} skipped")
-        if clock.end < 0.9 * info.duration:
+        if duration < 0.9 * promised:
             self.warnings.append(
-                f"its picture ends after {clock.end:.1f} s of the {info.duration:.1f} s it promises"
+                f"its picture ends after {duration:.1f} s of the {promised:.1f} s it promises"
             )
-        self._curves = builder.finish(clock.end)
-        self._info = replace(info, duration=clock.end, frame_rate=frames / clock.end)
+        self._curves = builder.finish(duration)
 
     def _image(
         self, frame: VideoFrame, reformatter: VideoReformatter, stream: VideoStream
@@ -188,18 +194,18 @@ def read_curves(path: str | os.PathLike[str]) -> VideoCurves:
 
 
 def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
-    """What `path` says of itself, after decoding one frame.
+    """What `VideoScan.info` says, without decoding everything where that is not needed.
 
-    The duration is the header's (where it has none, the packets'); `VideoScan.info` knows better.
     Raises `MediaError` if it is no video or no frame can be decoded.
     """
     with open_media(path) as container:
         stream = video_stream(container, path)
-        frame = next((f for f in _frames(container, stream) if f is not None), None)
+        frames = (f for f in decoded(container, stream) if isinstance(f, VideoFrame))
+        frame = next((f for f in frames if not f.is_corrupt), None)
         if frame is None:
             raise MediaError(path, "none of its frames can be decoded", "get or export it again")
-        info = _info(Path(path), container, stream, frame)
-    return info if info.duration > 0 else replace(info, duration=_packets_end(path))
+        extent = read_extent(path)
+        return _info(Path(path), container, stream, frame, extent.seconds, extent.frame_rate)
 
 
 class Orientation(NamedTuple):
@@ -238,7 +244,12 @@ def _pixel_aspect(stream: VideoStream) -> Fraction:
 
 
 def _info(
-    path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    duration: float,
+    frame_rate: float,
 ) -> VideoInfo:
     turns = orientation(frame).quarter_turns
     width, height = round(frame.width * _pixel_aspect(stream)), frame.height
@@ -246,26 +257,19 @@ def _info(
         width, height = height, width
     return VideoInfo(
         path=path,
-        duration=claimed_duration(container, stream),
+        duration=duration,
         width=width,
         height=height,
         rotation=90 * turns,
-        frame_rate=float(stream.average_rate or 0),
+        frame_rate=frame_rate,
         codec=stream.codec_context.name,
         has_audio=bool(container.streams.audio),
     )
 
 
-def _packets_end(path: str | os.PathLike[str]) -> float:
-    """Seconds from the first to the end of the last packet, where the header has no duration."""
-    with open_media(path) as container:
-        stream = video_stream(container, path)
-        spans = [
-            (float(p.pts * p.time_base), float((p.pts + (p.duration or 0)) * p.time_base))
-            for p in container.demux(stream)
-            if p.pts is not None
-        ]
-    return max((e for _, e in spans), default=0.0) - min((s for s, _ in spans), default=0.0)
+def _late(container: InputContainer, clock: PictureClock) -> float:
+    """Seconds of nothing before the first picture, which QuickTime counts as its duration."""
+    return max(0.0, clock.seconds(clock.start)) if "mov" in container.format.name else 0.0
 
 
 def _thumb(frame: VideoFrame, reformatter: VideoReformatter) -> Thumb:
@@ -279,10 +283,3 @@ def _thumb(frame: VideoFrame, reformatter: VideoReformatter) -> Thumb:
         dst_color_range=ColorRange.JPEG,
     )
     return np.asarray(small.to_ndarray(), np.uint8)
-
-
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """Decoded frames in order of presentation; None in the place of each damaged one."""
-    for frame in decoded(container, stream):
-        assert frame is None or isinstance(frame, VideoFrame)
-        yield None if frame is not None and frame.is_corrupt else frame
