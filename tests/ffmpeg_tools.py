@@ -34,7 +34,8 @@ def ffprobe(path: Path, *arguments: object) -> dict[str, Any]:
 def shown(path: Path) -> list[Shown]:
     """The pictures of `path` in the order in which ffmpeg's decoding shows them."""
     lines = ffmpeg(
-        *("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-")
+        *("-copyts", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough"),
+        *("-f", "framemd5", "-"),
     )
     pictures, base = [], 0.0
     for line in lines.decode().splitlines():

@@ -61,15 +61,15 @@ def ground(
     look only at files that changed.
     """
     from mgsv import grounding
-    from mgsv.media import render as renderer
     from mgsv.media import timeline as timelines
+    from mgsv.media.containers import CONTAINERS
     from mgsv.media.output import check_output
 
     # What would stop the run is asked at its beginning, before any indexing.
     places = grounded.checked(video, music, more)
     if render:
         output = output or grounding.default_output(video)
-        check_output(output, renderer.CONTAINERS, overwrite=overwrite, inputs=[video, *places])
+        check_output(output, CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
     with grounded.grounded(video, places, top, how) as (result, library):

@@ -12,10 +12,24 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
+from mgsv.media.containers import CONTAINERS, LEAVES_OUT, PICTURES
 from mgsv.media.extent import Extent, make_up_times
+from mgsv.media.timing import shown_for
 
 Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
 """A packet and when it is due, in seconds."""
+
+
+def obstacle(stream: VideoStream, extent: Extent, suffix: str) -> str | None:
+    """Why a file of that ending cannot take the pictures as they are; None if it can."""
+    container, codec = CONTAINERS[suffix], stream.codec_context.name
+    if codec not in PICTURES[container]:
+        return f"players do not expect {codec} in {suffix} files"
+    if not extent.timed:
+        return "its pictures' times are missing or out of order"
+    if extent.hidden & ~LEAVES_OUT[container]:
+        return f"a copy in {suffix} would show pictures that were trimmed away"
+    return None
 
 
 def copy_pictures(
@@ -34,17 +48,23 @@ def _copied(
 ) -> Iterator[Timed]:
     make_up_times(container, stream)
     packets = container.demux(stream)
-    while True:
+    count = 0
+    while count < extent.packets:
         try:
             packet = next(packets)
         except (StopIteration, av.FFmpegError):
             return
         if not packet.size:
             continue
+        count += 1
         assert packet.pts is not None
         packet.pts -= extent.start
+        if packet.pts < 0 and not packet.is_discard:
+            continue  # refers to what is not there, and no player shows it
         if packet.dts is not None:
             packet.dts -= extent.start
+        if not packet.duration:
+            packet.duration = round(shown_for(None, stream))
         due = packet.pts if packet.dts is None else packet.dts
         seconds = float(due * packet.time_base)
         packet.stream = target

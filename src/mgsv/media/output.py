@@ -59,7 +59,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         # Not from `tempfile`, which would make the result private. A plain buffered file, since it
         # writes all it is given or raises, and so that no Python code runs inside FFmpeg's
         # callbacks, where a Ctrl-C would be lost.
-        file = passing.open("xb")
+        file = passing.open("x+b")
     except OSError as error:
         raise unwritable(path, error) from error
     try:

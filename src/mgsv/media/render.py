@@ -15,26 +15,16 @@ import av
 
 from mgsv.errors import ConfigError, MediaError
 from mgsv.media.aac import AacSpool
-from mgsv.media.copying import copy_pictures
+from mgsv.media.containers import CONTAINERS
+from mgsv.media.copying import copy_pictures, obstacle
+from mgsv.media.edit_list import end_picture
 from mgsv.media.encoding import encode_pictures
-from mgsv.media.extent import Extent, survey
+from mgsv.media.extent import Extent, Hidden, survey
 from mgsv.media.output import StrPath, check_output, new_file, unwritable
 from mgsv.media.soundtrack import Scratch, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""FFmpeg's writer for each ending an output may have."""
-
-# Codecs (by decoder) that go into a container untouched: what players expect to find there, which
-# for mp4 is less than the format allows.
-_MP4 = frozenset({"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1"})
-_COPIED = {
-    "mp4": _MP4,
-    "mov": frozenset({"h264", "hevc", "mpeg4", "mjpeg", "prores"}),
-    "matroska": _MP4
-    | {"vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg2video", "theora", "mjpeg", "ffv1"},
-}
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 
@@ -97,7 +87,7 @@ def render(
     with open_media(video) as clip:
         stream = video_stream(clip, video)
         extent = survey(clip, stream, video)
-        copied = extent.timed and stream.codec_context.name in _COPIED[CONTAINERS[_suffix(path)]]
+        why_not = obstacle(stream, extent, _suffix(path))
     with _workshop(path) as scratch:
         sound = make_soundtrack(
             video,
@@ -111,15 +101,17 @@ def render(
             fade=fade,
             scratch=scratch,
         )
-        if copied:
+        if why_not is None:
             try:
                 _write(video, extent, sound.aac, path, overwrite, copied=True)
             except _CannotCopyError:  # damaged, or cut in a way the container has no place for
-                copied = False
-        if not copied:
+                why_not = f"{_suffix(path)} does not take the clip's pictures as they are"
+        notes = sound.notes
+        if why_not is not None:
             _write(video, extent, sound.aac, path, overwrite, copied=False)
+            notes += (f"the picture was encoded again as h264: {why_not}",)
     level = sound.level
-    return RenderReport(path, extent.seconds, copied, level.loudness, level.peak, sound.notes)
+    return RenderReport(path, extent.seconds, why_not is None, level.loudness, level.peak, notes)
 
 
 class _CannotCopyError(Exception):
@@ -175,6 +167,8 @@ def _write(
             output.close()
         except av.FFmpegError as error:
             raise _refused(error, path, copied) from error
+        if copied and Hidden.AFTER in extent.hidden:
+            end_picture(file, extent.seconds)
 
 
 def _refused(error: av.FFmpegError, path: Path, copied: bool) -> Exception:
