@@ -191,7 +191,9 @@ def clicks(
 def _add_audio(
     output: av.container.OutputContainer, codec: str, rate: int, samples: NDArray[np.float32]
 ) -> av.audio.AudioStream:
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[1 if samples.ndim == 1 else len(samples)]
+    channels = 1 if samples.ndim == 1 else len(samples)
+    named = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+    layout = named.get(channels, f"{channels} channels")
     stream = output.add_stream(AUDIO_CODECS.get(codec, codec), rate=rate)
     assert isinstance(stream, av.audio.AudioStream)
     stream.layout = layout
@@ -208,8 +210,8 @@ def _encode_audio(
     planes = np.atleast_2d(samples).astype(np.float32)
     layout = stream.layout.name
     for at in range(0, planes.shape[1], 1024):
-        block = np.ascontiguousarray(planes[:, at : at + 1024])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        block = planes[:, at : at + 1024].T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)
         frame.pts = at + round(start * rate)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
@@ -32,6 +33,8 @@ DEFAULT_RATE = 16_000
 MAX_TRACK_SECONDS = 2 * 3600.0
 # The highest rate recorders and DSD conversions use; more is a damaged or hostile header.
 MAX_SAMPLE_RATE = 768_000
+# FFmpeg's resampler takes no more.
+MAX_CHANNELS = 64
 # Seconds of sound that are resampled together. Frames are some 20 ms, and each call costs as much
 # in Python as the work itself; two threads that decode would wait for each other.
 RESAMPLED_AT_ONCE = 1.0
@@ -168,7 +171,27 @@ def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> Aud
             f"it claims {context.sample_rate} samples per second (at most {MAX_SAMPLE_RATE})",
             "the file is damaged; get or export it again",
         )
+    if _plain_layout(context) > MAX_CHANNELS:
+        raise MediaError(
+            path,
+            f"its sound has {context.channels} channels (at most {MAX_CHANNELS})",
+            "mix it down first",
+        )
     return stream
+
+
+def _plain_layout(context: AudioCodecContext) -> int:
+    """The number of channels, after taking care that their layout is one PyAV can handle.
+
+    A layout may list its channels in any order (QuickTime and CAF files do). PyAV's layouts and
+    frames share such a list with FFmpeg, and both free it. Known by name or by number alone,
+    channels need no list; their order in the sound stays as it is.
+    """
+    layout = context.layout
+    if layout.nb_channels:
+        named = " channels (" not in layout.name
+        context.layout = layout.name if named else f"{layout.nb_channels} channels"
+    return layout.nb_channels
 
 
 def _check_length(seconds: float, path: str | os.PathLike[str]) -> None:
@@ -205,7 +228,8 @@ class _Waveform:
             # The format can change within a stream (radio recordings); a resampler takes only one.
             self._drain()
             self._append(np.zeros(round(gap * self._rate), np.float32))
-            self._resampler = AudioResampler("fltp", None, self._rate)
+            # Not planar, since PyAV reads beyond the end of a frame of eight planes or more.
+            self._resampler = AudioResampler("flt", None, self._rate)
             self._format = form
         frame.pts = None  # places are kept here; a resampler would stretch over jumps
         self._waiting.write(frame)
@@ -229,10 +253,15 @@ class _Waveform:
     def _resample(self, frame: AudioFrame | None) -> None:
         assert self._resampler is not None
         for resampled in self._resampler.resample(frame):
-            # [channels, N]. Mixed here, since FFmpeg's own mix of float sound is 3 dB louder.
-            channels = resampled.to_ndarray()
-            one = channels[0].copy() if self._channel == "first" else channels.mean(axis=0)
-            self._append(one.astype(np.float32, copy=False))
+            # [N, channels]. Mixed here, since FFmpeg's own mix of float sound is 3 dB louder.
+            count = resampled.layout.nb_channels
+            channels = np.asarray(resampled.to_ndarray(), np.float32).reshape(-1, count)
+            one = channels[:, 0].copy()
+            if self._channel == "mix":
+                for other in channels.T[1:]:
+                    one += other
+                one /= count
+            self._append(one)
 
     def _append(self, samples: NDArray[np.float32]) -> None:
         if len(samples):

@@ -15,7 +15,6 @@ from typing import IO, Self
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.filter import Graph
@@ -150,29 +149,29 @@ class Decoded:
 
     def _blocks(self) -> Iterator[AudioFrame]:
         """Blocks from a little before `start` to a little after `end`, placed by their times."""
-        resampler: AudioResampler | None = None
+        stereo: _Stereo | None = None
         form: tuple[int, str, str] | None = None
         place = 0  # of the next block, in samples at 48 kHz
         for frame in self._decoded():
             before, gap, new_form = self.heard, self._clock.take(frame), _form(frame)
-            if new_form != form or gap or resampler is None:
-                if resampler is not None:
-                    yield from _placed(resampler.resample(None), place)
+            if new_form != form or gap or stereo is None:
+                if stereo is not None:
+                    yield from _placed(stereo.rest(), place)
                 yield from _silence(before, before + gap)
-                resampler, form = None, new_form
+                stereo, form = None, new_form
             if self.heard < self._start - _WARM_UP:
                 continue
-            if resampler is None:
-                resampler = AudioResampler("flt", LAYOUT, RATE)
+            if stereo is None:
+                stereo = _Stereo(frame)
                 place = round((before + gap) * RATE)
             frame.pts = None  # places are kept here; a resampler would stretch over jumps
-            for block in _placed(resampler.resample(frame), place):
+            for block in _placed(stereo.blocks(frame), place):
                 place += block.samples
                 yield block
             if self.heard > self._end + _WARM_UP:
                 return
-        if resampler is not None:
-            yield from _placed(resampler.resample(None), place)
+        if stereo is not None:
+            yield from _placed(stereo.rest(), place)
 
     def _decoded(self) -> Iterator[AudioFrame]:
         """Decoded frames, around damaged packets, up to where the container itself breaks."""
@@ -183,6 +182,34 @@ class Decoded:
                 return
             with contextlib.suppress(av.FFmpegError):
                 yield from packet.decode()
+
+
+class _Stereo:
+    """Sound in the form of `frame` on its way to packed float stereo at 48 kHz."""
+
+    def __init__(self, frame: AudioFrame) -> None:
+        try:
+            self._set_up(frame)
+        except av.FFmpegError:
+            # FFmpeg has no rule by which such channels go into two. The mean of all goes into both.
+            count = frame.layout.nb_channels
+            mean = "+".join(f"{1 / count}*c{channel}" for channel in range(count))
+            self._set_up(
+                frame, ("aformat", "sample_fmts=flt"), ("pan", f"stereo|c0={mean}|c1={mean}")
+            )
+
+    def _set_up(self, frame: AudioFrame, *filters: Filter) -> None:
+        self._graph = Graph()  # a context holds its graph only weakly
+        self._source = source_of(self._graph, frame)
+        self._sink = row(self._graph, self._source, filters)
+
+    def blocks(self, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+        self._source.push(frame)
+        return ready(self._sink)
+
+    def rest(self) -> Iterator[AudioFrame]:
+        """What the resampler holds back; nothing can be added after this."""
+        return self.blocks(None)
 
 
 def _form(frame: AudioFrame) -> tuple[int, str, str]:
