@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import real_media
-from media_files import AUDIO_CODECS, sine, write_audio, write_song_with_cover, write_video
+from media_files import AUDIO_CODECS, Clip, sine, write_audio, write_song_with_cover, write_video
 from mgsv.errors import MediaError
 from mgsv.media import audio
 from mgsv.media.audio import decoded_seconds, probe_audio, read_audio
@@ -119,6 +119,16 @@ class TestDamage:
         assert read.duration == pytest.approx(10, abs=0.5)
         assert any("promises" in w for w in read.warnings)
 
+    def test_cut_short_with_its_index_in_front(self, tmp_path: Path) -> None:
+        """In a video, where the file's size says nothing of the sound alone."""
+        path = tmp_path / "a.mkv"
+        write_video(path, Clip(seconds=8), audio=sine(8, 48_000))
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        read = read_audio(path)
+        assert read.duration < 7
+        assert any("promises" in w for w in read.warnings)
+
     def test_damaged_packets_keep_the_rest_in_place(self, tmp_path: Path) -> None:
         beep = np.zeros(10 * 44_100, np.float32)
         beep[8 * 44_100 :] = sine(2, 44_100)
@@ -179,7 +189,9 @@ class TestDuration:
         path = write_audio(tmp_path / "a.aac", quiet_then_loud(30, 10), codec="aac")
         assert abs(probe_audio(path).duration - 40) > 4
         assert decoded_seconds(path) == pytest.approx(40, abs=0.1)
-        assert decoded_seconds(path) == pytest.approx(read_audio(path).duration, abs=0.001)
+        read = read_audio(path)
+        assert decoded_seconds(path) == pytest.approx(read.duration, abs=0.001)
+        assert read.warnings == ()
 
     def test_variable_mp3_without_its_index(self, tmp_path: Path) -> None:
         """As streams are recorded: 30 s at 32 kbit/s, then 10 s at 320."""
@@ -198,6 +210,7 @@ class TestDuration:
         (tmp_path / "both.mp3").write_bytes(data)
         assert probe_audio(tmp_path / "both.mp3").duration > 100
         assert decoded_seconds(tmp_path / "both.mp3") == pytest.approx(40, abs=0.2)
+        assert read_audio(tmp_path / "both.mp3").warnings == ()
 
     def test_nothing_decodes(self, tmp_path: Path) -> None:
         path = write_audio(tmp_path / "a.wav", sine(1, 44_100))

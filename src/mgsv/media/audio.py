@@ -6,6 +6,7 @@ out as silence, so that seconds in the waveform are seconds in the file.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,7 @@ MAX_CHANNELS = 64
 # in Python as the work itself; two threads that decode would wait for each other.
 RESAMPLED_AT_ONCE = 1.0
 _NOTHING = ("none of its sound can be decoded", "get or export it again")
-# What a container's duration may be off by (it is often estimated from the bit rate) before the
-# file counts as cut short.
+# What a header's duration may be off by before the file counts as cut short.
 TRUNCATED_BELOW = 0.9
 
 
@@ -101,7 +101,7 @@ def read_audio(
     """
     with open_media(path) as container:
         stream = audio_stream(container, path)
-        claimed = claimed_duration(container, stream)
+        claimed = _promised(container, stream)
         waveform = _Waveform(rate, channel)
         damaged = 0
         for frame in decoded(container, stream):
@@ -201,6 +201,18 @@ def _check_length(seconds: float, path: str | os.PathLike[str]) -> None:
             f"it is longer than {MAX_TRACK_SECONDS / 3600:g} hours",
             "split it into shorter tracks",
         )
+
+
+def _promised(container: InputContainer, stream: AudioStream) -> float:
+    """The duration that the file should hold; 0 where nothing in it says so.
+
+    Formats without a header, as ADTS, say nothing: FFmpeg then divides the file's size by the bit
+    rate of its beginning, which tells nothing of where the sound should end.
+    """
+    claimed = claimed_duration(container, stream)
+    bit_rate = stream.codec_context.bit_rate
+    guess = 8 * container.size / bit_rate if bit_rate else 0.0
+    return 0.0 if math.isclose(claimed, guess, rel_tol=0.01) else claimed
 
 
 class _Waveform:
