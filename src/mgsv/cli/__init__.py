@@ -23,6 +23,7 @@ from mgsv.cli.extract import extract
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import models
+from mgsv.cli.streams import readable_streams
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
 from mgsv.errors import MgsvError
@@ -59,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     `--debug` anywhere on the line lets the traceback through instead.
     """
+    with readable_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     if debug := "--debug" in options:
@@ -69,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MgsvError as error:
         return _failed(str(error), 1, debug)
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)  # else click writes UTF-8 where the locale says ASCII
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as stopped:
         # click wraps the interrupt, whose text says how to go on (see show.resumable)
@@ -87,7 +93,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(text: str, status: int, debug: bool) -> int:
     if debug:
         raise
-    encoding = sys.stderr.encoding or "utf-8"
-    shown = f"mgsv: {text}".encode(encoding, "backslashreplace").decode(encoding)
-    print(shown, file=sys.stderr)
+    print(f"mgsv: {text}", file=sys.stderr)
     return status

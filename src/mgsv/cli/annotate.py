@@ -94,7 +94,7 @@ def _print(report: Annotated, output: Path) -> None:
     for one in report.found:
         places = f", the same at {len(one.match.also_at)} more" if one.match.also_at else ""
         speed = f", at {one.match.speed:.4f} of its speed" if one.match.speed != 1 else ""
-        click.echo(
+        show.line(
             f"{shown(one.path)}  {one.match.video}  {shown(one.match.track.path)}"
             f"  {one.match.music}  {one.match.confidence:.3f}{places}{speed}"
         )
@@ -103,7 +103,7 @@ def _print(report: Annotated, output: Path) -> None:
         show.note(f"left out: {shown(drop.path)}: {REASONS[drop.reason]}{detail}")
     counts = "".join(f", {count} {reason}" for reason, count in report.counts().items())
     unread = f", {len(report.failed)} unreadable" if report.failed else ""
-    click.echo(f"{len(report.found)} moments in {report.videos} videos{counts}{unread}")
+    show.line(f"{len(report.found)} moments in {report.videos} videos{counts}{unread}")
     if not report.found:
         show.note(f"{shown(output)} was not written: there is nothing to write")
 

@@ -201,7 +201,7 @@ def check(folder: Path, as_json: bool, progress: str) -> int:
         show.document({"schema": "mgsv.data-check/1", **asdict(report), "problems": problems})
     else:
         for path, text in report.problems:
-            click.echo(f"{shown(path)}: {shown(text)}")
+            show.line(f"{shown(path)}: {shown(text)}")
         show.note(
             f"{report.rows} rows, features of {report.files} ids and {report.stores} packed stores "
             f"checked, {len(report.problems)} problems"

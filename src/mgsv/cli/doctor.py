@@ -18,15 +18,15 @@ def doctor(as_json: bool) -> int:
         show.document(found)
         return 1 if found["problems"] else 0
     for name in ("python", "system", "device", "library"):
-        click.echo(f"{name:10} {found[name]}")
+        show.line(f"{name:10} {found[name]}")
     for name in ("packages", "optional", "ffmpeg"):
-        click.echo(f"{name:10} " + ", ".join(f"{k} {v}" for k, v in found[name].items()))
+        show.line(f"{name:10} " + ", ".join(f"{k} {v}" for k, v in found[name].items()))
     for role, encoder in found["encoders"].items():
-        click.echo(f"{role:10} {encoder['name']}, {encoder['dim']}-d, {encoder['fingerprint']}")
+        show.line(f"{role:10} {encoder['name']}, {encoder['dim']}-d, {encoder['fingerprint']}")
     working = [name for name, state in found["codecs"].items() if state == "works"]
-    click.echo(f"{'codecs':10} {len(working)} of {len(found['codecs'])} work")
+    show.line(f"{'codecs':10} {len(working)} of {len(found['codecs'])} work")
     for problem in found["problems"]:
         show.note(f"problem: {problem}")
     if not found["problems"]:
-        click.echo("everything works")
+        show.line("everything works")
     return 1 if found["problems"] else 0

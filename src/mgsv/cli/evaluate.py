@@ -54,7 +54,7 @@ from mgsv.errors import ConfigError, shown
     help="Rank all tracks too, or only find the moment on the true one.",
 )
 @click.option("--batch-size", default=128, show_default=True, help="Rows at once.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
 @options.progress
 def evaluate(
     checkpoint: Path | None,
@@ -139,7 +139,7 @@ def _evaluate_memory(uses: Path | None, queries: Path | None, as_json: bool) -> 
 
 def _print(document: dict[str, Any]) -> None:
     counts = f"{document['queries']} queries, {document['tracks']} tracks"
-    click.echo(f"{document['model']} on {document['split']}: {counts}")
+    show.line(f"{document['model']} on {document['split']}: {counts}")
     rows = []
     for name, value in document["measures"].items():
         low, high = (show.measure(name, end) for end in document["intervals"][name])
@@ -162,12 +162,12 @@ def _print(document: dict[str, Any]) -> None:
 
 def _print_memory(document: dict[str, Any]) -> None:
     past = document["uses"]
-    click.echo(
+    show.line(
         f"{past['rows']} past uses of {past['tracks']} tracks; "
         f"{document['queries']} queries on {document['tracks']} tracks"
     )
     if past["left_out"]:
-        click.echo(f"{past['left_out']} uses left out: their videos are queries")
+        show.line(f"{past['left_out']} uses left out: their videos are queries")
     _print_parts(document["parts"])
     show.table(
         ["memory on", "stated probability", "share within 2.5 s", "gain over last use (mIoU)"],
@@ -181,10 +181,10 @@ def _print_memory(document: dict[str, Any]) -> None:
         ],
     )
     per_track = ", ".join(f"{n}: {tracks}" for n, tracks in past["per_track"].items())
-    click.echo(f"tracks by past uses: {per_track}")
+    show.line(f"tracks by past uses: {per_track}")
     published = ", ".join(f"{name} {value:.3f}" for name, value in document["published"].items())
-    click.echo(f"published mIoU on MGSV-EC's test split: {published}")
-    click.echo(f"note: {document['published_note']}")
+    show.line(f"published mIoU on MGSV-EC's test split: {published}")
+    show.line(f"note: {document['published_note']}")
 
 
 def _print_parts(parts: list[dict[str, Any]]) -> None:

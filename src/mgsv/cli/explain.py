@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "-o",
     type=options.FILE,
     metavar="DIR|FILE",
-    help="A folder, or a .png or .svg file.  [default: CLIP.explain.1.png … beside the clip]",
+    help="A folder, or a .png or .svg file.  [default: CLIP.explain.1.png ... beside the clip]",
 )
 @click.option(
     "--format",

@@ -71,5 +71,5 @@ def extract(
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
         show.document({"schema": "mgsv.extract/1", **counts, "failed": failed})
     else:
-        click.echo(f"{report.written} written, {report.present} there already")
+        show.line(f"{report.written} written, {report.present} there already")
     return 1 if report.failed else 0

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import click
 
 from mgsv.cli import grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
-
-if TYPE_CHECKING:
-    from mgsv.grounding import Grounding
 
 
 @click.command()
@@ -77,7 +74,7 @@ def ground(
     if as_json:
         show.document(result.as_dict())
     else:
-        _print_table(result)
+        show.moments(result)
     for line in result.notes:
         show.note(f"note: {line}")
     if accepted is not None:
@@ -101,24 +98,3 @@ def ground(
         for line in report.notes:
             show.note(f"note: {line}")
         show.note(f"video: {shown(report.path)}")
-
-
-def _print_table(result: Grounding) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("rank", "track", "moment", "score", "music", "why"):
-        table.add_column(name, justify="right" if name in ("rank", "score") else "left")
-    for found in result:
-        tempo = [f"{found.track.tempo:.0f} bpm"] if found.track.tempo else []
-        table.add_row(
-            str(found.rank),
-            Text(shown(found.track.path.name), overflow="fold"),
-            str(found.moment),
-            f"{found.score:.2f}",
-            ", ".join([*found.track.tags[:2], *tempo]),
-            Text(found.why, overflow="fold"),
-        )
-    show.wide_console().print(table)

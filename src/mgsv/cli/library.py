@@ -59,7 +59,7 @@ def add(
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
         show.document({"schema": "mgsv.index/1", **counts, "failed": failed})
     else:
-        click.echo(", ".join(f"{n} {what}" for what, n in counts.items()))
+        show.line(", ".join(f"{n} {what}" for what, n in counts.items()))
     return 1 if report.failed else 0
 
 
@@ -79,7 +79,7 @@ def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> 
     for track in tracks:
         state = "  (the file is gone)" if track.missing else ""
         words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
-        click.echo(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
+        show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
     show.note(f"{len(tracks)} tracks")
 
 
@@ -92,7 +92,7 @@ def remove(music: tuple[Path, ...], folder: Path | None) -> None:
 
     with Library.open(folder=folder, encoder=None) as opened:
         removed = opened.remove(music)
-    click.echo(f"{removed} files forgotten")
+    show.line(f"{removed} files forgotten")
 
 
 @library.command()
@@ -109,7 +109,7 @@ def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: b
     for path, reason in report.problems:
         show.note(f"{shown(path)}: {reason}")
     dropped = f", {report.dropped} dropped" if repair else ""
-    click.echo(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
+    show.line(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
     return 1 if len(report.problems) > report.dropped else 0
 
 

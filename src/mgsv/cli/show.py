@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mgsv.cli.streams import printable
 from mgsv.errors import shown
 from mgsv.moment import clock
 
@@ -17,16 +18,21 @@ if TYPE_CHECKING:
     from mgsv.data.uses import Use
     from mgsv.explanation.explain import Explained
     from mgsv.extract import ExtractReport
+    from mgsv.grounding import Grounding
     from mgsv.library import IndexReport, Progress
 
 Step = Callable[[str, int, int | None], None]
 """Takes (what is at hand, how many are done, of how many)."""
 
 
+def line(text: str) -> None:
+    """A line on stdout. Not `click.echo`, which writes UTF-8 where the locale says ASCII."""
+    print(text)
+
+
 def note(text: str) -> None:
-    """A line for a person, on stderr, whatever its characters."""
-    encoding = sys.stderr.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    """A line for a person, on stderr."""
+    print(text, file=sys.stderr)
 
 
 def document(content: Mapping[str, Any]) -> None:
@@ -67,7 +73,7 @@ def steps(style: str, job: str) -> Iterator[Step | None]:
     per step on stderr, `none` stays silent.
     """
     if style == "machine":
-        yield lambda what, done, total: _line(
+        yield lambda what, done, total: _event(
             {"event": job, "what": what, "done": done, "total": total}
         )
     elif not wants_bar(style):
@@ -91,7 +97,7 @@ def steps(style: str, job: str) -> Iterator[Step | None]:
 
 
 def _machine_line(event: Progress) -> None:
-    line = {
+    step = {
         "event": "index",
         "done": event.done,
         "total": event.total,
@@ -99,10 +105,10 @@ def _machine_line(event: Progress) -> None:
         "path": None if event.path is None else str(event.path),
         "note": event.note,
     }
-    _line(line)
+    _event(step)
 
 
-def _line(content: Mapping[str, Any]) -> None:
+def _event(content: Mapping[str, Any]) -> None:
     print(json.dumps(content), file=sys.stderr, flush=True)
 
 
@@ -128,13 +134,37 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[st
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    console = wide_console()
+
+    def cell(text: str) -> Text:
+        # Before the widths are measured; the stream would replace the same characters too late.
+        return Text(printable(shown(text), console.encoding))
+
+    # Where the lines cannot be printed, rich puts a grid of `|` and `+` in the place of one rule.
+    plain = box.Box(str(box.SIMPLE_HEAD).replace("\u2500", "-"), ascii=True)
+    style = box.SIMPLE_HEAD if console.encoding.startswith("utf") else plain
+    drawn = Table(box=style, pad_edge=False)
     for place, name in enumerate(head):
         left = place == 0 or name in words
-        drawn.add_column(name, justify="left" if left else "right", overflow="fold")
+        drawn.add_column(cell(name), justify="left" if left else "right", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
-    wide_console().print(drawn)
+        drawn.add_row(*map(cell, row))
+    console.print(drawn)
+
+
+def moments(found: Grounding) -> None:
+    """The ranked moments of a clip as a table."""
+    rows = []
+    for one in found:
+        tempo = [f"{one.track.tempo:.0f} bpm"] if one.track.tempo else []
+        music = ", ".join([*one.track.tags[:2], *tempo])
+        name = one.track.path.name
+        rows.append([str(one.rank), name, str(one.moment), f"{one.score:.2f}", music, one.why])
+    table(
+        ["rank", "track", "moment", "score", "music", "why"],
+        rows,
+        ("track", "moment", "music", "why"),
+    )
 
 
 def wide_console() -> Console:

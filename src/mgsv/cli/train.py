@@ -83,7 +83,7 @@ def train(
             }
         )
         return
-    click.echo(f"{result.epochs} epochs, {result.steps} steps, {result.seconds:.0f} s")
+    show.line(f"{result.epochs} epochs, {result.steps} steps, {result.seconds:.0f} s")
     show.table(
         ["best on val by", "value", "checkpoint"],
         [
@@ -102,7 +102,7 @@ def _list_settings(model: str, preset: str, changes: tuple[str, ...]) -> None:
     architecture, config = configure(model, preset, changes)
     for settings in (describe(architecture, "model."), describe(config, "train.")):
         for field, value, sentence in settings:
-            click.echo(f"{f'{field}={value}':42} {sentence}")
+            show.line(f"{f'{field}={value}':42} {sentence}")
 
 
 def _first_process() -> bool:
@@ -130,7 +130,7 @@ def _tell(table: Path, document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show.document(document)
     else:
-        click.echo(table.with_suffix(".txt").read_text(encoding="utf-8"), nl=False)
+        show.line(table.with_suffix(".txt").read_text(encoding="utf-8").removesuffix("\n"))
         show.note(f"page: {shown(table.with_suffix('.html'))}")
 
 
@@ -183,7 +183,7 @@ def ablations(
     "--models",
     type=_names,
     default="",
-    metavar="A,B…",
+    metavar="A,B,...",
     help="Systems by their names (`mgsv models`).  [default: all 13]",
 )
 @options.changes("train.epochs=2, or of one system, as in conquer.train.epochs=2")

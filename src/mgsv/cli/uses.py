@@ -55,9 +55,9 @@ def learn(
         show.note(f"left out: line {out.line}: {out.reason}: {out.text}")
     if (more := sum(report.left_out.values()) - len(report.shown)) > 0:
         show.note(f"… and {more} more" + ("" if rejects else " (--rejects FILE lists them all)"))
-    click.echo(f"{report.learned} of {report.rows} uses learned")
+    show.line(f"{report.learned} of {report.rows} uses learned")
     for reason, count in report.left_out.items():
-        click.echo(f"{count} left out, {reason}: {REASONS[reason]}")
+        show.line(f"{count} left out, {reason}: {REASONS[reason]}")
 
 
 @click.group()
@@ -96,7 +96,7 @@ def list_uses(folder: Path | None, as_json: bool) -> None:
     for id, use, path in found:
         name = use.track if path is None else shown(path)
         what = ", ".join(filter(None, [shown(use.video), shown(use.category)]))
-        click.echo(f"{id:6}  {clock(use.start)}–{clock(use.end)}  {name}  {what}")
+        show.line(f"{id:6}  {clock(use.start)}–{clock(use.end)}  {name}  {what}")
     show.note(f"{len(found)} uses")
 
 
@@ -120,7 +120,7 @@ def edit(
         raise ConfigError("nothing to change", "give --start, --end or --category")
     with Library.open(folder=folder, encoder=None) as opened:
         use = opened.uses.edit(number, start=start, end=end, category=category)
-    click.echo(f"use {number}: {clock(use.start)}–{clock(use.end)}  {shown(use.category)}".rstrip())
+    show.line(f"use {number}: {clock(use.start)}–{clock(use.end)}  {shown(use.category)}".rstrip())
 
 
 @uses.command()
@@ -132,7 +132,7 @@ def export(output: Path, folder: Path | None) -> None:
 
     with Library.open(folder=folder, encoder=None) as opened:
         count = opened.uses.export(output)
-    click.echo(f"{count} uses written to {shown(output)}")
+    show.line(f"{count} uses written to {shown(output)}")
 
 
 @uses.command()
@@ -158,11 +158,11 @@ def forget(
     with Library.open(folder=folder, encoder=None) as opened:
         if compact:
             opened.uses.compact()
-            click.echo("the library's files are clean")
+            show.line("the library's files are clean")
             return
         ids = numbers if numbers else None
         count = opened.uses.forget(ids, track=track)
-    click.echo(f"{count} uses forgotten")
+    show.line(f"{count} uses forgotten")
 
 
 @click.command()
