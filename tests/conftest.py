@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundled"
     with Library.open([*real_media.bgm_tracks(), *real_media.long_tracks()], folder=folder):
         return folder
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """Like tmp_path, but another user can reach it."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -16,7 +16,15 @@ class MgsvError(Exception):
 
 
 class MediaError(MgsvError):
-    """A video or music file that cannot be read, or a result that cannot be written."""
+    """A video or music file that cannot be read or used."""
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
+        self.path = Path(path)
+        super().__init__(f"{shown(path)}: {problem}", remedy)
+
+
+class OutputError(MgsvError):
+    """A result that cannot be written, or would take the place of something else."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
         self.path = Path(path)
