@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from gathering.sources import KINDS, Kind
 from mgsv.errors import DataError
-from mgsv.media.output import new_file
+from mgsv.files import write_file
 
 SCHEMA = "mgsv.corpus/1"
 NAME = "manifest.json"
@@ -52,8 +52,7 @@ def write_manifest(folder: Path, items: Sequence[Item]) -> Path:
     """Write `items` to `manifest.json` in `folder`."""
     path = folder / NAME
     body = {"schema": SCHEMA, "items": [asdict(item) for item in items]}
-    with new_file(path, overwrite=True) as file:
-        file.write((json.dumps(body, indent=1) + "\n").encode())
+    write_file(path, json.dumps(body, indent=1) + "\n", overwrite=True)
     return path
 
 

@@ -17,7 +17,7 @@ from typing import IO
 from gathering.licences import metadata_licence
 from gathering.sources import ARCHIVES, Kind, Source
 from mgsv.errors import MgsvError, shown
-from mgsv.media.output import new_file
+from mgsv.files import write_file
 
 MAX_FILE_BYTES = 256 << 20
 MAX_PACKAGE_BYTES = 4 << 30
@@ -70,8 +70,7 @@ def unpack(source: Source, cache: Path) -> Unpacked:
         result = Unpacked(source.package, _version(fetched, source), folder, files, licence)
         known = {**asdict(result), "patterns": patterns}
         del known["folder"]
-        with new_file(passing / _RECORD) as file:
-            file.write(json.dumps(known, indent=1).encode())
+        write_file(passing / _RECORD, json.dumps(known, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         passing.rename(folder)
     finally:

@@ -86,8 +86,9 @@ def new_file(
     path = Path(path)
     with _passing(path, _make_file, parents=parents, wait=overwrite) as passing:
         # A plain buffered file, since it writes all it is given or raises, and so that no Python
-        # code runs inside FFmpeg's callbacks, where a Ctrl-C would be lost.
-        file = passing.open("wb")
+        # code runs inside FFmpeg's callbacks, where a Ctrl-C would be lost. To be read too, since
+        # an edit list is mended in what was written.
+        file = passing.open("w+b")
         try:
             with file:
                 yield file

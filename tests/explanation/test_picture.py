@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mgsv.drawing import styled
-from mgsv.errors import ConfigError, MediaError
+from mgsv.errors import ConfigError, OutputError
 from mgsv.explanation.explain import picture_paths
 from mgsv.explanation.facts import Facts
 from mgsv.explanation.picture import draw, picture
@@ -159,6 +159,6 @@ def test_names_of_pictures(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--format png is not the ending"):
         names(1, tmp_path / "why.svg", format="png")
     (tmp_path / "my.clip.explain.2.png").write_bytes(b"precious")
-    with pytest.raises(MediaError, match="--overwrite"):
+    with pytest.raises(OutputError, match="--overwrite"):
         names(2)
     assert names(2, overwrite=True) == ["my.clip.explain.1.png", "my.clip.explain.2.png"]

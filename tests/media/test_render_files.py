@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from media_files import Clip, write_audio, write_video
-from mgsv.errors import ConfigError, MediaError
+from mgsv.errors import ConfigError, OutputError
 from mgsv.media import render as render_module
 from mgsv.media.aac import AacSpool
 from mgsv.media.render import render
@@ -30,7 +30,7 @@ def test_what_exists_is_not_overwritten_unless_asked(tmp_path: Path, shelf: Path
     out = tmp_path / "out.mp4"
     out.write_bytes(b"mine")
     job = shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2), out
-    with pytest.raises(MediaError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         render(*job)
     assert out.read_bytes() == b"mine"
     render(*job, overwrite=True)
@@ -44,7 +44,7 @@ def test_what_comes_to_exist_meanwhile_is_not_overwritten(
     out = tmp_path / "out.mp4"
     packets = AacSpool.packets
     monkeypatch.setattr(AacSpool, "packets", lambda *a: (out.write_bytes(b"mine"), packets(*a))[1])
-    with pytest.raises(MediaError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         render(shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2), out)
     assert out.read_bytes() == b"mine"
     assert left_in(tmp_path) == {"out.mp4"}
@@ -63,21 +63,21 @@ def test_an_input_is_never_the_output(tmp_path: Path, link: str, which: str) -> 
         out.symlink_to(target)
     else:
         out.hardlink_to(target)
-    with pytest.raises(MediaError, match="the input itself"):
+    with pytest.raises(OutputError, match="the input itself"):
         render(tmp_path / "clip.mp4", tmp_path / "track.mp4", Moment(0, 1), out, overwrite=True)
     assert target.read_bytes() == before
 
 
 def test_places_where_nothing_can_be_written(tmp_path: Path, shelf: Path) -> None:
     job = shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2)
-    with pytest.raises(MediaError, match="folder it should go to does not exist"):
+    with pytest.raises(OutputError, match="folder it should go to does not exist"):
         render(*job, tmp_path / "missing" / "out.mp4")
     with pytest.raises(ConfigError, match=r"end the output's name in \.mp4"):
         render(*job, tmp_path / "out.avi")
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(MediaError, match="a folder of this name"):
+    with pytest.raises(OutputError, match="a folder of this name"):
         render(*job, tmp_path / "folder.mp4", overwrite=True)
-    with pytest.raises(MediaError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         render(*job, Path("/proc/out.mp4"))
     for bad in ({"loudness": 3.0}, {"true_peak": float("nan")}, {"fade": -1.0}):
         with pytest.raises(ConfigError, match=next(iter(bad))):
@@ -88,21 +88,21 @@ def test_places_where_nothing_can_be_written(tmp_path: Path, shelf: Path) -> Non
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
 def test_a_folder_that_is_read_only(tmp_path: Path, shelf: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(MediaError, match="Permission denied"):
+    with pytest.raises(OutputError, match="Permission denied"):
         render(shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2), tmp_path / "out.mp4")
     tmp_path.chmod(0o700)
 
 
 FULL_DISK = """
 import resource, sys
-from mgsv.errors import MediaError
+from mgsv.errors import OutputError
 from mgsv.media.render import render
 from mgsv.moment import Moment
 video, track, output, limit = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try:
     render(video, track, Moment(0, 2), output)
-except MediaError as error:
+except OutputError as error:
     print(error)
 """
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from media_files import Clip, sine, write_audio, write_video
-from mgsv.errors import ConfigError, MediaError
+from mgsv.errors import ConfigError, MediaError, OutputError
 from mgsv.media.timeline import FORMATS, write_timeline
 from mgsv.media.video import VideoScan
 from mgsv.moment import Moment
@@ -328,7 +328,7 @@ def test_an_edl_names_files_as_premiere_reads_them(tmp_path: Path, job: tuple[Pa
 def test_files_are_safe(tmp_path: Path, job: tuple[Path, Path]) -> None:
     out = tmp_path / "cut.otio"
     out.write_text("mine")
-    with pytest.raises(MediaError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         write_timeline(*job, Moment(1, 2), out)
     with pytest.raises(ConfigError, match=r"\.otio, \.edl, \.xml"):
         write_timeline(*job, Moment(1, 2), tmp_path / "cut.aaf")

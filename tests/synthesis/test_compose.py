@@ -15,7 +15,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.folder import COMPOSED, PACKED_FOLDER
 from mgsv.encoders.efficientnet import embed_pictures
 from mgsv.encoders.registry import encoder_pair, video_encoder
-from mgsv.errors import ConfigError, DataError, MediaError
+from mgsv.errors import ConfigError, DataError, OutputError
 from mgsv.media.stills import read_still
 from mgsv.media.video import VideoScan
 from mgsv.models import checkpoint
@@ -193,7 +193,7 @@ def test_the_rendered_file_has_the_features_that_were_told_without_it(
 
 def test_a_film_needs_a_new_name(bank: dict[str, Footage], tmp_path: Path) -> None:
     shutil.copy(bank["tiles"].item.path, tmp_path / "film.mp4")
-    with pytest.raises(MediaError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         film(PLAN, bank, tmp_path / "film.mp4")
 
 

@@ -18,6 +18,7 @@ from mgsv.annotate.index import LandmarkIndex
 from mgsv.annotate.locate import Match, locate
 from mgsv.data.annotations import Row, write_rows
 from mgsv.errors import ConfigError, DataError, MgsvError, shown
+from mgsv.files import check_output, write_file
 from mgsv.library import pool
 from mgsv.library.features import content_hash
 from mgsv.library.library import default_folder
@@ -26,7 +27,6 @@ from mgsv.library.walk import find_files, plain
 from mgsv.media.audio import read_audio, sound_delay
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.landmarks import RATE
-from mgsv.media.output import check_output, new_file
 from mgsv.media.video import VideoInfo, probe_video
 from mgsv.moment import Moment
 
@@ -132,7 +132,7 @@ def annotate(
 
     Files that cannot be read are in the report. Where no row is left, nothing is written. Raises
     `ConfigError` for limits or an `output` that make no sense, `LibraryError` where there is no
-    music, `DataError` where there are no videos, `MediaError` where `output` exists or cannot be
+    music, `DataError` where there are no videos, `OutputError` where `output` exists or cannot be
     written.
     """
     limits = _Limits(min_video, max_video, min_moment, min_confidence)
@@ -171,9 +171,9 @@ def annotate(
         text = io.StringIO(newline="")
         confidence = [round(one.match.confidence, 6) for one in found]
         write_rows(text, [one.row for one in found], confidence)
-        with new_file(target, overwrite=overwrite) as stream:
-            # File names that are not UTF-8 keep their bytes.
-            stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        # File names that are not UTF-8 keep their bytes.
+        data = text.getvalue().encode("utf-8", "surrogateescape")
+        write_file(target, data, overwrite=overwrite)
     return Annotated(len(prints), len(paths), tuple(found), tuple(dropped), (*failed, *made.failed))
 
 

@@ -58,9 +58,9 @@ def ground(
     look only at files that changed.
     """
     from mgsv import grounding
+    from mgsv.files import check_output
     from mgsv.media import timeline as timelines
     from mgsv.media.containers import CONTAINERS
-    from mgsv.media.output import check_output
 
     # What would stop the run is asked at its beginning, before any indexing.
     places = grounded.checked(video, music, more)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from mgsv.drawing import Kind
 from mgsv.errors import ConfigError, shown
 from mgsv.explanation.facts import Facts
+from mgsv.files import check_output, write_file
 from mgsv.library.answer import Grounding, RankedMoment
-from mgsv.media.output import check_output, new_file
 from mgsv.media.video import Frame, VideoScan
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def explain(
 
     Raises:
         ConfigError: an unknown format, or one that is not the output's.
-        MediaError: a picture cannot be written, or exists and `overwrite` is false.
+        OutputError: a picture cannot be written, or exists and `overwrite` is false.
         LibraryError: a track's features are gone or damaged.
     """
     from mgsv.explanation.picture import picture
@@ -66,8 +66,7 @@ def explain(
     for moment, path in zip(found, paths, strict=True):
         facts = Facts.of(found, moment, library.features(moment.track), frames)
         data = picture(facts, kind_of(path))
-        with new_file(path, overwrite=overwrite) as file:
-            file.write(data)
+        write_file(path, data, overwrite=overwrite)
         written.append(Explained(moment, path, facts.reasons))
     return tuple(written)
 

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mgsv.errors import LibraryError, MgsvError, shown
+from mgsv.errors import LibraryError, MgsvError, OutputError, shown
+from mgsv.files import write_file
 from mgsv.library import pool
-from mgsv.library.features import content_hash
+from mgsv.library.features import WRITABLE, content_hash
 from mgsv.library.walk import Found, find_music
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
-from mgsv.media.output import new_file
 from mgsv.media.polarity import pack_signs, whiten
 
 _FORMAT = "mgsv-print-1"
@@ -153,14 +153,9 @@ def _make(file: Path, id: str, path: Path) -> TrackPrint:
         metadata={"format": _FORMAT, "id": id, "samples": str(len(samples))},
     )
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(file, error.strerror or str(error)) from error
-    try:
-        with new_file(file, overwrite=True) as stream:
-            stream.write(data)
-    except MgsvError as error:
-        raise _cannot_write(file, error.problem) from error
+        write_file(file, data, overwrite=True, parents=True)
+    except OutputError as error:
+        raise LibraryError(error.problem, WRITABLE) from error
     return TrackPrint(id, path, (), len(samples), whole, file)
 
 
@@ -193,10 +188,3 @@ def _opened(file: Path) -> Any:
             f"{shown(file)}: the fingerprint is missing or damaged ({error})",
             "run the command again to make it anew",
         ) from error
-
-
-def _cannot_write(file: Path, reason: str) -> LibraryError:
-    return LibraryError(
-        f"{shown(file)}: the fingerprint cannot be written ({reason})",
-        "free some space or make the folder writable, or name another one with --library",
-    )

@@ -16,8 +16,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
+from mgsv.files import StrPath
 from mgsv.media.copying import Timed
-from mgsv.media.output import StrPath
 from mgsv.media.sound import Filter
 from mgsv.media.source import decoded
 from mgsv.media.timing import PictureClock, claimed_rate

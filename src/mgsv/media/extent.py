@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
-from mgsv.media.output import StrPath
+from mgsv.files import StrPath
 from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, video_stream
 from mgsv.media.timing import MAX_STILL, PictureClock, shown_for
 

@@ -11,8 +11,8 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from mgsv.errors import MediaError
-from mgsv.media.output import StrPath, check_output, new_file
+from mgsv.errors import OutputError
+from mgsv.files import StrPath, check_output, new_file
 
 FILM_CONTAINERS = {".mp4": "mp4", ".mkv": "matroska"}
 
@@ -30,7 +30,7 @@ def write_film(
 
     crf: quality of H.264, 0 (best) to 51; None keeps every value exactly (FFV1, in .mkv alone).
     enlarged: times that each side of the pictures is shown, smoothly.
-    The file appears whole or not at all. Raises `MediaError` where it cannot be written.
+    The file appears whole or not at all. Raises `OutputError` where it cannot be written.
     """
     suffixes = FILM_CONTAINERS if crf is not None else [".mkv"]
     path = check_output(path, suffixes, overwrite=overwrite, inputs=())
@@ -54,6 +54,6 @@ def write_film(
             output.mux(stream.encode(None))
             output.close()
         except av.FFmpegError as error:
-            raise MediaError(
+            raise OutputError(
                 path, f"it cannot be written ({error.strerror})", "choose another output name"
             ) from error

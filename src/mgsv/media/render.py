@@ -13,14 +13,14 @@ from typing import IO
 
 import av
 
-from mgsv.errors import ConfigError, MediaError
+from mgsv.errors import ConfigError, OutputError
+from mgsv.files import StrPath, check_output, new_file, unwritable
 from mgsv.media.aac import AacSpool
 from mgsv.media.containers import CONTAINERS
 from mgsv.media.copying import copy_pictures, obstacle
 from mgsv.media.edit_list import end_picture
 from mgsv.media.encoding import encode_pictures
 from mgsv.media.extent import Extent, Hidden, survey
-from mgsv.media.output import StrPath, check_output, new_file, unwritable
 from mgsv.media.soundtrack import Scratch, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
@@ -72,7 +72,8 @@ def render(
     fade: seconds of fade-out at the end.
 
     Raises `ConfigError` for values that make no sense, `MediaError` for a file that cannot be read
-    or written, and for a moment that starts after the track's end.
+    and for a moment that starts after the track's end, `OutputError` where `output` exists or
+    cannot be written.
     """
     path = check_output(output, CONTAINERS, overwrite=overwrite, inputs=(video, track))
     _check("loudness", loudness, *_LOUDNESS, "LUFS")
@@ -175,6 +176,6 @@ def _refused(error: av.FFmpegError, path: Path, copied: bool) -> Exception:
     """What a muxer's error means: the packets' fault, if it says so, else the disk's."""
     if copied and isinstance(error, ValueError):  # invalid data or arguments
         return _CannotCopyError(str(error))
-    return MediaError(
+    return OutputError(
         path, f"it cannot be written ({error.strerror})", "choose another output name"
     )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import IO
 
 from mgsv.errors import MediaError
+from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
 from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure
-from mgsv.media.output import StrPath
 from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
 from mgsv.media.source import open_media
 from mgsv.moment import Moment, clock

@@ -14,8 +14,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from mgsv.errors import MediaError
+from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream, decoded_seconds, probe_audio
-from mgsv.media.output import StrPath
 from mgsv.media.source import open_media, video_stream
 from mgsv.media.timeline.model import Sound, Source
 from mgsv.media.timeline.rates import NTSC, counted, is_ntsc, meant

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mgsv.errors import ConfigError, MediaError
-from mgsv.media.output import StrPath, check_output, new_file
+from mgsv.files import StrPath, check_output, write_file
 from mgsv.media.soundtrack import SLACK
 from mgsv.media.timeline import edl, otio, xmeml
 from mgsv.media.timeline.model import Stretch, Timeline
@@ -62,8 +62,8 @@ def write_timeline(
         are measured by decoding where they are not given.
 
     Raises `ConfigError` for another ending, a moment before the track's start, and an in-point
-    after 24 hours, which `.edl` cannot say; `MediaError` for files that cannot be read or written,
-    and for a moment after the track's end.
+    after 24 hours, which `.edl` cannot say; `MediaError` for files that cannot be read, and for a
+    moment after the track's end; `OutputError` where `output` exists or cannot be written.
     """
     path = check_output(output, FORMATS, overwrite=overwrite, inputs=(video, track))
     suffix = path.suffix.lower()
@@ -101,6 +101,5 @@ def write_timeline(
     drop = clip.drop and may_drop(rate)
     timeline = Timeline(name, rate, drop, (*stretches, heard))
     text = _WRITERS[suffix](timeline)
-    with new_file(path, overwrite=overwrite) as file:
-        file.write(text.encode())
+    write_file(path, text, overwrite=overwrite)
     return TimelineReport(path, float(rate), tuple(notes))
