@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from crashes import killed_before
 from library_support import as_nobody
 from mgsv import files
 from mgsv.errors import ConfigError, OutputError
@@ -175,32 +175,6 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path) -> None:
 
 
 # --- kills ------------------------------------------------------------------------------------
-
-STEPS = {"open", "fcntl.flock", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
-
-
-def killed_before(step: int, job: Callable[[], None]) -> bool:
-    """Run `job` in a child that is killed before its `step`th act on files; whether it was."""
-    child = os.fork()
-    if child == 0:
-        left = [step]
-
-        def act(event: str, _: tuple[object, ...]) -> None:
-            if event in STEPS:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(act)
-        with contextlib.suppress(BaseException):
-            job()
-            os._exit(0)
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    assert status == 0
-    return False
 
 
 @pytest.mark.parametrize("before", ["nothing", "an earlier result", "another's leftover"])

@@ -130,14 +130,14 @@ def write_file(
         file.write(data)
 
 
-def put_in_place(finished: Path, path: Path) -> None:
+def put_in_place(finished: Path, path: Path, *, overwrite: bool = False) -> None:
     """Give a file that was written under another name in the same folder its own, `path`.
 
-    For files that are made over several runs. Raises as `new_file` does.
+    For files that are made over several runs, or by another library. Raises as `new_file` does.
     """
     try:
         _sync(finished)
-        _give_name(finished, path, overwrite=False)
+        _give_name(finished, path, overwrite)
     except OSError as error:
         raise unwritable(path, error) from error
 

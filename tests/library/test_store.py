@@ -1,8 +1,11 @@
 """What stays whole when things go wrong: kills, full disks, other writers, damage."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import threading
@@ -11,12 +14,15 @@ import time
 import numpy as np
 import pytest
 
+from crashes import killed_before
 from library_support import TinyEncoder, as_nobody, opened, start, write_tone, write_tones
 from mgsv.errors import EncoderMismatch, LibraryError
 from mgsv.library import Library
-from mgsv.library.features import TrackRecord
+from mgsv.library.features import TENSORS, TrackRecord
 from mgsv.library.filestore import FileStore
+from mgsv.library.store import Place
 
+ARRAYS = {name: np.zeros((1, 1) if axes == 2 else 1) for name, (_, axes) in TENSORS.items()}
 ADD = """
 import sys
 from library_support import TinyEncoder
@@ -43,9 +49,9 @@ def feature_files(folder):
     return sorted(folder.glob("features/*/*.safetensors"))
 
 
-def assert_refused(match, folder, **options):
+def assert_refused(match, folder, music=None, **options):
     with pytest.raises(LibraryError, match=match) as caught:
-        opened(None, folder, **options)
+        opened(music, folder, **options)
     text = str(caught.value)
     assert "\n" not in text and str(folder) in text and caught.value.remedy
 
@@ -84,7 +90,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_tracks_in_flight(music, folder):
         assert (library.report.added, library.report.unchanged) == (len(songs) - kept, kept)
         assert library.check(sources=True).problems == ()
     assert len(feature_files(folder)) == len(songs)
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob(".*.part"))
 
 
 def test_ctrl_c_stops_at_once_and_keeps_what_is_done(music, folder):
@@ -104,15 +110,33 @@ def test_ctrl_c_stops_at_once_and_keeps_what_is_done(music, folder):
 
 def test_only_our_own_leftovers_are_cleaned(filled, music):
     inner = feature_files(filled)[0].parent
-    ours = inner / f".{'0' * 32}.part"
+    ours = [inner / f".mgsv-{'0' * 16}.part", inner / f"{'0' * 32}.safetensors"]  # no row names it
     others = [inner / "notes.part", inner / ".notes.part", inner / "readme.txt"]
-    for file in (ours, *others):
+    for file in (*ours, *others):
         file.write_text("x")
     opened(music, filled).close()  # nothing to write: nothing is touched
-    assert ours.exists()
+    assert all(file.exists() for file in ours)
     write_tone(music / "new.wav", 50.0)
     opened(music, filled).close()
-    assert not ours.exists() and all(file.exists() for file in others)
+    assert not any(file.exists() for file in ours) and all(file.exists() for file in others)
+
+
+def test_features_outlive_a_removal_that_is_killed_only_until_the_next_writer(filled, music):
+    song = music / "001.wav"
+
+    def remove():
+        with Library.open(folder=filled, encoder=None) as library:
+            library.remove(song)
+
+    for step in range(40):
+        killed = killed_before(step, remove)
+        with opened(music, filled) as library:
+            assert library.report.added <= 1
+            assert library.check().problems == ()
+        assert len(feature_files(filled)) == 3
+        if not killed:
+            break
+    assert 3 < step < 39
 
 
 # --- several processes ------------------------------------------------------------------------
@@ -276,6 +300,67 @@ def test_a_damaged_catalogue_is_named_and_made_again_without_decoding(filled, mu
     assert len(list(filled.glob("catalogue.damaged-*.sqlite"))) == 1
 
 
+def leave_log(folder, tracks):
+    """Make a store of `tracks` whose writer is killed, so that the catalogue's log stays."""
+
+    def visit(store):
+        for number in range(60):
+            store.place(Place(b"/" + b"x" * 200 + b"%d" % number, 1, 1, None, "empty"))
+
+    def write():
+        store = FileStore(folder)
+        with store.writing(0, print):
+            visit(store)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with contextlib.closing(FileStore(folder)) as store, store.writing(0, print):
+        visit(store)
+        for track in tracks:
+            store.put(TrackRecord(track, 1.0, 0.0), "e-1", ARRAYS)
+    assert killed_before(1_000_000, write)
+    assert (folder / "catalogue.sqlite-wal").stat().st_size > 20_000
+
+
+def assert_whole(folder, tracks, repair=False):
+    with contextlib.closing(FileStore(folder, repair=repair)) as store:
+        assert sorted(store.records()) == tracks
+        assert not [problem for _, problem in store.verify() if problem]
+
+
+def test_a_log_without_its_catalogue_is_not_taken_for_the_new_ones(folder):
+    tracks = [f"{number:032x}" for number in range(60)]
+    leave_log(folder, tracks)
+    (folder / "catalogue.sqlite").unlink()
+    assert_whole(folder, tracks)
+    assert len(list(folder.glob("catalogue.damaged-*.sqlite-wal"))) == 1
+
+
+def test_a_kill_in_a_repair_loses_nothing(folder, tmp_path):
+    broken, tracks = tmp_path / "broken", ["0" * 32, "1" * 32]
+    leave_log(broken, tracks)
+    _text(broken / "catalogue.sqlite")
+    for step in range(40):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(broken, folder)
+        killed = killed_before(step, lambda: FileStore(folder, repair=True).close())
+        with contextlib.suppress(LibraryError):
+            assert_whole(folder, tracks)
+        assert_whole(folder, tracks, repair=True)
+        assert len(list(folder.glob("catalogue.damaged-*.sqlite"))) == 1
+        assert not list(folder.glob(".catalogue.part*"))
+        if not killed:
+            break
+    assert 15 < step < 39
+
+
+def test_no_catalogue_that_was_set_aside_is_replaced(filled):
+    for number in range(3):
+        (filled / "catalogue.sqlite").write_text(f"{number}" * 1000)
+        FileStore(filled, repair=True).close()
+    contents = {file.read_text()[0] for file in filled.glob("catalogue.damaged-*.sqlite")}
+    assert contents == {"0", "1", "2"}
+
+
 def test_repair_leaves_a_sound_catalogue_alone(filled):
     with opened(None, filled, repair=True) as library:
         assert len(library.tracks()) == 3
@@ -354,33 +439,71 @@ def test_check_finds_music_that_changed_under_the_same_size_and_time(filled, mus
 # --- full disk --------------------------------------------------------------------------------
 
 LIMITED = """
-import resource, sys
-from library_support import TinyEncoder, opened
+import os, resource, sys
+import torch  # once, not in every child
+from library_support import opened
 from mgsv.errors import LibraryError
-library = opened(None, sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-try:
-    library.add(sys.argv[1])
-except LibraryError as error:
-    sys.exit(f"refused: {error}")
+music, *jobs = sys.argv[1:]
+for folder, limit in zip(jobs[::2], jobs[1::2]):
+    if os.fork() == 0:
+        library = opened(None, folder)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit),) * 2)
+        try:
+            library.add(music)
+        except LibraryError as error:
+            print(f"refused: {error}", flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
-@pytest.mark.parametrize("limit", [0, 1, 700, 9_000, 30_000, 60_000])
-def test_a_full_disk_leaves_nothing_half_written(filled, music, limit):
-    """The limit meets the lock, a feature file, or the catalogue's log, depending on its size."""
-    write_tones(music, 12)
-    process = start(LIMITED, music, filled, str(limit))
-    _, errors = process.communicate()
-    assert process.returncode == 1 and errors.startswith("refused:"), errors
-    assert errors.count("\n") == 1
-    assert not list(filled.rglob("*.part"))
-    with Library.open(folder=filled, encoder=None) as library:
-        kept = library.tracks()
-        assert len(kept) >= 3
-        assert library.check().problems == ()
+def test_a_full_disk_leaves_nothing_half_written(filled, music, tmp_path):
+    """The limit meets a feature file or the catalogue's log, depending on its size."""
+    write_tones(music, 7)
+    limits = [0, 700, 9_000, 30_000]
+    folders = [tmp_path / f"library-{limit}" for limit in limits]
+    for folder in folders:
+        shutil.copytree(filled, folder)
+    jobs = [str(word) for pair in zip(folders, limits, strict=True) for word in pair]
+    output, errors = start(LIMITED, music, *jobs).communicate()
+    lines = output.splitlines()
+    assert len(lines) == len(limits) and not errors
+    for folder, line in zip(folders, lines, strict=True):
+        assert line.startswith("refused:") and str(folder) in line
+        assert "free some space" in line or "check free space" in line
+        assert not list(folder.rglob(".*.part"))
+        with Library.open(folder=folder, encoder=None) as library:
+            kept = library.tracks()
+            assert len(kept) >= 3
+            assert library.check().problems == ()
+        with opened(music, folder) as library:
+            assert library.report.added == 7 - len(kept)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_filesystem_without_locks_is_named(filled, music, number, monkeypatch):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    write_tone(music / "new.wav", 50.0)
+    monkeypatch.setattr(fcntl, "flock", fail)
+    assert_refused("cannot lock files.*--library", filled, music=music)
+    assert_refused("cannot lock files", filled.with_name("new"))
+    with Library.open(folder=filled, encoder=None) as library:  # reading needs none of ours
+        assert len(library.tracks()) == 3
+
+
+def test_a_library_that_disappears_in_the_middle_is_not_begun_anew(filled, music):
+    write_tones(music, 8)
+
+    def vanish(step):
+        if step.done == 1:
+            shutil.rmtree(filled)
+
+    assert_refused("written", filled, music=music, progress=vanish)
+    assert not filled.exists()
     with opened(music, filled) as library:
-        assert library.report.added == 12 - len(kept)
+        assert library.report.added == 8
 
 
 # --- the store by itself ----------------------------------------------------------------------

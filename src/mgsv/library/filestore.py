@@ -4,15 +4,14 @@
     features/<ab>/<id>.safetensors one file per track, <ab> the first two digits of its id
     lock                           held by the one process that writes
 
-Order of writing: feature file under a temporary name, fsync, rename, then the catalogue's row. So
-a row never points at a file that is not whole, and a kill loses at most the tracks in flight.
+Order of writing: the whole feature file, then the catalogue's row; in removing, the row first. So a
+row never points at a file that is not whole, and a kill loses at most the tracks in flight.
 Readers need no lock: SQLite's write-ahead log shows them the last committed state.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -25,9 +24,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.errors import LibraryError, shown
+from mgsv.errors import LibraryError, OutputError, shown
+from mgsv.files import put_in_place, remove_leftovers, write_file
 from mgsv.library import features
-from mgsv.library.features import REPAIR, Arrays, TrackRecord
+from mgsv.library.features import REPAIR, WRITABLE, Arrays, TrackRecord
+from mgsv.library.lock import locked
 from mgsv.library.prints import print_file
 from mgsv.library.store import Place
 from mgsv.library.usetable import TABLE as USE_TABLE
@@ -64,9 +65,11 @@ CREATE TABLE place (
 CREATE INDEX place_of_track ON place (track);
 """
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
+_PARTS = ("", "-journal", "-wal", "-shm")
+"""What SQLite adds to the names of the files that make up a database."""
 _CHUNK = 4096
 _WAIT_FOR_CREATION = 60.0
-_OWN_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.part")
+_FEATURE_FILE = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 
 class _Damaged(LibraryError):
@@ -95,6 +98,8 @@ class FileStore:
                 self._create()
         except OSError as error:
             raise self._cannot_write(error) from error
+        except OutputError as error:
+            raise LibraryError(error.problem, WRITABLE) from error
         self._db = self._connect()
         self.uses = UseTable(self._db, self._guarded, self._transaction)
         if aside is not None:
@@ -110,7 +115,7 @@ class FileStore:
     def writing(self, wait: float, tell: Callable[[str], None]) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self._locked(wait, tell))
+                held.enter_context(locked(self.folder, wait, tell))
                 self._clean()
                 self._upgrade()
             except OSError as error:
@@ -172,10 +177,15 @@ class FileStore:
 
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
         data = features.pack(record, encoder, arrays)
+        file = self._file(record.id)
         try:
-            _write_whole(self._file(record.id), data)
+            for folder in (self._features, file.parent):
+                folder.mkdir(exist_ok=True)
+            write_file(file, data, overwrite=True)
         except OSError as error:
             raise self._cannot_write(error) from error
+        except OutputError as error:
+            raise LibraryError(error.problem, WRITABLE) from error
         self._insert(record, encoder, data, features.mean_segment(arrays))
 
     def place(self, place: Place) -> None:
@@ -230,23 +240,32 @@ class FileStore:
 
     def _create(self) -> None:
         """Make the catalogue under a temporary name: no other process ever sees half of one."""
-        with self._locked(_WAIT_FOR_CREATION, lambda _: None):
+        with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
             if self._catalogue.exists():  # another process was first
                 return
+            self._move_away()  # a log without its catalogue, which SQLite would take for ours
             temporary = self.folder / ".catalogue.part"
-            for suffix in ("", "-journal", "-wal", "-shm"):  # SQLite would replay a stale one
-                Path(f"{temporary}{suffix}").unlink(missing_ok=True)
-            with self._guarded():
-                self._db = sqlite3.connect(temporary, isolation_level=None)
-                try:
-                    self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-                    self._db.executescript(";".join([_TABLES, *USE_TABLE]))
-                    self._recover()
-                    self._db.execute("PRAGMA journal_mode = WAL")
-                finally:
-                    self._db.close()
-            temporary.rename(self._catalogue)
+            self._remove(temporary)
+            try:
+                with self._guarded():
+                    self._db = sqlite3.connect(temporary, isolation_level=None)
+                    try:
+                        self._db.execute("PRAGMA synchronous = OFF")  # synced when it is whole
+                        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+                        self._db.executescript(";".join([_TABLES, *USE_TABLE]))
+                        self._recover()
+                        self._db.execute("PRAGMA journal_mode = WAL")
+                    finally:
+                        self._db.close()
+                put_in_place(temporary, self._catalogue, overwrite=True)
+            finally:
+                self._remove(temporary)
+
+    @staticmethod
+    def _remove(database: Path) -> None:
+        for suffix in _PARTS:
+            Path(f"{database}{suffix}").unlink(missing_ok=True)
 
     def _recover(self) -> None:
         """Take over the feature files of an earlier catalogue, those of the first one's encoder."""
@@ -277,13 +296,18 @@ class FileStore:
                 self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _set_aside(self) -> Path:
-        """Nothing is deleted: the damaged catalogue and its log get other names."""
-        aside = self.folder / f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
-        with self._locked(_WAIT_FOR_CREATION, lambda _: None):
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    Path(f"{self._catalogue}{suffix}").rename(f"{aside}{suffix}")
-        return aside
+        with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
+            return self._move_away()
+
+    def _move_away(self) -> Path:
+        """Nothing is deleted: what there is of a catalogue and its log gets another name."""
+        start = f"{self.folder}/catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+        names = (f"{start}{more}.sqlite" for more in ("", *(f"-{n}" for n in range(2, 1000))))
+        aside = next(name for name in names if not any(os.path.lexists(name + s) for s in _PARTS))
+        for suffix in _PARTS:
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._catalogue}{suffix}").rename(f"{aside}{suffix}")
+        return Path(aside)
 
     def _connect(self) -> sqlite3.Connection:
         address = "file:" + urllib.parse.quote(os.fsencode(self._catalogue))
@@ -346,61 +370,18 @@ class FileStore:
         except (sqlite3.Error, ValueError) as error:  # ValueError: broken JSON or vectors in a row
             raise _Damaged(f"{name}: the catalogue is damaged ({error})", REPAIR) from error
 
-    @contextlib.contextmanager
-    def _locked(self, wait: float, tell: Callable[[str], None]) -> Iterator[None]:
-        """An advisory lock. The kernel drops it when its holder dies, so none is ever stale."""
-        with (self.folder / "lock").open("a+b") as lock:
-            end = time.monotonic() + wait
-            told = False
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    lock.seek(0)
-                    holder = f"process {lock.read(20).decode('ascii', 'replace').strip() or '?'}"
-                    if time.monotonic() >= end:
-                        raise LibraryError(
-                            f"{shown(self.folder)}: {holder} is writing this library",
-                            "try again when it has finished",
-                        ) from None
-                    if not told:
-                        tell(f"waiting for {holder}, which is writing this library")
-                        told = True
-                    time.sleep(0.05)
-            lock.truncate(0)
-            lock.write(b"%d\n" % os.getpid())
-            lock.flush()
-            yield
-
     def _clean(self) -> None:
         """Remove what killed writers left behind: we hold the lock, so no such file is in use."""
-        for file in self._features.glob("[0-9a-f][0-9a-f]/.*.part"):
-            if _OWN_TEMPORARY.fullmatch(file.name):
-                file.unlink()
+        with self._guarded():
+            kept = {f"{row[0]}.safetensors" for row in self._db.execute("SELECT id FROM track")}
+        for folder in self._features.glob("[0-9a-f][0-9a-f]"):
+            remove_leftovers(folder)
+            for file in folder.iterdir():
+                if file.name not in kept and _FEATURE_FILE.fullmatch(file.name):
+                    file.unlink()
 
     def _cannot_write(self, error: OSError) -> LibraryError:
         return LibraryError(
             f"{shown(self.folder)}: the library cannot be written ({error.strerror or error})",
-            "free some space or make it writable, or name another folder with --library",
+            WRITABLE,
         )
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that under its name there is all of it or, after any crash, none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.stem}.part"
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the new name itself
-    finally:
-        os.close(folder)
