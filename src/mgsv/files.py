@@ -14,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -21,7 +22,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from mgsv.errors import ConfigError, OutputError, shown
 
@@ -100,6 +101,17 @@ def new_file(
         finally:
             with contextlib.suppress(OSError):
                 file.close()  # a full disk makes the second flush fail as well
+
+
+@contextlib.contextmanager
+def new_text(path: StrPath, *, overwrite: bool = False, errors: str = "strict") -> Iterator[TextIO]:
+    """A `new_file` for text in UTF-8, whose line ends are written as they are given."""
+    with new_file(path, overwrite=overwrite) as file:
+        text = io.TextIOWrapper(file, "utf-8", errors, newline="")
+        try:
+            yield text
+        finally:
+            text.detach()  # flushed, and not closed
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import pytest
 from library_support import opened, write_tone, write_tones
 from mgsv.data.annotations import COLUMNS
 from mgsv.data.stream import stream_annotations
-from mgsv.errors import ConfigError, DataError, LibraryError
+from mgsv.errors import ConfigError, DataError, LibraryError, OutputError
 from mgsv.library import Library
 from mgsv.library.accept import accept_result, video_name
 from mgsv.library.learn import SHOWN, LibraryUses
@@ -179,8 +179,10 @@ def test_an_error_learns_nothing(library: Library, tmp_path: Path) -> None:
         library.uses.learn(tmp_path / "no.csv")
     with pytest.raises(DataError, match=r"none\.csv"):
         library.uses.learn(tmp_path / "none.csv")
+    with pytest.raises(OutputError, match="No such file or directory"):
+        library.uses.learn(path, rejects=tmp_path / "missing" / "r.csv")
     (tmp_path / "r.csv").write_text("precious")
-    with pytest.raises(ConfigError, match=r"r\.csv: exists"):
+    with pytest.raises(OutputError, match=r"r\.csv: it exists"):
         library.uses.learn(path, rejects=tmp_path / "r.csv")
     assert library.uses.all() == []
 
@@ -215,7 +217,7 @@ def test_what_is_exported_can_be_learned(
 ) -> None:
     before = [use for _, use in known.all()]
     assert known.export(tmp_path / "out.csv") == 4
-    with pytest.raises(ConfigError, match="exists"):
+    with pytest.raises(OutputError, match="exists"):
         known.export(tmp_path / "out.csv")
     known.forget()
     assert library.uses.learn(tmp_path / "out.csv").learned == 4

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import DataError, shown
+from mgsv.files import new_text
 from mgsv.moment import CANVAS_SECONDS, moments_to_spans
 
 SPLITS = ("train", "val", "test")
@@ -188,15 +189,9 @@ def check_annotations(path: str | os.PathLike[str]) -> tuple[Annotations, list[P
 
 
 def write_annotations(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Write `rows` in MGSV-EC's layout; the file appears whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            write_rows(stream, rows)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write `rows` to the new file `path` in MGSV-EC's layout."""
+    with new_text(path) as stream:
+        write_rows(stream, rows)
 
 
 def write_rows(

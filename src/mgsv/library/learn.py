@@ -15,6 +15,7 @@ from mgsv.data.annotations import TOLERANCE, Row, write_annotations
 from mgsv.data.stream import stream_annotations
 from mgsv.data.uses import Use
 from mgsv.errors import ConfigError, LibraryError, shown
+from mgsv.files import new_text, refuse_existing
 from mgsv.library.features import TrackRecord
 from mgsv.library.store import Store
 from mgsv.library.walk import plain
@@ -100,9 +101,12 @@ class LibraryUses:
         counts: Counter[str] = Counter()
         first: list[LeftOut] = []
         rows = 0
+        if rejects is not None:
+            refuse_existing(rejects)
         with ExitStack() as held:
-            note = held.enter_context(_rejects(rejects)) if rejects is not None else None
             held.enter_context(self._writing())
+            # Inside, so that nothing is learned where the rejects cannot be written.
+            note = held.enter_context(_rejects(rejects)) if rejects is not None else None
             for line in stream_annotations(path):
                 rows += 1
                 if progress is not None and rows % 1000 == 0:
@@ -197,16 +201,15 @@ class LibraryUses:
     def export(self, path: PathLike) -> int:
         """Write all uses to a new CSV in MGSV-EC's columns, which `learn` reads; how many rows.
 
-        Features and confidences are not in it. Raises ConfigError where the file exists.
+        Features and confidences are not in it. Raises OutputError where the file exists or cannot
+        be written.
         """
-        target = Path(path)
-        if target.exists():
-            raise ConfigError(f"{shown(target)}: exists", "name another file")
+        refuse_existing(path)
         rows = [use.row(os.fspath(self.path(use.track) or ""), use.video) for _, use in self.all()]
         try:
-            write_annotations(target, rows)
-        except (OSError, UnicodeEncodeError) as error:
-            raise ConfigError(f"{shown(target)}: cannot be written ({error})") from error
+            write_annotations(path, rows)
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{shown(path)}: cannot be written ({error})") from error
         return len(rows)
 
     def _writing(self) -> ExitStack:
@@ -295,17 +298,7 @@ def _unknown(id: int) -> LibraryError:
 @contextmanager
 def _rejects(path: PathLike) -> Iterator[Callable[[Sequence[object]], object]]:
     """Writes rows to a new CSV of what was left out; it appears whole or not at all."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
-    if target.exists():
-        raise ConfigError(f"--rejects {shown(target)}: exists", "name another file")
-    try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("line", "reason", "text"))
-            yield writer.writerow
-        partial.replace(target)
-    except OSError as error:
-        raise ConfigError(f"--rejects {shown(target)}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_text(path, errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("line", "reason", "text"))
+        yield writer.writerow
