@@ -22,7 +22,7 @@ from mgsv.synthesis.composed import PLANS
 from mgsv.synthesis.composed.corpus import Item, ItemKind, read_manifest
 from mgsv.synthesis.composed.features import video_curves
 from mgsv.synthesis.composed.footage import Bank, Footage
-from mgsv.synthesis.composed.music import Listener
+from mgsv.synthesis.composed.music import TrackAnalyser
 from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, read_plans
 
 
@@ -44,8 +44,8 @@ class Corpus:
         return {item.id: item for item in read_manifest(self.manifest, folders)}
 
     @cached_property
-    def _listener(self) -> Listener:
-        return Listener(self.cache)
+    def _analyser(self) -> TrackAnalyser:
+        return TrackAnalyser(self.cache)
 
     @cached_property
     def _bank(self) -> Bank:
@@ -53,7 +53,7 @@ class Corpus:
 
     def track(self, name: str) -> TrackFeatures:
         """A track (or excerpt) as a library would hold it."""
-        heard = self._listener.track(self.items[name])
+        heard = self._analyser.track(self.items[name])
         rhythm = heard.rhythm
         return TrackFeatures(
             track=Track(name, heard.item.path, rhythm.duration, rhythm.tempo),

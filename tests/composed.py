@@ -14,7 +14,7 @@ from mgsv.media.rhythm import ONSET_RATE, Rhythm
 from mgsv.media.structure import Structure
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.footage import LOOKS, Footage
-from mgsv.synthesis.composed.music import Track
+from mgsv.synthesis.composed.music import AnalysedTrack
 from mgsv.synthesis.composed.plan import VIEWS
 from mgsv.synthesis.composed.studio import Studio, scale_of
 from tunes import write_tunes
@@ -48,7 +48,7 @@ def write_corpus(folder: Path) -> Path:
     return folder
 
 
-def made_up_track(seed: int = 0, seconds: float = 120.0, tempo: float = 120.0) -> Track:
+def made_up_track(seed: int = 0, seconds: float = 120.0, tempo: float = 120.0) -> AnalysedTrack:
     """A track with beats at `tempo` from 0.1 s on, louder onsets 0.2 s after them, and loudness
     that rises and falls.
     """
@@ -60,7 +60,7 @@ def made_up_track(seed: int = 0, seconds: float = 120.0, tempo: float = 120.0) -
         onset[np.round((beats + late) * ONSET_RATE).astype(int).clip(max=len(times) - 1)] = strength
     energy = (0.6 + 0.3 * np.sin(times / 7)).astype(np.float32)
     rows = int(np.ceil(seconds / 2.5))
-    return Track(
+    return AnalysedTrack(
         Item(f"track{seed}", "music", Path(f"track{seed}.ogg"), "train"),
         rng.random((rows, 761), np.float32),
         rng.random((rows, len(TAGS)), np.float32),

@@ -17,7 +17,7 @@ from mgsv.errors import DataError
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def kept(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -> Arrays:
     """What `make` gives, made only where the cache `folder` does not hold it yet.
 
     content: hash of the file it is made from. maker: all else that shapes it, an encoder's

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.media.rhythm import ONSET_RATE
-from mgsv.synthesis.composed.music import Track
+from mgsv.synthesis.composed.music import AnalysedTrack
 from mgsv.synthesis.composed.plan import FloatArray
 from mgsv.synthesis.statistics import AT_START, EXACTLY_ZERO, LATE_STARTS
 
@@ -35,10 +35,10 @@ WRONG_BEAT, JITTER = 0.08, 0.015
 """Share of cuts half a beat off, and the deviation in seconds of all of them."""
 
 
-class Music(NamedTuple):
-    """A track from `origin` on, as an editor hears it; times are seconds of the video."""
+class Passage(NamedTuple):
+    """A track from `origin` on, as an editor has it in the cut; times are seconds of the video."""
 
-    track: Track
+    track: AnalysedTrack
     origin: float
     seconds: float
 
@@ -60,17 +60,17 @@ class Composer:
     [n]. light: brightness at whole seconds 0, …, n − 1. punches: seconds.
     """
 
-    start: Callable[[Track, float, Rng], float]
-    cuts: Callable[[Music, Rng], list[float]]
-    movement: Callable[[Music, FloatArray], FloatArray]
-    light: Callable[[Music, int, Rng], FloatArray]
-    punches: Callable[[Music, Rng], FloatArray]
+    start: Callable[[AnalysedTrack, float, Rng], float]
+    cuts: Callable[[Passage, Rng], list[float]]
+    movement: Callable[[Passage, FloatArray], FloatArray]
+    light: Callable[[Passage, int, Rng], FloatArray]
+    punches: Callable[[Passage, Rng], FloatArray]
 
 
 # --- where the moment begins ----------------------------------------------------------------------
 
 
-def _editors_start(track: Track, seconds: float, rng: Rng) -> float:
+def _editors_start(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
     room = min(track.seconds - seconds, LATEST_START)
     if room < 1 or rng.random() < AT_START:
         return _early(room, rng)
@@ -86,7 +86,7 @@ def _editors_start(track: Track, seconds: float, rng: Rng) -> float:
     return float(rng.choice(places, p=weight / weight.sum()))
 
 
-def _seconds_start(track: Track, seconds: float, rng: Rng) -> float:
+def _seconds_start(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
     """Where the music rises, or anywhere on a strong onset."""
     room = min(track.seconds - seconds, LATEST_START)
     if room < 1 or rng.random() < AT_START:
@@ -118,12 +118,12 @@ def _mean_over(
 # --- cuts -----------------------------------------------------------------------------------------
 
 
-def _on_beats(music: Music, rng: Rng) -> list[float]:
+def _on_beats(passage: Passage, rng: Rng) -> list[float]:
     """On beats, the bar's first by preference, after 1 to 16 of them: fewer where it is loud."""
-    beats = music.inside(music.track.rhythm.beats)
+    beats = passage.inside(passage.track.rhythm.beats)
     if len(beats) < 4:
-        return _by_chance(music, rng)
-    downbeats = music.inside(music.track.structure.downbeats)
+        return _by_chance(passage, rng)
+    downbeats = passage.inside(passage.track.structure.downbeats)
     interval = float(np.median(np.diff(beats)))
     pace, slope = rng.uniform(0.8, 3.2), rng.uniform(0.5, 3.0)
     steps = np.arange(5)  # log2 of beats
@@ -131,7 +131,7 @@ def _on_beats(music: Music, rng: Rng) -> list[float]:
     at = 0
     while True:
         now = cuts[-1] if cuts else 0.0
-        wanted = pace - slope * (float(music.loudness(np.array([now]))[0]) - 0.5)
+        wanted = pace - slope * (float(passage.loudness(np.array([now]))[0]) - 0.5)
         weight = np.exp(-np.abs(steps - wanted) / 0.5)
         step = 2 ** int(rng.choice(steps, p=weight / weight.sum()))
         at += step
@@ -145,70 +145,70 @@ def _on_beats(music: Music, rng: Rng) -> list[float]:
         cuts.append(float(beats[at] + rng.normal(0, JITTER) + wrong * interval / 2))
 
 
-def _off_beats(music: Music, rng: Rng) -> list[float]:
+def _off_beats(passage: Passage, rng: Rng) -> list[float]:
     """On strong onsets, on phrases and parts of them, or at a fixed rate."""
     way = rng.integers(3)
-    rhythm = music.track.rhythm
+    rhythm = passage.track.rhythm
     if way == 0:
         apart = rng.uniform(0.6, 3.0)
-        first = max(0, round(music.origin * ONSET_RATE))
-        onset = rhythm.onset[first : round((music.origin + music.seconds) * ONSET_RATE)]
+        first = max(0, round(passage.origin * ONSET_RATE))
+        onset = rhythm.onset[first : round((passage.origin + passage.seconds) * ONSET_RATE)]
         cuts: list[float] = []
-        for place in np.argsort(-onset)[: 40 * int(music.seconds)]:
-            time = (first + int(place)) / ONSET_RATE - music.origin
+        for place in np.argsort(-onset)[: 40 * int(passage.seconds)]:
+            time = (first + int(place)) / ONSET_RATE - passage.origin
             if all(abs(time - cut) >= apart for cut in cuts):
                 cuts.append(float(time))
         return sorted(cuts)
     if way == 1:
-        phrases = music.inside(music.track.structure.phrases)
+        phrases = passage.inside(passage.track.structure.phrases)
         parts = 2 ** int(rng.integers(1, 4))
-        edges = np.concatenate([[0.0], phrases, [music.seconds]])
+        edges = np.concatenate([[0.0], phrases, [passage.seconds]])
         inner = [np.linspace(a, b, parts, endpoint=False) for a, b in itertools.pairwise(edges)]
         return [float(cut) for cut in np.concatenate(inner)]
     period = rng.uniform(0.6, 3.5)
-    return [float(cut) for cut in np.arange(rng.uniform(0, period), music.seconds, period)]
+    return [float(cut) for cut in np.arange(rng.uniform(0, period), passage.seconds, period)]
 
 
-def _by_chance(music: Music, rng: Rng) -> list[float]:
+def _by_chance(passage: Passage, rng: Rng) -> list[float]:
     """Shots of random length; now and then a single one."""
     if rng.random() < 0.2:
         return []
     mean = np.exp(rng.uniform(np.log(0.7), np.log(5)))
-    lengths = mean * rng.lognormal(0, 0.5, 4 + int(4 * music.seconds / mean))
+    lengths = mean * rng.lognormal(0, 0.5, 4 + int(4 * passage.seconds / mean))
     return [float(cut) for cut in np.cumsum(lengths)]
 
 
 # --- movement and light ---------------------------------------------------------------------------
 
 
-def _light_by_loudness(music: Music, count: int, rng: Rng) -> FloatArray:
+def _light_by_loudness(passage: Passage, count: int, rng: Rng) -> FloatArray:
     follow, base = rng.uniform(0, 0.8), rng.uniform(0.65, 0.9)
-    loud = music.loudness(np.arange(count)) - 0.5
+    loud = passage.loudness(np.arange(count)) - 0.5
     return base + follow * loud + rng.normal(0, 0.05, count)
 
 
-def _light_by_chance(_music: Music, count: int, rng: Rng) -> FloatArray:
+def _light_by_chance(_passage: Passage, count: int, rng: Rng) -> FloatArray:
     steps = np.cumsum(rng.normal(0, 0.05, count))
     return np.asarray(rng.uniform(0.6, 0.95) + steps - np.linspace(0, steps[-1], count))
 
 
-def _punches_on_beats(music: Music, rng: Rng) -> FloatArray:
+def _punches_on_beats(passage: Passage, rng: Rng) -> FloatArray:
     if rng.random() < 0.6:
         return np.zeros(0)
-    structure, rhythm = music.track.structure, music.track.rhythm
-    beats = music.inside(structure.downbeats if rng.random() < 0.5 else rhythm.beats)
-    return beats[music.loudness(beats) > rng.uniform(0.3, 0.7)]
+    structure, rhythm = passage.track.structure, passage.track.rhythm
+    beats = passage.inside(structure.downbeats if rng.random() < 0.5 else rhythm.beats)
+    return beats[passage.loudness(beats) > rng.uniform(0.3, 0.7)]
 
 
-def _no_punches(_music: Music, _rng: Rng) -> FloatArray:
+def _no_punches(_passage: Passage, _rng: Rng) -> FloatArray:
     return np.zeros(0)
 
 
 COMPOSERS: Mapping[str, Composer] = {
     "editor": Composer(
-        _editors_start, _on_beats, Music.loudness, _light_by_loudness, _punches_on_beats
+        _editors_start, _on_beats, Passage.loudness, _light_by_loudness, _punches_on_beats
     ),
-    "second": Composer(_seconds_start, _off_beats, Music.business, _light_by_chance, _no_punches),
+    "second": Composer(_seconds_start, _off_beats, Passage.business, _light_by_chance, _no_punches),
 }
 
 PLAIN = Composer(

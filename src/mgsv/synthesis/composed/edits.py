@@ -23,7 +23,7 @@ from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, shown
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
-from mgsv.synthesis.composed.music import Listener
+from mgsv.synthesis.composed.music import TrackAnalyser
 from mgsv.synthesis.composed.options import ComposeOptions
 from mgsv.synthesis.composed.production import Order, Progress, Workers, fill_folder, several
 
@@ -66,8 +66,8 @@ def compose(
     refuse_existing(output)
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: needs at least 1")
-    tell = progress or (lambda *_: None)
-    kept = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
+    progress = progress or (lambda *_: None)
+    cache_folder = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
     folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}
     if clips is not None:
         folders["clip"] = Path(clips)
@@ -79,10 +79,10 @@ def compose(
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
     try:
         with several(jobs) as workers:
-            usable, skipped = _prepare(items, kept, options.half, workers, tell)
+            usable, skipped = _prepare(items, cache_folder, options.half, workers, progress)
             _refuse_too_few(usable, options)
-            order = Order(options, kept, tuple(usable), hash(tuple(usable)))
-            rows = fill_folder(partial, order, workers, tell)
+            order = Order(options, cache_folder, tuple(usable), hash(tuple(usable)))
+            rows = fill_folder(partial, order, workers, progress)
         _note(partial, options, usable, skipped, licence)
         partial.chmod(0o755)
         partial.replace(output)
@@ -96,29 +96,29 @@ def compose(
 
 
 def _prepare(
-    items: Sequence[Item], kept: Path, half: bool, workers: Workers, tell: Progress
+    items: Sequence[Item], cache_folder: Path, half: bool, workers: Workers, progress: Progress
 ) -> tuple[list[Item], list[tuple[Path, str]]]:
     """The items that can be used, now in the cache, and the files of the others with the reason."""
     usable: list[Item] = []
     skipped: list[tuple[Path, str]] = []
-    problems = workers.map(_analyse, [(item, kept, half) for item in items])
+    problems = workers.map(_analyse, [(item, cache_folder, half) for item in items])
     for done, (item, problem) in enumerate(zip(items, problems, strict=True), 1):
         if problem is None:
             usable.append(item)
         else:
             skipped.append((item.path, problem))
-        tell("analysing", done, len(items))
+        progress("analysing", done, len(items))
     return usable, skipped
 
 
 def _analyse(task: tuple[Item, Path, bool]) -> str | None:
     """Put an item into the cache; what is wrong with it, if anything."""
-    item, kept, half = task
+    item, cache_folder, half = task
     try:
         if item.kind == "music":
-            Listener(kept).track(item)
+            TrackAnalyser(cache_folder).track(item)
         else:
-            Bank(kept, half).footage(item)
+            Bank(cache_folder, half).footage(item)
     except MgsvError as error:
         return str(error).removeprefix(f"{shown(item.path)}: ")
     return None

@@ -20,7 +20,7 @@ from mgsv.errors import MediaError
 from mgsv.media.shots import THUMB_HEIGHT, THUMB_WIDTH
 from mgsv.media.stills import Picture, centre, read_still
 from mgsv.media.video import VideoScan, probe_video
-from mgsv.synthesis.composed.cache import Arrays, kept
+from mgsv.synthesis.composed.cache import Arrays, cached
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.plan import (
     CLIP_STEPS,
@@ -252,7 +252,7 @@ class Bank:
     def footage(self, item: Item) -> Footage:
         """`item` in the bank. MediaError where the file cannot be used."""
         maker = f"{self._encoder.fingerprint}-{VERSION}"
-        found = kept(self._folder, item.content, maker, lambda: self._make(item))
+        found = cached(self._folder, item.content, maker, lambda: self._make(item))
         return Footage(item, found["rows"], found["planes"], found["looks"])
 
     def _make(self, item: Item) -> Arrays:

@@ -17,7 +17,7 @@ from mgsv.media.audio import Audio, read_audio
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.moment import CANVAS_SECONDS
-from mgsv.synthesis.composed.cache import Arrays, kept
+from mgsv.synthesis.composed.cache import Arrays, cached
 from mgsv.synthesis.composed.corpus import Item
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ MOODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Track:
+class AnalysedTrack:
     """A track (or excerpt), analysed. Times are seconds from its start.
 
     segments: float32 [S, D], the default encoder's. tags: float32 [S, 50], probabilities.
@@ -96,17 +96,17 @@ class Track:
         return np.asarray(curve[places.astype(np.intp)])
 
 
-class Listener:
-    """Analyses tracks once and keeps what it found in the folder `cache`, as `bank.Bank` does."""
+class TrackAnalyser:
+    """Analyses tracks once and keeps the results in the folder `cache`, as `footage.Bank` does."""
 
     def __init__(self, cache: Path) -> None:
         self._folder = cache / "tracks"
         self._encoder = MusicnnRhythm()
 
-    def track(self, item: Item) -> Track:
+    def track(self, item: Item) -> AnalysedTrack:
         """`item` analysed. MediaError where it has no sound, or too little."""
         maker = f"{self._encoder.fingerprint}-{VERSION}"
-        found = kept(self._folder, item.content, maker, lambda: self._analyse(item))
+        found = cached(self._folder, item.content, maker, lambda: self._analyse(item))
         rhythm = Rhythm(
             duration=float(found["duration"][0]),
             onset=found["onset"],
@@ -117,7 +117,7 @@ class Listener:
         structure = analyse_structure(
             rhythm.beats, rhythm.onset, rhythm.energy, found["segments"], step=SEGMENT_STEP
         )
-        return Track(item, found["segments"], found["tags"], rhythm, structure)
+        return AnalysedTrack(item, found["segments"], found["tags"], rhythm, structure)
 
     def _analyse(self, item: Item) -> Arrays:
         whole = read_audio(item.path, self._encoder.rate, channel=self._encoder.channel)

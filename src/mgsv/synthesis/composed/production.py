@@ -25,7 +25,7 @@ from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.editors import COMPOSERS
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
 from mgsv.synthesis.composed.footage import Bank, Footage
-from mgsv.synthesis.composed.music import Listener, Track
+from mgsv.synthesis.composed.music import AnalysedTrack, TrackAnalyser
 from mgsv.synthesis.composed.options import ComposeOptions
 from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
 from mgsv.synthesis.composed.render import film
@@ -82,21 +82,21 @@ class Order:
     """All that a process needs to make any video."""
 
     options: ComposeOptions
-    kept: Path
+    cache: Path
     items: tuple[Item, ...] = field(compare=False)
     contents: int
     """Stands for the items where orders are compared, as they are for every video."""
 
 
 @cache
-def _tracks(order: Order, split: str) -> tuple[Track, ...]:
-    listener = Listener(order.kept)
-    return tuple(listener.track(i) for i in order.items if (i.kind, i.split) == ("music", split))
+def _tracks(order: Order, split: str) -> tuple[AnalysedTrack, ...]:
+    analyser = TrackAnalyser(order.cache)
+    return tuple(analyser.track(i) for i in order.items if (i.kind, i.split) == ("music", split))
 
 
 @cache
 def _footage(order: Order, split: str) -> tuple[Footage, ...]:
-    bank = Bank(order.kept, order.options.half)
+    bank = Bank(order.cache, order.options.half)
     return tuple(
         bank.footage(item) for item in order.items if item.kind != "music" and item.split == split
     )
@@ -159,13 +159,13 @@ def _film(task: tuple[Order, str, int, Path]) -> None:
     )
 
 
-def fill_folder(folder: Path, order: Order, workers: Workers, tell: Progress) -> int:
+def fill_folder(folder: Path, order: Order, workers: Workers, progress: Progress) -> int:
     """Write everything but the note into `folder`; how many rows there are."""
     options = order.options
     (folder / CSV_FOLDER).mkdir(parents=True)
     counts = dict(zip(SPLITS, (options.train, options.val, options.test), strict=True))
     done, total = 0, options.train + options.val + options.test
-    used: dict[str, Track] = {}
+    used: dict[str, AnalysedTrack] = {}
     frames = folder / PACKED_FOLDER / packed_name("frames")
     with (
         PackWriter(frames, video_encoder().dim, FRAME_SLOTS) as store,
@@ -184,7 +184,7 @@ def fill_folder(folder: Path, order: Order, workers: Workers, tell: Progress) ->
                     plans.write(plan_line(plan))
                     rows.append(_row(plan, track))
                 done += len(made)
-                tell("videos", done, total)
+                progress("videos", done, total)
             write_annotations(folder / CSV_FOLDER / f"{split}_data.csv", rows)
     segments = folder / PACKED_FOLDER / packed_name("segments")
     with PackWriter(segments, music_encoder().dim, SEGMENT_SLOTS) as store:
@@ -198,11 +198,11 @@ def fill_folder(folder: Path, order: Order, workers: Workers, tell: Progress) ->
             for index in range(min(options.videos, count))
         ]
         for done, _ in enumerate(workers.map(_film, films), 1):
-            tell("files", done, len(films))
+            progress("files", done, len(films))
     return total
 
 
-def _row(plan: Plan, track: Track) -> Row:
+def _row(plan: Plan, track: AnalysedTrack) -> Row:
     end = round(plan.music_start + plan.seconds, 3)
     seconds = round(plan.seconds, 3)
     return Row(

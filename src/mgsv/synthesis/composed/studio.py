@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.synthesis.composed.editors import COMPOSERS, PLAIN, Music, Rng
+from mgsv.synthesis.composed.editors import COMPOSERS, PLAIN, Passage, Rng
 from mgsv.synthesis.composed.footage import LOOKS, Footage
-from mgsv.synthesis.composed.music import MOODS, Track
+from mgsv.synthesis.composed.music import MOODS, AnalysedTrack
 from mgsv.synthesis.composed.plan import (
     CLIP_STEPS,
     FRAME_RATE,
@@ -56,7 +56,7 @@ class Studio:
     over the training split, by which moods and looks are compared.
     """
 
-    tracks: Sequence[Track]
+    tracks: Sequence[AnalysedTrack]
     footage: Sequence[Footage]
     mood_scale: FloatArray
     look_scale: FloatArray
@@ -86,7 +86,7 @@ def scale_of(rows: Sequence[FloatArray]) -> FloatArray:
 def plan_video(
     composer: str,
     studio: Studio,
-    track: Track,
+    track: AnalysedTrack,
     rng: Rng,
     *,
     video_id: str,
@@ -107,12 +107,12 @@ def plan_video(
     offset = round(float(rng.uniform(-offset_max, offset_max)), 3) if offset_max else 0.0
     synced = bool(rng.random() >= plain)
     rules = rules if synced else PLAIN
-    music = Music(track, start - offset, seconds)
+    passage = Passage(track, start - offset, seconds)
 
-    edges = _edges(rules.cuts(music, rng), seconds)
+    edges = _edges(rules.cuts(passage, rng), seconds)
     count = int(np.ceil(seconds)) + 1
-    light = np.clip(rules.light(music, count, rng), LIGHTS[0], LIGHTS[-1])
-    pool = _pool(studio, music, synced, len(edges), rng)
+    light = np.clip(rules.light(passage, count, rng), LIGHTS[0], LIGHTS[-1])
+    pool = _pool(studio, passage, synced, len(edges), rng)
     liveliness = rng.uniform(0.2, 1.3)
     shots: list[Shot] = []
     for first, end in itertools.pairwise(edges):
@@ -121,9 +121,9 @@ def plan_video(
             while footage.item.id == shots[-1].source:
                 footage = pool[int(rng.integers(len(pool)))]
         times = np.arange(int(first), int(np.ceil(end)) + 1, dtype=np.float64)
-        drive = liveliness * rules.movement(music, times)
+        drive = liveliness * rules.movement(passage, times)
         shots.append(_shot(footage, first, end, drive, rng))
-    punches = rules.punches(music, rng)
+    punches = rules.punches(passage, rng)
     return Plan(
         video_id=video_id,
         split=split,
@@ -150,9 +150,9 @@ def _edges(cuts: Sequence[float], seconds: float) -> list[float]:
     return [*edges, seconds]
 
 
-def _pool(studio: Studio, music: Music, synced: bool, shots: int, rng: Rng) -> list[Footage]:
+def _pool(studio: Studio, passage: Passage, synced: bool, shots: int, rng: Rng) -> list[Footage]:
     """The pictures of a video, no more than it has shots, by the taste for the moment's mood."""
-    mood = music.track.mood(max(music.origin, 0.0), music.origin + music.seconds)
+    mood = passage.track.mood(max(passage.origin, 0.0), passage.origin + passage.seconds)
     mean, deviation = studio.mood_scale
     target = np.clip(TASTE @ ((mood - mean) / deviation), -2, 2)
     closeness = -0.5 * ((studio.looks - target) ** 2).sum(1)
