@@ -182,12 +182,12 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_file(
     code = f"""
 import resource, signal
 from mgsv.extract import extract
-from mgsv.errors import DataError
+from mgsv.errors import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     extract([{str(media / "clip.mp4")!r}], {str(tmp_path)!r}, encoders_dir={str(weights)!r})
-except DataError as error:
+except OutputError as error:
     print(error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

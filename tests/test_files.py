@@ -351,7 +351,7 @@ def test_a_failing_disk_is_told_and_leaves_nothing(
         jobs.append(lambda: write(tmp_path / "y", NEW))
     if act == "rename":
         jobs.pop(0)  # which replaces
-    if act in ("mkdir", "fsync", "rename"):
+    if act in ("mkdir", "rename"):
         jobs.append(lambda: new_folder_filled(tmp_path / "y"))
     if act == "replace":
         jobs.pop()

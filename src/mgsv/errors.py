@@ -26,9 +26,9 @@ class MediaError(MgsvError):
 class OutputError(MgsvError):
     """A result that cannot be written, or would take the place of something else."""
 
-    def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
-        self.path = Path(path)
-        super().__init__(f"{shown(path)}: {problem}", remedy)
+    def __init__(self, path: str | os.PathLike[str], reason: str, remedy: str = "") -> None:
+        self.path, self.reason = Path(path), reason
+        super().__init__(f"{shown(path)}: {reason}", remedy)
 
 
 class LibraryError(MgsvError):

@@ -29,6 +29,7 @@ from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
+from mgsv.files import write_file
 from mgsv.media.audio import Audio, read_audio
 from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
 from mgsv.media.video import VideoScan, probe_video
@@ -65,7 +66,7 @@ def extract(
 
     A file that cannot be used is in the report and the others are gone on with. Raises
     `ConfigError` for options or weights, `EncoderMismatch` where `output` holds features of other
-    weights, `DataError` where it cannot be written or `paths` hold nothing.
+    weights, `OutputError` where it cannot be written, `DataError` where `paths` hold nothing.
     """
     sources = [Path(path) for path in paths]
     files = list(_find(sources))
@@ -127,10 +128,7 @@ class _Writer:
         if not self._overwrite and _complete(folder, name):
             return False
         features = self._frames(path) if kind == "frames" else self._segments(path)
-        try:
-            folder.write(name, features, np.ones(len(features), bool))
-        except (OSError, RuntimeError) as error:  # torch has its own for a full disk
-            raise _cannot_write(folder.features, error) from error
+        folder.write(name, features, np.ones(len(features), bool))
         return True
 
     def _frames(self, path: Path) -> Features:
@@ -157,13 +155,7 @@ class _Writer:
                 f"and these weights are {encoder.fingerprint}",
                 "use the same weights, or another --output",
             )
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(made_by, indent=2) + "\n")
-            partial.replace(file)
-        except OSError as error:
-            raise _cannot_write(self._root, error) from error
+        write_file(file, json.dumps(made_by, indent=2) + "\n", overwrite=True, parents=True)
 
 
 def _find(paths: Iterable[Path]) -> Iterator[Path]:
@@ -199,8 +191,3 @@ def _complete(folder: FeatureFolder, name: str) -> bool:
     except DataError:
         return False
     return True
-
-
-def _cannot_write(path: Path, error: OSError | RuntimeError) -> DataError:
-    reason = getattr(error, "strerror", None) or "is the disk full?"
-    return DataError(path, f"cannot be written ({reason})", "make room or give another --output")

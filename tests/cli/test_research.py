@@ -282,7 +282,7 @@ def test_nothing_of_an_earlier_run_is_overwritten(data: Path, run: Path) -> None
     done = mgsv("train", "--data", data, "--output", run, *SET)
     assert_refused(done, "--output", "--resume")
     planted_again = mgsv("data", "plant", data, "--train", "1", "--val", "1", "--test", "1")
-    assert_refused(planted_again, "already exists")
+    assert_refused(planted_again, "exists already")
     imported = mgsv("import", run / "last.safetensors", run / "best-R1.safetensors")
     assert imported.returncode == 1
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before

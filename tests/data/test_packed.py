@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mgsv.data.features import FeatureFolder
 from mgsv.data.pack import pack
 from mgsv.data.packed import PackedStore, PackWriter
-from mgsv.errors import DataError
+from mgsv.errors import DataError, OutputError
 
 ROOT = Path("features/Kuai_feature")
 
@@ -120,7 +120,7 @@ def test_a_store_of_other_ids_is_not_taken_for_this_one(tmp_path: Path) -> None:
 def test_an_existing_store_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "mine").write_text("precious")
-    with pytest.raises(DataError, match="already exists"), PackWriter(tmp_path / "s", 1, 1):
+    with pytest.raises(OutputError, match="exists already"), PackWriter(tmp_path / "s", 1, 1):
         pass
     assert (tmp_path / "s" / "mine").read_text() == "precious"
 

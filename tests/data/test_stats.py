@@ -9,7 +9,7 @@ import pytest
 
 from mgsv.data.annotations import Annotations, read_annotations, write_annotations
 from mgsv.data.stats import describe, stats
-from mgsv.errors import DataError
+from mgsv.errors import DataError, OutputError
 from mgsv.synthesis.planted import PlantOptions, plan_rows
 
 
@@ -64,7 +64,7 @@ def test_plots_are_drawn_and_never_overwritten(planted: Path, tmp_path: Path) ->
     for path in plots:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 10_000
-    with pytest.raises(DataError, match="already exists"):
+    with pytest.raises(OutputError, match="exists already"):
         stats(planted, tmp_path / "plots")
 
 

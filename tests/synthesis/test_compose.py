@@ -118,7 +118,7 @@ def test_what_cannot_be_composed_is_refused_and_leaves_nothing(
     corpus: Path, data: Path, tmp_path: Path
 ) -> None:
     folders = {"music": corpus / "music", "pictures": corpus / "pictures"}
-    with pytest.raises(DataError, match="already exists"):
+    with pytest.raises(OutputError, match="exists already"):
         compose(data, **folders)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no music files"):

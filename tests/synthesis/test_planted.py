@@ -14,7 +14,7 @@ from mgsv.data.annotations import Annotations, read_annotations
 from mgsv.data.features import check_files
 from mgsv.data.folder import DataFolder
 from mgsv.data.packed import PackedStore
-from mgsv.errors import ConfigError, DataError
+from mgsv.errors import ConfigError, OutputError
 from mgsv.moment import iou
 from mgsv.synthesis.planted import PlantOptions, plan_rows, plant, read_recipe
 from mgsv.synthesis.planted.options import FULL
@@ -203,7 +203,7 @@ def test_options_that_make_no_sense_name_their_flag(change: dict[str, float], te
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    with pytest.raises(DataError, match="already exists"):
+    with pytest.raises(OutputError, match="exists already"):
         plant(tmp_path / "x", SMALL)
 
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mgsv.data.folder import CSV_FOLDER, FEATURE_FOLDER, FRAMES_ROOT
 from mgsv.errors import ConfigError, DataError, shown
+from mgsv.files import new_folder, put_in_place, refuse_existing
 
 REPOSITORY = "xxayt/MGSV-EC"
 CSVS = tuple((CSV_FOLDER / f"{split}_data.csv").as_posix() for split in ("train", "val", "test"))
@@ -84,11 +84,11 @@ def unpack(
 
     Entries that would lie outside the folder, links and devices are refused, and so is an archive
     that claims more than `max_bytes` or more than the disk has, before anything is written. A
-    `features` folder at the archive's top is not repeated. DataError naming the archive.
+    `features` folder at the archive's top is not repeated. DataError naming the archive;
+    OutputError where `folder` exists or cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
-    if folder.exists():
-        raise DataError(folder, "already exists", "remove it yourself to unpack again")
+    refuse_existing(folder)
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
@@ -99,15 +99,8 @@ def unpack(
                 raise DataError(
                     archive, f"unpacks to {total >> 20} MB, more than the disk has free"
                 )
-            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-            try:
-                _extract(opened, entries, partial, progress)
-                inner = partial / FEATURE_FOLDER.parts[0]
-                whole = inner if inner.is_dir() and len(list(partial.iterdir())) == 1 else partial
-                whole.chmod(0o755)
-                whole.replace(folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            with new_folder(folder) as fresh:
+                _extract(opened, entries, fresh, progress)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(
             archive, f"damaged archive ({error})", "remove it and download again"
@@ -126,8 +119,11 @@ def _extract(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     done, total = 0, sum(entry.file_size for entry in entries)
-    for entry in entries:
-        target = folder / PurePosixPath(entry.filename)
+    paths = [PurePosixPath(entry.filename).parts for entry in entries]
+    files = [path for entry, path in zip(entries, paths, strict=True) if not entry.is_dir()]
+    repeated = all(path[0] == FEATURE_FOLDER.parts[0] and len(path) > 1 for path in files)
+    for entry, path in zip(entries, paths, strict=True):
+        target = folder.joinpath(*path[repeated:])
         if entry.is_dir():
             target.mkdir(parents=True, exist_ok=True)
             continue
@@ -200,12 +196,13 @@ def _fetch(
     The hub's client finds the file and its address; the transfer is done here because the client
     starts a file of many gigabytes over when its process was killed.
     """
+    part = target.with_name(f".{target.name}.part")
     if target.exists():
         if not _as_listed(target, listed):
             raise DataError(target, "is not what the hub lists", "move it away and run this again")
+        part.unlink(missing_ok=True)  # of a run that was killed between naming and tidying
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
     try:
         url = hub.hf_hub_url(
             REPOSITORY, name, repo_type="dataset", revision=revision, endpoint=endpoint
@@ -220,7 +217,7 @@ def _fetch(
     if not _as_listed(part, listed):
         part.unlink()
         raise DataError(target, "what arrived is not what the hub lists", "run this again")
-    part.replace(target)
+    put_in_place(part, target)
 
 
 def _transfer(address: str, headers: dict[str, str], part: Path, size: int) -> None:

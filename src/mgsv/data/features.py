@@ -10,11 +10,12 @@ code from it.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from mgsv.data.folder import (
 )
 from mgsv.data.packed import BoolArray, FloatArray, PackedStore, Slots
 from mgsv.errors import DataError, shown
+from mgsv.files import write_file
 from mgsv.moment import CANVAS_SECONDS
 
 if TYPE_CHECKING:
@@ -114,22 +116,33 @@ class FeatureFolder:
 
     def write(self, name: str, features: FloatArray, mask: BoolArray) -> None:
         """Write the two files of `name`, padded to `slots`; each appears whole or not at all."""
+        for path, content in self._files(name, features, mask):
+            write_file(path, content, overwrite=True, parents=True)
+
+    def _files(
+        self, name: str, features: FloatArray, mask: BoolArray
+    ) -> Iterator[tuple[Path, bytes]]:
         padded = np.zeros((self.slots, self.dim), np.float32)
         padded[: len(features)] = features
         valid = np.zeros(self.slots, np.float32)
         valid[: len(mask)] = mask
         for folder, array in ((self.features, padded), (self.masks, valid)):
-            folder.mkdir(parents=True, exist_ok=True)
-            _save(folder / f"{name}.pt", array)
+            yield folder / f"{name}.pt", _saved(array)
 
 
 def write_folder(
     root: str | os.PathLike[str], kind: Kind, store: PackedStore, stride: float = 2.5
 ) -> None:
-    """Unpack `store` into the published folders below `root`/features/Kuai_feature."""
+    """Unpack `store` into new published folders below `root`/features/Kuai_feature.
+
+    For a `root` that is a `files.new_folder`: the files by themselves are written plainly.
+    """
     folder = FeatureFolder.of(kind, Path(root) / FEATURE_FOLDER, stride)
+    for place in (folder.features, folder.masks):
+        place.mkdir(parents=True)
     for name in store.ids:
-        folder.write(name, *store.read(name))
+        for path, content in folder._files(name, *store.read(name)):
+            path.write_bytes(content)
 
 
 def check_files(
@@ -226,12 +239,9 @@ def _claimed_bytes(path: Path) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _save(path: Path, array: FloatArray) -> None:
+def _saved(array: FloatArray) -> bytes:
     import torch
 
-    partial = path.with_name(f".{path.name[:200]}.partial")
-    try:
-        torch.save(torch.from_numpy(array), partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    data = io.BytesIO()  # to a file, torch raises errors of its own for a full disk
+    torch.save(torch.from_numpy(array), data)
+    return data.getvalue()

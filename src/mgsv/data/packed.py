@@ -8,16 +8,15 @@ few copies out of the page cache:
     features.f32    little-endian float32 [total, dim], masked rows already zero
     mask.u8         uint8 [total], 1 = valid
 
-A store appears whole or not at all: it is written under another name, read back, then renamed.
+A store appears whole or not at all, and is read back before it gets its name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import DataError
+from mgsv.files import new_folder
 
 FORMAT, VERSION = "mgsv-packed", 1
 FEATURES, MASK, INDEX = "features.f32", "mask.u8", "index.json"
@@ -123,8 +123,8 @@ REPACK = "make the store again with `mgsv data pack`"
 class PackWriter:
     """Writes one packed store, id by id, in constant memory. Use as a context manager.
 
-    On leaving the block the store is read back, compared and renamed to `folder`; if the block
-    raised, nothing is left behind.
+    On leaving the block the store is read back, compared and becomes `folder`; if the block raised,
+    nothing is left behind. Raises OutputError where `folder` exists or cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], dim: int, slots: int) -> None:
@@ -133,15 +133,13 @@ class PackWriter:
         self._ids: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        refuse_existing(self.folder)
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = Path(
-            tempfile.mkdtemp(prefix=f".{self.folder.name}.partial-", dir=self.folder.parent)
-        )
         self._files: dict[str, BinaryIO] = {}
         self._hashes = {name: hashlib.sha256() for name in (FEATURES, MASK)}
-        for name in self._hashes:
-            self._files[name] = (self._partial / name).open("wb")
+        with contextlib.ExitStack() as held:
+            self._partial = held.enter_context(new_folder(self.folder, parents=True))
+            for name in self._hashes:
+                self._files[name] = held.enter_context((self._partial / name).open("wb"))
+            self._held = held.pop_all()
         return self
 
     def add(self, name: str, features: FloatArray, mask: BoolArray | None = None) -> None:
@@ -167,17 +165,17 @@ class PackWriter:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        _kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        _trace: TracebackType | None,
     ) -> None:
-        try:
+        with contextlib.ExitStack() as outer:
+            outer.push(self._held)
+            if error is not None:
+                raise error
             for file in self._files.values():
                 file.close()
-            if kind is None:
-                self._finish()
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._finish()
 
     def _finish(self) -> None:
         index = {
@@ -191,15 +189,6 @@ class PackWriter:
         }
         (self._partial / INDEX).write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
         PackedStore(self._partial).verify()
-        refuse_existing(self.folder)
-        self._partial.chmod(0o755)  # mkdtemp makes folders only their owner may enter
-        self._partial.replace(self.folder)
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise DataError where `path` exists: nothing of an earlier run is ever overwritten."""
-    if path.exists() or path.is_symlink():
-        raise DataError(path, "already exists", "name another output, or remove it yourself")
 
 
 def _read_index(folder: Path) -> dict:  # type: ignore[type-arg]

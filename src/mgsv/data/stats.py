@@ -16,6 +16,7 @@ from mgsv.data.annotations import SPLITS, Annotations, Row, read_annotations
 from mgsv.data.folder import DataFolder
 from mgsv.drawing import BLUE, INK, ORANGE, encoded, styled
 from mgsv.errors import DataError
+from mgsv.files import refuse_existing, write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +68,7 @@ def stats(
     """Statistics of annotation files, or of every split in a data folder.
 
     With `plots`, a folder, also draws the distributions there as PNG files (needs the extra
-    `train`). DataError where a file is bad or a plot would replace a file of an earlier run.
+    `train`). DataError where a file is bad, OutputError where a plot exists or cannot be written.
     """
     files = _files(csvs)
     parts = {name: read_annotations(path) for name, path in files.items()}
@@ -131,16 +132,17 @@ def draw(parts: dict[str, Annotations], folder: Path) -> tuple[Path, ...]:
         "categories": (_categories, 4.6),
         "resolutions": (_resolutions, 4.2),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{name}.png" for name in makers)
     for path in paths:
-        if path.exists():
-            raise DataError(path, "already exists", "name another folder for the plots")
-    for path, (maker, height) in zip(paths, makers.values(), strict=True):
+        refuse_existing(path)
+    images = []
+    for maker, height in makers.values():
         with styled():
             figure = Figure(figsize=(9, height), layout="constrained")
             maker(figure, parts)
-            path.write_bytes(encoded(figure, "png", dpi=150))
+            images.append(encoded(figure, "png", dpi=150))
+    for path, image in zip(paths, images, strict=True):
+        write_file(path, image, parents=True)
     return paths
 
 

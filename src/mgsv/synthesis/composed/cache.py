@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from mgsv.errors import DataError
+from mgsv.errors import OutputError
+from mgsv.files import write_file
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -21,7 +21,7 @@ def cached(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -
     """What `make` gives, made only where the cache `folder` does not hold it yet.
 
     content: hash of the file it is made from. maker: all else that shapes it, an encoder's
-    fingerprint and a version say. A kept file that cannot be read is made anew. Raises DataError
+    fingerprint and a version say. A kept file that cannot be read is made anew. Raises OutputError
     where the folder cannot be written.
     """
     file = folder / f"{content}-{maker.rpartition(':')[2]}.safetensors"
@@ -35,14 +35,8 @@ def cached(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -
 
 def _write(file: Path, arrays: Arrays) -> None:
     """Keep `arrays` as `file`. Several processes may keep the same thing: the last one stays."""
-    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
-        partial.replace(file)
-    except (OSError, SafetensorError) as error:
-        raise DataError(
-            file.parent, f"cannot be written ({error})", "make room or give another --cache"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        write_file(file, data, overwrite=True, parents=True)
+    except OutputError as error:
+        raise OutputError(file, error.reason, "free some space, or give another --cache") from error

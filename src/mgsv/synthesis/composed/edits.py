@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mgsv.data.annotations import SPLITS
 from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
-from mgsv.data.packed import refuse_existing
 from mgsv.encoders.registry import music_encoder, video_encoder
-from mgsv.errors import ConfigError, MgsvError, shown
+from mgsv.errors import ConfigError, MgsvError, OutputError, shown
+from mgsv.files import new_folder, refuse_existing
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
@@ -60,7 +58,8 @@ def compose(
     licence: of models trained on the result, noted in it. progress: called with (what, done, all).
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
-    are left for the splits that are asked for. The folder appears whole or not at all.
+    are left for the splits that are asked for, `OutputError` where `output` exists or it or the
+    cache cannot be written. The folder appears whole or not at all.
     """
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
@@ -75,19 +74,13 @@ def compose(
         items = read_manifest(Path(manifest), folders)
     else:
         items = [item for kind in folders for item in find_items(folders[kind], kind, options.seed)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
-    try:
+    with new_folder(output, parents=True) as folder:
         with several(jobs) as workers:
             usable, skipped = _prepare(items, cache_folder, options.half, workers, progress)
             _refuse_too_few(usable, options)
             order = Order(options, cache_folder, tuple(usable), hash(tuple(usable)))
-            rows = fill_folder(partial, order, workers, progress)
-        _note(partial, options, usable, skipped, licence)
-        partial.chmod(0o755)
-        partial.replace(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            rows = fill_folder(folder, order, workers, progress)
+        _note(folder, options, usable, skipped, licence)
     used = {kind: sum(item.kind == kind for item in usable) for kind in folders}
     return ComposeReport(output, rows, {str(k): n for k, n in used.items()}, tuple(skipped))
 
@@ -119,6 +112,8 @@ def _analyse(task: tuple[Item, Path, bool]) -> str | None:
             TrackAnalyser(cache_folder).track(item)
         else:
             Bank(cache_folder, half).footage(item)
+    except OutputError:  # the cache's fault, and so every item's
+        raise
     except MgsvError as error:
         return str(error).removeprefix(f"{shown(item.path)}: ")
     return None

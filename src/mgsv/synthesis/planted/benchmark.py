@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +23,8 @@ import numpy as np
 
 from mgsv.data.annotations import SPLITS, Row, write_annotations
 from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLOTS, packed_name
-from mgsv.data.packed import FloatArray, PackWriter, refuse_existing
+from mgsv.data.packed import FloatArray, PackWriter
+from mgsv.files import new_folder
 from mgsv.synthesis.planted.options import RECIPE, PlantOptions
 from mgsv.synthesis.planted.rows import frame_count, music_id, plan_rows, segment_count
 from mgsv.synthesis.planted.songs import STATES, song, states_at
@@ -43,20 +42,13 @@ def plant(
 
     The features are written as a packed store, and with `files` also as the published folders of
     `.pt` files. `progress` is called with (what, done, all). The folder appears whole or not at
-    all. The same options give the same bytes. Memory stays below 1 GB at any size: rows are
-    streamed.
+    all; OutputError where it exists or cannot be written. The same options give the same bytes.
+    Memory stays below 1 GB at any size: rows are streamed.
     """
     options = options or PlantOptions()
     output = Path(output)
-    refuse_existing(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
-    try:
-        _fill(partial, options, files, progress or (lambda *_: None))
-        partial.chmod(0o755)
-        partial.replace(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(output, parents=True) as folder:
+        _fill(folder, options, files, progress or (lambda *_: None))
     return output
 
 
