@@ -78,6 +78,8 @@ def write_video(
     audio_codec: str = "aac",
     audio_rate: int = 48_000,
     audio_delay: float = 0.0,
+    muted: Sequence[tuple[float, float]] = (),
+    more_audio: Sequence[NDArray[np.float32]] = (),
     times: Sequence[float] | None = None,
     time_base: Fraction = Fraction(1, 12_800),
     start: float = 0.0,
@@ -90,9 +92,11 @@ def write_video(
     """Write `clip` to `path` (the suffix names the container) and return the path.
 
     audio: [channels, N] or [N], full scale ±1. times: seconds of each frame, for variable frame
-    rates. start: added to every timestamp, audio_delay to those of the sound. rotation: degrees
-    clockwise a player has to turn the picture, after mirroring it left to right if `mirrored`.
-    timecode: of the first picture, as the container keeps it.
+    rates. start: added to every timestamp, audio_delay to those of the sound. muted: (start, end)
+    in seconds of the sound where it has no packets; the times go on. more_audio: further sound
+    tracks, like `audio`. rotation: degrees clockwise a player has to turn the picture, after
+    mirroring it left to right if `mirrored`. timecode: of the first picture, as the container
+    keeps it.
     """
     clip = clip or Clip()
     times = clip.times() if times is None else times
@@ -110,9 +114,8 @@ def write_video(
             video.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation or mirrored:
             video.set_display_matrix(display_matrix(rotation, mirrored))
-        sound = None
-        if audio is not None:
-            sound = _add_audio(output, audio_codec, audio_rate, audio)
+        sounds = [samples for samples in (audio, *more_audio) if samples is not None]
+        tracks = [_add_audio(output, audio_codec, audio_rate, samples) for samples in sounds]
         scrolled, before = 0.0, times[0] if len(times) else 0.0
         for time in times:
             scrolled += clip.speed(before) * (time - before)
@@ -122,8 +125,8 @@ def write_video(
             frame.time_base = time_base
             output.mux(video.encode(frame))
         output.mux(video.encode())
-        if sound is not None and audio is not None:
-            _encode_audio(output, sound, audio, audio_rate, start + audio_delay)
+        for track, samples in zip(tracks, sounds, strict=True):
+            _encode_audio(output, track, samples, audio_rate, start + audio_delay, muted)
     return path
 
 
@@ -133,11 +136,12 @@ def write_audio(
     rate: int = 44_100,
     codec: str = "wav",
     container: str | None = None,
+    muted: Sequence[tuple[float, float]] = (),
 ) -> Path:
-    """Write [channels, N] or [N] samples to `path` and return it."""
+    """Write [channels, N] or [N] samples to `path` and return it. muted: as in `write_video`."""
     with av.open(str(path), "w", format=container, options={"strict": "-2"}) as output:
         stream = _add_audio(output, codec, rate, samples)
-        _encode_audio(output, stream, samples, rate, 0.0)
+        _encode_audio(output, stream, samples, rate, 0.0, muted)
     return path
 
 
@@ -206,10 +210,13 @@ def _encode_audio(
     samples: NDArray[np.float32],
     rate: int,
     start: float,
+    muted: Sequence[tuple[float, float]] = (),
 ) -> None:
     planes = np.atleast_2d(samples).astype(np.float32)
     layout = stream.layout.name
     for at in range(0, planes.shape[1], 1024):
+        if any(begin <= at / rate < end for begin, end in muted):
+            continue
         block = planes[:, at : at + 1024].T.reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
         frame.sample_rate = rate

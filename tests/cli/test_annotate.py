@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from media_files import Clip, write_video
 from mgsv.annotate import LandmarkIndex, Match, locate
 from mgsv.data.annotations import COLUMNS, read_annotations
-from mgsv.media.audio import sound_delay
+from mgsv.media.audio import read_audio
+from mgsv.media.pictureclock import read_picture_clock
+from mgsv.media.video import VideoScan
 from subprocesses import mgsv_here
 from tunes import tune, write_tunes
 
@@ -38,7 +41,7 @@ def music(seed: int, start: float, end: float) -> NDArray[np.float32]:
     return np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
 
 
-def video(path: Path, sound: NDArray[np.float32] | None, seconds: float = 0, **more: float) -> Path:
+def video(path: Path, sound: NDArray[np.float32] | None, seconds: float = 0, **more: Any) -> Path:
     seconds = seconds or (0 if sound is None else len(sound) / RATE)
     clip = Clip(seconds=seconds, rate=5, width=64, height=48, colours=[(80, 80, 80)])
     return write_video(path, clip, audio=sound, audio_rate=RATE, **more)
@@ -110,7 +113,7 @@ def test_unsure_matches_are_left_out(here: Path, monkeypatch: pytest.MonkeyPatch
         return [replace(match, confidence=0.8) for match in locate(index, samples)]
 
     video(here / "clip.mp4", music(0, 3, 9))
-    monkeypatch.setattr(sys.modules["mgsv.annotate.annotate"], "locate", unsure)
+    monkeypatch.setattr(sys.modules["mgsv.annotate.listen"], "locate", unsure)
     command = ("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv")
     done = mgsv_here(*command)
     assert done.returncode == 1
@@ -198,9 +201,88 @@ def test_bad_options(here: Path, arguments: tuple[str, ...], text: str) -> None:
 def test_times_are_the_pictures(here: Path) -> None:
     """The sound begins 0.4 s after the first picture."""
     path = video(here / "late.mkv", music(0, 5, 12), seconds=8, start=2.0, audio_delay=0.4)
-    assert sound_delay(path) == pytest.approx(0.4, abs=0.03)
+    start = read_audio(path).start
+    assert start is not None
+    delay = read_picture_clock(path).place(start)
+    assert delay == pytest.approx(0.4, abs=0.03)
     assert mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv").returncode == 0
     (row,) = rows(here / "uses.csv")
     apart = float(row["music_start"]) - float(row["video_start"])
-    assert apart == pytest.approx(5 - sound_delay(path), abs=0.03)
+    assert apart == pytest.approx(5 - delay, abs=0.03)
     assert float(row["video_start"]) == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_hole_in_the_sound(here: Path) -> None:
+    """The microphone was muted for 14 s between the two uses."""
+    sound = np.concatenate([music(0, 3, 10), np.zeros(14 * RATE, np.float32), music(1, 12, 20)])
+    path = video(here / "muted.mp4", sound, muted=[(7.1, 20.9)])
+    assert mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv").returncode == 0
+    first, second = rows(here / "uses.csv")
+    times = ("video_start", "video_end", "music_start", "music_end")
+    assert [float(first[t]) for t in times] == pytest.approx([0, 7, 3, 10], abs=0.05)
+    assert [float(second[t]) for t in times] == pytest.approx([21, 29, 12, 20], abs=0.05)
+
+
+def test_sound_that_starts_long_after_the_picture(here: Path) -> None:
+    path = video(here / "late.mp4", music(0, 5, 12), seconds=22, audio_delay=14.0)
+    assert mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv").returncode == 0
+    (row,) = rows(here / "uses.csv")
+    times = ("video_start", "video_end", "music_start", "music_end")
+    assert [float(row[t]) for t in times] == pytest.approx([14, 21, 5, 12], abs=0.05)
+    assert float(row["video_total_duration"]) == pytest.approx(22, abs=0.01)
+
+
+def test_the_pictures_there_are_count(here: Path) -> None:
+    """A copy that broke off: its header promises 20 s, and sound beyond its pictures is no use."""
+    path = video(here / "whole.mkv", music(0, 3, 23), seconds=20)
+    data = path.read_bytes()
+    (here / "cut.mkv").write_bytes(data[: len(data) * 3 // 5])
+    seconds = VideoScan(here / "cut.mkv")
+    assert list(seconds) == [] and seconds.info.duration < 15
+    assert mgsv_here("annotate", "cut.mkv", "-m", "music", "-o", "uses.csv").returncode == 0
+    (row,) = rows(here / "uses.csv")
+    there = seconds.info.duration
+    assert float(row["video_total_duration"]) == pytest.approx(there, abs=0.001)
+    assert float(row["video_end"]) <= there + 0.001
+    assert int(row["video_total_frames"]) == pytest.approx(5 * there, abs=1)
+    command = ("annotate", "cut.mkv", "-m", "music", "--min-video", "16", "-o", "none.csv")
+    assert "shorter than --min-video" in mgsv_here(*command).stderr
+
+
+def test_music_on_another_sound_track(here: Path) -> None:
+    """Commentary on the first, the music on the second, a third that is silent."""
+    voice = tune(99, 8)
+    at = np.arange(8 * RATE) * 8_000 / RATE
+    speech = np.interp(at, np.arange(len(voice)), voice).astype(np.float32)
+    silence = np.zeros(8 * RATE, np.float32)
+    path = video(here / "film.mkv", speech, more_audio=[music(1, 4, 12), silence])
+    done = mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    (moment,) = json.loads(done.stdout)["moments"]
+    assert (moment["sound_track"], moment["sound_tracks"]) == (2, 3)
+    assert (moment["video_start"], moment["music_start"]) == pytest.approx((0, 4), abs=0.02)
+    done = mgsv_here("annotate", path, "-m", "music", "-o", "again.csv")
+    assert ", sound track 2 of 3" in done.stdout
+
+
+def test_what_two_sound_tracks_have_in_common_is_one_use(here: Path) -> None:
+    """Under a voice on the first; and the second goes on to another track."""
+    first = np.concatenate([music(0, 3, 9), np.zeros(7 * RATE, np.float32)])
+    second = np.concatenate([music(0, 3, 9), music(1, 12, 19)])
+    path = video(here / "film.mkv", first, more_audio=[second])
+    done = mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv", "--json")
+    found = json.loads(done.stdout)["moments"]
+    assert [(one["music_id"], one["sound_track"]) for one in found][1:] == [("tune1", 2)]
+    assert [one["music_id"] for one in found] == ["tune0", "tune1"]
+
+
+def test_a_sound_track_that_cannot_be_read_is_said(here: Path) -> None:
+    """As the spatial sound of a telephone, beside a plain track."""
+    path = video(here / "film.mkv", music(0, 3, 9), more_audio=[music(1, 0, 6)])
+    data = path.read_bytes()
+    at = data.rindex(b"A_AAC")
+    path.write_bytes(data[:at] + b"A_XXX" + data[at + 5 :])
+    done = mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv")
+    assert done.returncode == 0
+    assert "film.mkv: sound track 2 of 2 was not listened to: its sound codec" in done.stderr
+    assert [row["music_id"] for row in rows(here / "uses.csv")] == ["tune0"]

@@ -81,6 +81,8 @@ def annotate(
         )
     for path, reason in report.failed:
         show.note(f"left out: {shown(path)}: {reason}")
+    for note in report.notes:
+        show.note(note)
     if as_json:
         show.document(_document(report, output))
     else:
@@ -89,14 +91,15 @@ def annotate(
 
 
 def _print(report: Annotated, output: Path) -> None:
-    from mgsv.annotate.annotate import REASONS
+    from mgsv.annotate.leftout import REASONS
 
     for one in report.found:
         places = f", the same at {len(one.match.also_at)} more" if one.match.also_at else ""
         speed = f", at {one.match.speed:.4f} of its speed" if one.match.speed != 1 else ""
+        sound = f", sound track {one.sound} of {one.sounds}" if one.sounds > 1 else ""
         show.line(
             f"{shown(one.path)}  {one.match.video}  {shown(one.match.track.path)}"
-            f"  {one.match.music}  {one.match.confidence:.3f}{places}{speed}"
+            f"  {one.match.music}  {one.match.confidence:.3f}{sound}{places}{speed}"
         )
     for drop in report.dropped:
         detail = f" ({drop.detail})" if drop.detail else ""
@@ -109,7 +112,7 @@ def _print(report: Annotated, output: Path) -> None:
 
 
 def _document(report: Annotated, output: Path) -> dict[str, Any]:
-    from mgsv.annotate.annotate import REASONS
+    from mgsv.annotate.leftout import REASONS
 
     return {
         "schema": "mgsv.annotate/1",
@@ -128,6 +131,8 @@ def _document(report: Annotated, output: Path) -> dict[str, Any]:
                 "music_end": one.row.music_end,
                 "speed": round(one.match.speed, 6),
                 "confidence": round(one.match.confidence, 6),
+                "sound_track": one.sound,
+                "sound_tracks": one.sounds,
                 "also_at": [round(place, 3) for place in one.match.also_at],
             }
             for one in report.found
@@ -141,4 +146,5 @@ def _document(report: Annotated, output: Path) -> dict[str, Any]:
             for drop in report.dropped
         ],
         "failed": [{"path": str(path), "reason": reason} for path, reason in report.failed],
+        "notes": list(report.notes),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +22,8 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
-from mgsv.media.soundclock import MAX_GAP, SoundClock
-from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
+from mgsv.media.soundclock import SoundClock
+from mgsv.media.source import SPLICED, claimed_duration, decoded, open_media, own_duration
 
 Channel = Literal["mix", "first"]
 
@@ -49,12 +49,14 @@ class Audio:
     """A waveform in memory.
 
     samples: float32 [N], one channel, full scale ±1. Lossy codecs can exceed it; nothing is cut.
-    rate: samples per second. warnings: what was wrong with the file, one line each.
+    rate: samples per second. warnings: what was wrong with the file, one line each. start: the
+    first sample's presentation time in the file, seconds; None where the file has no times.
     """
 
     samples: NDArray[np.float32]
     rate: int
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    start: float | None = None
 
     @property
     def duration(self) -> float:
@@ -80,6 +82,8 @@ def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
     """Read the header of `path`. Raises `MediaError` if it has no readable sound."""
     with open_media(path) as container:
         stream = audio_stream(container, path)
+        if not stream.codec_context.sample_rate:  # as where the sound begins late in a stream
+            raise MediaError(path, *_NOTHING)
         return AudioInfo(
             path=Path(path),
             duration=claimed_duration(container, stream),
@@ -90,28 +94,35 @@ def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
 
 
 def read_audio(
-    path: str | os.PathLike[str], rate: int = DEFAULT_RATE, channel: Channel = "mix"
+    path: str | os.PathLike[str],
+    rate: int = DEFAULT_RATE,
+    channel: Channel = "mix",
+    stream: int | None = None,
 ) -> Audio:
-    """Decode the main sound stream of `path` to one channel at `rate` Hz.
+    """Decode a sound stream of `path` to one channel at `rate` Hz.
 
     channel: "mix" averages the channels; "first" takes the first one alone, as the paper's music
-    encoder was fed. Packets that cannot be decoded become silence of their length, and a warning.
-    Raises `MediaError` if there is no sound, none of it decodes, or it is longer than
-    `MAX_TRACK_SECONDS`.
+    encoder was fed. stream: its place among the file's sound streams; None = the main one.
+
+    Packets that cannot be decoded become silence of their length, and a warning. Raises
+    `MediaError` if there is no sound, none of it decodes, or it is longer than `MAX_TRACK_SECONDS`.
     """
     with open_media(path) as container:
-        stream = audio_stream(container, path)
-        claimed = _promised(container, stream)
-        waveform = _Waveform(rate, channel)
+        source = audio_stream(container, path, stream)
+        claimed = _promised(container, source)
+        clock, waveform = SoundClock(path, container), _Waveform(rate, channel)
         damaged = 0
-        for frame in decoded(container, stream):
+        for frame in decoded(container, source):
             if frame is None:
                 damaged += 1
                 continue
             assert isinstance(frame, AudioFrame)
-            waveform.add(frame)
-            _check_length(waveform.seconds, path)
+            gap = clock.take(frame)
+            _check_length(clock.now, path)
+            if gap is not None:
+                waveform.add(frame, gap)
         samples = waveform.finish()
+        late = max(0.0, (clock.start or 0.0) - _begin(source))
     if not len(samples):
         raise MediaError(path, *_NOTHING)
     warnings = []
@@ -119,9 +130,9 @@ def read_audio(
         packets = "packet was" if damaged == 1 else "packets were"
         warnings.append(f"{damaged} damaged sound {packets} replaced by silence")
     seconds = len(samples) / rate
-    if seconds < TRUNCATED_BELOW * claimed:
+    if late + seconds < TRUNCATED_BELOW * claimed:
         warnings.append(f"its sound ends after {seconds:.1f} s of the {claimed:.1f} s it promises")
-    return Audio(samples, rate, tuple(warnings))
+    return Audio(samples, rate, tuple(warnings), clock.start)
 
 
 def decoded_seconds(path: str | os.PathLike[str]) -> float:
@@ -130,8 +141,8 @@ def decoded_seconds(path: str | os.PathLike[str]) -> float:
     Found by decoding all of it, as headers can be wrong by any factor. Raises `MediaError` where
     `read_audio` does.
     """
-    clock = SoundClock()
     with open_media(path) as container:
+        clock = SoundClock(path, container)
         for frame in decoded(container, audio_stream(container, path)):
             if isinstance(frame, AudioFrame):
                 clock.take(frame)
@@ -141,31 +152,30 @@ def decoded_seconds(path: str | os.PathLike[str]) -> float:
     return clock.now
 
 
-def sound_delay(path: str | os.PathLike[str]) -> float:
-    """Seconds from the first picture of `path` to the first sample that `read_audio` gives.
-
-    Negative where the sound begins first; 0 where the file does not tell.
-    """
+def count_sounds(path: str | os.PathLike[str]) -> int:
+    """How many sound streams `path` has. Raises `MediaError` if it is no media file."""
     with open_media(path) as container:
-        picture = video_stream(container, path)
-        stream = audio_stream(container, path)
-        first = next((frame for frame in decoded(container, stream) if frame is not None), None)
-        if first is None or first.time is None or picture.start_time is None:
-            return 0.0
-        assert picture.time_base is not None
-        delay = first.time - float(picture.start_time * picture.time_base)
-    return delay if abs(delay) <= MAX_GAP else 0.0
+        return len(container.streams.audio)
 
 
-def audio_stream(container: InputContainer, path: str | os.PathLike[str]) -> AudioStream:
-    """The container's main sound stream; raises `MediaError` if it has none or an absurd one."""
-    stream = container.streams.best("audio")
+def audio_stream(
+    container: InputContainer, path: str | os.PathLike[str], number: int | None = None
+) -> AudioStream:
+    """The sound stream `number`, None = the main one, which most players take.
+
+    Raises `MediaError` if there is none or it is an absurd one.
+    """
+    streams = container.streams.audio
+    if number is None:
+        stream = container.streams.best("audio") or next(iter(streams), None)
+    else:
+        stream = streams[number] if number < len(streams) else None
     if not isinstance(stream, AudioStream):
         raise MediaError(path, "it has no sound", "give a file with a sound track")
     context: Any = stream.codec_context  # None without a decoder, whatever the stubs say
     if context is None:
         raise MediaError(path, "its sound codec is not known here", "convert it to flac or mp3")
-    if not 0 < context.sample_rate <= MAX_SAMPLE_RATE:
+    if context.sample_rate > MAX_SAMPLE_RATE:
         raise MediaError(
             path,
             f"it claims {context.sample_rate} samples per second (at most {MAX_SAMPLE_RATE})",
@@ -204,15 +214,22 @@ def _check_length(seconds: float, path: str | os.PathLike[str]) -> None:
 
 
 def _promised(container: InputContainer, stream: AudioStream) -> float:
-    """The duration that the file should hold; 0 where nothing in it says so.
-
-    Formats without a header, as ADTS, say nothing: FFmpeg then divides the file's size by the bit
-    rate of its beginning, which tells nothing of where the sound should end.
-    """
-    claimed = claimed_duration(container, stream)
+    """The duration that the sound should have; 0 where nothing in the file says so."""
+    claimed = own_duration(container, stream)
+    if claimed is None and len(container.streams) == 1:
+        claimed = claimed_duration(container, stream)
+    if claimed is None or container.format.name in SPLICED:
+        return 0.0
+    # Formats without a header, as ADTS, say nothing. FFmpeg then divides the file's size by the bit
+    # rate of its beginning, which tells nothing of where the sound should end.
     bit_rate = stream.codec_context.bit_rate
     guess = 8 * container.size / bit_rate if bit_rate else 0.0
     return 0.0 if math.isclose(claimed, guess, rel_tol=0.01) else claimed
+
+
+def _begin(stream: AudioStream) -> float:
+    """Presentation time from which the header's duration counts; 0 where it was not found yet."""
+    return float((stream.start_time or 0) * (stream.time_base or 0))
 
 
 class _Waveform:
@@ -225,17 +242,10 @@ class _Waveform:
         self._waiting = AudioFifo()  # frames of one format, for the resampler
         self._format: tuple[int, str, str] | None = None
         self._chunks: list[NDArray[np.float32]] = []
-        self._length = 0
-        self._clock = SoundClock()
 
-    @property
-    def seconds(self) -> float:
-        return self._length / self._rate
-
-    def add(self, frame: AudioFrame) -> None:
-        """Append `frame`, after silence where its timestamp says that something is missing."""
+    def add(self, frame: AudioFrame, gap: float) -> None:
+        """Append `frame`, after `gap` seconds of silence."""
         form = (frame.sample_rate, frame.layout.name, frame.format.name)
-        gap = self._clock.take(frame)
         if form != self._format or gap:
             # The format can change within a stream (radio recordings); a resampler takes only one.
             self._drain()
@@ -278,4 +288,3 @@ class _Waveform:
     def _append(self, samples: NDArray[np.float32]) -> None:
         if len(samples):
             self._chunks.append(samples)
-            self._length += len(samples)

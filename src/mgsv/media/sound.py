@@ -21,6 +21,7 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 from numpy.typing import NDArray
 
+from mgsv.files import StrPath
 from mgsv.media.soundclock import SoundClock
 
 RATE = 48_000
@@ -116,7 +117,7 @@ def ducked(own: Spool, music: Spool, *, own_gain: float, music_gain: float) -> I
 class Decoded:
     """The main sound of an open file from `start` to `end`, as packed float stereo at 48 kHz.
 
-    container, stream: as `open_media` and `audio_stream` give them.
+    path, container, stream: the file, and as `open_media` and `audio_stream` give them.
     start, end: seconds after `origin`, the presentation time that counts as 0 (None = that of the
         first sample, as in `read_audio`).
 
@@ -128,6 +129,7 @@ class Decoded:
 
     def __init__(
         self,
+        path: StrPath,
         container: InputContainer,
         stream: AudioStream,
         start: float,
@@ -136,7 +138,7 @@ class Decoded:
     ) -> None:
         self._packets = container.demux(stream)
         self._start, self._end = start, end
-        self._clock = SoundClock(origin)
+        self._clock = SoundClock(path, container, origin)
 
     @property
     def heard(self) -> float:
@@ -154,10 +156,12 @@ class Decoded:
         place = 0  # of the next block, in samples at 48 kHz
         for frame in self._decoded():
             before, gap, new_form = self.heard, self._clock.take(frame), _form(frame)
+            if gap is None:
+                continue
             if new_form != form or gap or stereo is None:
                 if stereo is not None:
                     yield from _placed(stereo.rest(), place)
-                yield from _silence(before, before + gap)
+                yield from self._silence(before, before + gap)
                 stereo, form = None, new_form
             if self.heard < self._start - _WARM_UP:
                 continue
@@ -172,6 +176,14 @@ class Decoded:
                 return
         if stereo is not None:
             yield from _placed(stereo.rest(), place)
+
+    def _silence(self, start: float, end: float) -> Iterator[AudioFrame]:
+        """Blocks of silence from `start` to `end` seconds, as far as they are wanted."""
+        first = round(max(start, self._start - _WARM_UP) * RATE)
+        last = round(min(end, self._end + _WARM_UP) * RATE)
+        for place in range(first, last, _BLOCK):
+            samples = min(_BLOCK, last - place)
+            yield _frame(np.zeros((1, 2 * samples), np.float32), place)
 
     def _decoded(self) -> Iterator[AudioFrame]:
         """Decoded frames, around damaged packets, up to where the container itself breaks."""
@@ -223,13 +235,6 @@ def _placed(blocks: Iterable[AudioFrame], place: int) -> Iterator[AudioFrame]:
         block.time_base, block.pts = TIME_BASE, place
         place += block.samples
         yield block
-
-
-def _silence(start: float, end: float) -> Iterator[AudioFrame]:
-    """Blocks of silence from `start` to `end` seconds."""
-    for place in range(round(start * RATE), round(end * RATE), _BLOCK):
-        samples = min(_BLOCK, round(end * RATE) - place)
-        yield _frame(np.zeros((1, 2 * samples), np.float32), place)
 
 
 def _frame(samples: NDArray[np.float32], place: int) -> AudioFrame:

@@ -1,39 +1,127 @@
-"""Where each decoded piece of sound lies in time, whatever the file's timestamps do."""
+"""Where each decoded piece of sound lies in time, whatever the file's timestamps do.
+
+A jump in the timestamps is either sound that is missing (a microphone was muted, packets were lost)
+or a clock that was reset (recordings put one after the other). A long one is compared with the
+pictures of the same file: if their clock goes on over it, sound is missing.
+"""
 
 from __future__ import annotations
 
-from av.audio.frame import AudioFrame
+import functools
+import os
 
-# A shorter hole in the timestamps is rounding in the container; a longer one is a clock that was
-# reset, not missing sound.
+import av
+from av.audio.frame import AudioFrame
+from av.container import InputContainer
+
+from mgsv.errors import MediaError
+from mgsv.media.pictureclock import PictureClock, read_picture_clock
+from mgsv.media.source import SPLICED
+from mgsv.media.timing import MAX_BACK, MAX_STILL
+
+# A shorter hole in the timestamps is rounding in the container; what is missing in one that is no
+# longer than `MAX_GAP` needs no second opinion.
 MIN_GAP, MAX_GAP = 0.02, 10.0
+# MPEG's clock of 33 bits. FFmpeg goes on counting where it begins anew, but takes times from just
+# before 0, as those of the samples that warm up a codec, for ones from just before the end.
+_MPEG, _TURN, _BEFORE_TURN = ("mpegts", "mpeg"), 2**33 / 90_000, 60.0
 
 
 class SoundClock:
     """Goes along with the frames of one sound stream, in order.
 
-    origin: presentation time that counts as 0; None = that of the first frame.
+    path, container: the file, and where it is open. origin: presentation time that counts as 0;
+    None = that of the first frame.
     """
 
-    def __init__(self, origin: float | None = None) -> None:
-        self._origin = origin
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        container: InputContainer,
+        origin: float | None = None,
+    ) -> None:
+        self._path = path
+        self._container = container
+        self._origin = origin  # moves when the file's clock is reset
+        self._run: int | None = None  # of the pictures, that the sound is at
+        self._begun = False
+        self._late = False  # more was heard before a reset than there is room for
+        self.start: float | None = None
+        """Presentation time of the first frame."""
         self.now = 0.0
         """Seconds at which the frames taken so far end, holes included."""
 
-    def take(self, frame: AudioFrame) -> float:
-        """Seconds of silence to put before `frame`; negative only before the very first one."""
+    def take(self, frame: AudioFrame) -> float | None:
+        """Seconds of silence to put before `frame`; negative only before the very first one.
+
+        None if the frame is to be left out, as something else is heard at its time already.
+        """
         gap = self._gap_before(frame)
-        self.now += gap + frame.samples / frame.sample_rate
+        seconds = frame.samples / frame.sample_rate
+        if self._late:
+            if gap <= -seconds / 2:
+                return None
+            self._late = False
+        if self._begun:
+            gap = max(0.0, gap)
+        self._begun = True
+        self.now += gap + seconds
         return gap
 
     def _gap_before(self, frame: AudioFrame) -> float:
         if frame.time is None:
             return 0.0
+        time = self._unwrapped(frame.time)
+        if self.start is None:
+            self.start = time
         if self._origin is None:
-            self._origin = frame.time
-        gap = frame.time - self._origin - self.now
-        if self.now == 0.0 or MIN_GAP <= gap <= MAX_GAP:
+            self._origin = time
+        gap = time - self._origin - self.now
+        back = MAX_GAP if self._late else MAX_BACK
+        if self._begun and not -back <= gap <= MAX_GAP:
+            gap = self._after_jump(time, gap)
+        return gap if abs(gap) >= MIN_GAP or not self._begun else 0.0
+
+    def _after_jump(self, time: float, gap: float) -> float:
+        """The gap to `time` once it is known what the jump means."""
+        assert self._origin is not None
+        runs, before = self._pictures.runs, self._origin + self.now
+        if self._run is None:
+            self._run = self._pictures.run_at(before) or 0
+        run = self._pictures.run_at(time, self._run if gap > 0 else self._run + 1)
+        if run is not None:
+            self._origin += runs[run].zero - runs[self._run].zero
+            self._late = run != self._run
+            self._run = run
+            gap = time - self._origin - self.now
+            if gap >= -MAX_GAP:
+                return gap
+        elif gap > 0 and self._holds(time, gap):
             return gap
-        if abs(gap) > MAX_GAP:
-            self._origin = frame.time - self.now
+        self._late = False
+        self._origin = time - self.now
         return 0.0
+
+    def _unwrapped(self, time: float) -> float:
+        if self._container.format.name in _MPEG and time >= _TURN - _BEFORE_TURN:
+            runs = self._pictures.runs
+            if runs and max(run.last for run in runs) < _TURN - _BEFORE_TURN:
+                return time - _TURN
+        return time
+
+    @functools.cached_property
+    def _pictures(self) -> PictureClock:
+        try:
+            return read_picture_clock(self._path)
+        except MediaError:  # there are none
+            return PictureClock((), 0.0)
+
+    def _holds(self, time: float, gap: float) -> bool:
+        """Whether the file's own timeline, by its header, has `time` in it and is not broken."""
+        form = self._container.format.name
+        if form in SPLICED and gap >= MAX_STILL:
+            return False
+        if not self._container.duration:
+            return True
+        start = 0 if "matroska" in form else self._container.start_time or 0
+        return time <= (start + self._container.duration) / av.time_base + MAX_BACK

@@ -70,10 +70,9 @@ def make_soundtrack(
     samples = max(1, round(seconds * RATE))
     sound, notes = _music(track, moment, samples, fade, scratch)
     if keep_audio:
-        own = _own_sound(video, origin, samples, scratch)
-        if isinstance(own, str):
-            notes.append(own)
-        else:
+        own, word = _own_sound(video, origin, samples, scratch)
+        notes += [word] if word else []
+        if own is not None:
             sound = _mixed(own, sound, scratch)
     aac = _mastered(sound, loudness, true_peak, scratch)
     level = aac.level
@@ -97,7 +96,7 @@ def _music(
     wanted = moment.duration if moment.duration < seconds - SLACK else seconds
     with open_media(track) as container:
         stream = audio_stream(container, track)
-        decoded = Decoded(container, stream, moment.start, moment.start + wanted)
+        decoded = Decoded(track, container, stream, moment.start, moment.start + wanted)
         music = Spool(scratch()).fill(decoded)
     if not decoded.heard:
         raise MediaError(track, "none of its sound can be decoded", "get or export it again")
@@ -135,15 +134,21 @@ def _fitted(samples: int) -> tuple[Filter, Filter]:
     return ("apad", f"whole_len={samples}"), ("atrim", f"end_sample={samples}")
 
 
-def _own_sound(video: StrPath, origin: float, samples: int, scratch: Scratch) -> Spool | str:
-    """The clip's own sound in step with its pictures, or a word on why there is none."""
+def _own_sound(
+    video: StrPath, origin: float, samples: int, scratch: Scratch
+) -> tuple[Spool | None, str]:
+    """The clip's own sound in step with its pictures, if any, and what to say about it."""
     with open_media(video) as container:
-        if not container.streams.audio:
-            return "the clip has no sound of its own"
+        count = len(container.streams.audio)
+        if not count:
+            return None, "the clip has no sound of its own"
         stream = audio_stream(container, video)
-        decoded = Decoded(container, stream, 0.0, samples / RATE, origin)
+        kept = container.streams.audio.index(stream) + 1
+        decoded = Decoded(video, container, stream, 0.0, samples / RATE, origin)
         own = Spool(scratch()).fill(filtered(decoded, *_fitted(samples)))
-    return own if own.samples else "none of the clip's own sound can be decoded"
+    if not own.samples:
+        return None, "none of the clip's own sound can be decoded"
+    return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""
 
 
 def _mixed(own: Spool, music: Spool, scratch: Scratch) -> Spool:

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ FORMATS = (
     "h264,hevc,ivf,m4v,gif,rm,wav,w64,mp3,flac,aac,aiff,au,caf,ac3,eac3,dts,amr,ape,wv,tta,tak,"
     "mpc,mpc8,dsf"
 )
+# Those whose files may be put one after the other, each part with a clock of its own. They have no
+# header; their duration is that of the last timestamp.
+SPLICED = frozenset({"mpegts", "mpeg", "ogg"})
 # Demuxers of one still picture each, for `stills` alone. No SVG, which is a program.
 STILL_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 _STILLS = STILL_EXTENSIONS | {
@@ -63,6 +67,7 @@ _OPTIONS = {
     "protocol_whitelist": "none",  # no protocol has this name, so none is allowed
     "max_pixels": str(MAX_PIXELS),
 }
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _PROBLEMS = {
     errno.ENOENT: ("there is no such file", "check the name"),
     errno.ENOTDIR: ("there is no such file", "check the name"),
@@ -140,12 +145,30 @@ def claimed_duration(container: InputContainer, stream: Stream) -> float:
 
     Headers can be wrong, so this serves as a hint and to notice files that are cut short.
     """
-    if stream.duration is not None and stream.time_base is not None:
-        return max(0.0, float(stream.duration * stream.time_base))
+    own = own_duration(container, stream)
+    if own is not None:
+        return own
     ticks = container.duration or 0
-    if "matroska" in container.format.name:  # its duration is the time of the end
+    if _is_matroska(container):  # its duration is the time of the end
         ticks -= container.start_time or 0
     return max(0.0, ticks / av.time_base)
+
+
+def own_duration(container: InputContainer, stream: Stream) -> float | None:
+    """Seconds that the header claims for `stream` alone; None where it tells of the whole only."""
+    if stream.time_base is None:
+        return None
+    if _is_matroska(container) and (end := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
+        hours, minutes, seconds = map(float, end.groups())
+        start = float((stream.start_time or 0) * stream.time_base)
+        return max(0.0, 3600 * hours + 60 * minutes + seconds - start)
+    if stream.duration is not None:
+        return max(0.0, float(stream.duration * stream.time_base))
+    return None
+
+
+def _is_matroska(container: InputContainer) -> bool:
+    return "matroska" in container.format.name
 
 
 def decoded(

@@ -1,0 +1,53 @@
+"""What makes no row of an annotation, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgsv.errors import ConfigError
+
+REASONS: Mapping[str, str] = {
+    "same video": "the same file was given before, under this or another name",
+    "short video": "shorter than --min-video",
+    "long video": "longer than --max-video",
+    "no sound": "it has no sound",
+    "silent": "its sound is silent",
+    "no track": "none of the tracks is heard in it",
+    "short moment": "the moment is shorter than --min-moment",
+    "low confidence": "the match is less sure than --min-confidence",
+    "same moment": "another video shows the same pictures over the same moment",
+}
+"""Why a video or moment is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A video, or one moment of it, that is left out."""
+
+    path: Path
+    reason: str
+    """A key of `REASONS`."""
+    detail: str = ""
+    """What the reason is about: seconds, confidence, the other file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds, and a probability. Raises `ConfigError` for what is neither."""
+
+    min_video: float
+    max_video: float
+    min_moment: float
+    min_confidence: float
+
+    def __post_init__(self) -> None:
+        for name in ("min_video", "max_video", "min_moment"):
+            if not getattr(self, name) >= 0:
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} {getattr(self, name)}: no length", "give seconds")
+        if not 0 <= self.min_confidence <= 1:
+            raise ConfigError(
+                f"--min-confidence {self.min_confidence}: no probability", "give 0 to 1"
+            )

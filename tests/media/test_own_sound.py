@@ -1,0 +1,29 @@
+"""The clip's own sound under the music: which of several is kept, and that it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media_files import Clip, sine, write_audio, write_video
+from mgsv.media.audio import read_audio
+from mgsv.media.render import render
+from mgsv.moment import Moment
+
+
+def loudest(path: Path) -> float:
+    samples = read_audio(path).samples
+    return float(np.abs(np.fft.rfft(samples)).argmax() * 16_000 / len(samples))
+
+
+@pytest.mark.parametrize("keep_audio", [True, False])
+def test_the_main_one_of_several_sound_tracks_is_kept(tmp_path: Path, keep_audio: bool) -> None:
+    own, commentary = sine(3, 48_000, 1000), sine(3, 48_000, 2000)
+    clip = write_video(tmp_path / "clip.mkv", Clip(seconds=3), audio=own, more_audio=[commentary])
+    track = write_audio(tmp_path / "track.wav", sine(4, 44_100, 300), 44_100)
+    done = render(clip, track, Moment(0, 3), tmp_path / "out.mp4", keep_audio=keep_audio)
+    said = "of the clip's 2 sound tracks, number 1 is kept"
+    assert done.notes == ((said,) if keep_audio else ())
+    assert loudest(tmp_path / "out.mp4") == pytest.approx(1000 if keep_audio else 300, abs=1)
