@@ -9,120 +9,195 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+import av
 from av.container import InputContainer, OutputContainer
-from av.filter import Graph
-from av.filter.context import FilterContext
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
+from mgsv.media.colour import Alpha, Colours, colours_for, has_alpha, is_see_through, opaque
 from mgsv.media.copying import Timed
+from mgsv.media.extent import Extent
+from mgsv.media.filtering import PictureFilters
 from mgsv.media.sound import Filter
-from mgsv.media.source import decoded
+from mgsv.media.source import MAX_PIXELS, decoded
 from mgsv.media.timing import PictureClock, claimed_rate
 from mgsv.media.video import orientation
 
-X264 = {"preset": "veryfast", "crf": "20"}
-"""Three times as fast as the default preset; at this quality the loss is not seen."""
+# Three times as fast as the default preset; at this quality the loss is not seen.
+_OPTIONS = {
+    "libx264": {"preset": "veryfast", "crf": "20"},
+    "libx265": {"preset": "veryfast", "crf": "20", "x265-params": "log-level=none"},
+}
+_NAMES = {"libx264": "h264", "libx265": "hevc"}
 
 _CLOCKWISE: Filter = ("transpose", "clock")
-_EVEN = (("crop", "max(2\\,trunc(iw/2)*2):max(2\\,trunc(ih/2)*2)"), ("format", "yuv420p"))
+_EVEN: Filter = ("crop", "max(2\\,trunc(iw/2)*2):max(2\\,trunc(ih/2)*2)")
 _TURNS: dict[int, tuple[Filter, ...]] = {
     0: (),
     1: (_CLOCKWISE,),
     2: (_CLOCKWISE, _CLOCKWISE),
     3: (("transpose", "cclock"),),
 }
+# One picture for two fields, so that their number and times stay.
+_DEINTERLACED: Filter = ("bwdif", "mode=send_frame:deint=interlaced")
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_SAME_RATE = Fraction(1, 200)  # of it. Nearer, the header's rate is the one that was meant
+_STAYS = 1.5  # times the mean: longer, the last picture is one that stays
 
 
-def encode_pictures(
-    container: InputContainer,
-    stream: VideoStream,
-    output: OutputContainer,
-    path: StrPath,
-) -> Iterator[Timed]:
-    """The pictures upright as h264; decodes the first and adds a stream to `output` at once."""
-    pictures = _upright(_placed(container, stream))
-    first = next(pictures, None)
-    if first is None:
-        raise MediaError(path, "none of its pictures can be decoded", "export it again")
-    target = output.add_stream("libx264", rate=claimed_rate(stream), options=dict(X264))
-    context = target.codec_context
-    context.width, context.height, context.pix_fmt = first.width, first.height, "yuv420p"
-    assert stream.time_base is not None
-    context.time_base = stream.time_base
-    context.sample_aspect_ratio = _aspect(stream, first)
-    context.color_range, context.colorspace = first.color_range, first.colorspace
-    context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
-    return _encoded(first, pictures, target)
+class Encoding:
+    """The pictures of a clip as H.264, or HEVC, upright and progressive; iterated over once.
 
+    Making it decodes the first picture and adds a stream to `output`; afterwards `notes` tells what
+    became of the pictures.
+    """
 
-def _encoded(
-    first: VideoFrame, pictures: Iterator[VideoFrame], target: VideoStream
-) -> Iterator[Timed]:
-    fitted = _Row()
-    frame: VideoFrame | None = first
-    while True:
-        if frame is not None and (frame.width, frame.height) != (target.width, target.height):
-            # The picture's size may change within a stream, the file's cannot.
-            frame = fitted.apply(frame, (("scale", f"{target.width}:{target.height}"),))
-        for packet in target.encode(frame):
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        extent: Extent,
+        output: OutputContainer,
+        path: StrPath,
+        alpha: Alpha,
+    ) -> None:
+        self._container, self._stream, self._alpha = container, stream, alpha
+        self._lengths: dict[int, int] = {}  # time -> how long it is shown, both in ticks
+        self._interlaced = self._see_through = False
+        self._pictures = self._made_fit()
+        first = next(self._pictures, None)
+        if first is None:
+            raise MediaError(path, "none of its frames can be decoded", "get or export it again")
+        self._first, self._colours = first
+        self._target = self._added_to(output, extent)
+
+    @property
+    def codec(self) -> str:
+        """The name of what the pictures are encoded as."""
+        return _NAMES[self._colours.codec]
+
+    @property
+    def notes(self) -> Iterator[str]:
+        if self._interlaced:
+            yield "its interlaced pictures were made progressive"
+        if self._see_through:
+            yield f"its transparent pixels are shown over {self._alpha}"
+
+    def __iter__(self) -> Iterator[Timed]:
+        fitted = PictureFilters()
+        width, height = self._first.width, self._first.height
+        scale: Filter = ("scale", f"{width}:{height}")
+        frame: VideoFrame | None = self._first
+        while frame is not None:
+            if (frame.width, frame.height) == (width, height):
+                yield from self._encoded(frame)
+            else:  # the picture's size may change within a stream, the file's cannot
+                for made in fitted.apply(frame, (scale, ("format", self._colours.pixels))):
+                    yield from self._encoded(made)
+            frame, _ = next(self._pictures, (None, None))
+        yield from self._encoded(None)
+
+    def _added_to(self, output: OutputContainer, extent: Extent) -> VideoStream:
+        name, first, colours = self._colours.codec, self._first, self._colours
+        options = dict(_OPTIONS[name])
+        if extent.last > _STAYS / extent.frame_rate:
+            # A file's last packet is one with a B picture, shown before the last one: how long that
+            # one stays could not be said.
+            options["bf"] = "0"
+        target = output.add_stream(name, rate=_rate(self._stream, extent), options=options)
+        assert isinstance(target, VideoStream)
+        context = target.codec_context
+        context.width, context.height, context.pix_fmt = first.width, first.height, colours.pixels
+        assert self._stream.time_base is not None
+        context.time_base = self._stream.time_base
+        context.sample_aspect_ratio = _aspect(self._stream, first)
+        context.color_range, context.colorspace = colours.range, colours.matrix
+        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+        if name == "libx265" and output.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players take no other
+        return target
+
+    def _encoded(self, frame: VideoFrame | None) -> Iterator[Timed]:
+        for packet in self._target.encode(frame):
+            assert packet.pts is not None
             assert packet.dts is not None
+            packet.duration = self._lengths.pop(packet.pts, packet.duration)
             yield float(packet.dts * packet.time_base), packet
-        if frame is None:
-            return
-        frame = next(pictures, None)
 
+    def _made_fit(self) -> Iterator[tuple[VideoFrame, Colours]]:
+        """Pictures ready to be encoded, each with the colours it has by now."""
+        base, filters = self._stream.time_base, PictureFilters()
+        assert base is not None
+        colours: Colours | None = None
+        for frame in self._placed():
+            colours, row = self._plan(frame)
+            for made in filters.apply(frame, row):
+                yield _in_ticks(made, base), colours
+        if colours is not None:
+            for made in filters.rest():
+                yield _in_ticks(made, base), colours
 
-def _placed(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decoded pictures with growing times from 0."""
-    clock = PictureClock(stream)
-    for frame in decoded(container, stream):
-        if not isinstance(frame, VideoFrame):
-            continue
-        time = clock.place(frame)
-        if time is not None:  # a second picture for the same moment cannot be shown
-            frame.pts, frame.time_base = time, stream.time_base
+    def _plan(self, frame: VideoFrame) -> tuple[Colours, tuple[Filter, ...]]:
+        """The colours that pictures like `frame` get, and all that is to be done to them."""
+        row: list[Filter] = []
+        self._interlaced |= frame.interlaced_frame
+        if self._interlaced:
+            row.append(_DEINTERLACED)
+        if has_alpha(frame):
+            self._see_through = self._see_through or is_see_through(frame)
+            row += opaque(self._alpha, frame)
+        mirrored, turns = orientation(frame)
+        if mirrored:
+            row.append(("hflip", ""))
+        colours = colours_for(frame)
+        return colours, (*row, *_TURNS[turns], _EVEN, *colours.filters)
+
+    def _placed(self) -> Iterator[VideoFrame]:
+        """Decoded pictures with growing times from 0, in ticks."""
+        clock = PictureClock(self._stream)
+        before = 0
+        decoder = _alpha_decoder(self._stream)
+        for frame in decoded(self._container, self._stream, decoder):
+            if not isinstance(frame, VideoFrame):
+                continue
+            time = clock.place(frame)
+            if time is None:
+                continue  # a second picture for the same moment cannot be shown
+            self._lengths[before] = time - before
+            self._lengths[time] = max(1, round(clock.end) - time)
+            before = time
+            frame.pts, frame.time_base = time, self._stream.time_base
             yield frame
 
 
-def _upright(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Pictures turned as their side data asks, in 4:2:0, whose sides must be even."""
-    row = _Row()
-    for frame in frames:
-        mirrored, turns = orientation(frame)
-        mirror: tuple[Filter, ...] = (("hflip", ""),) if mirrored else ()
-        yield row.apply(frame, (*mirror, *_TURNS[turns], *_EVEN))
+def _alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder that sees the transparency of WebM pictures, where FFmpeg's own does not."""
+    name = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return None
+    decoder = VideoCodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    return decoder
 
 
-class _Row:
-    """A row of filters, set up anew when the pictures or the filters change."""
+def _in_ticks(frame: VideoFrame, base: Fraction) -> VideoFrame:
+    """`frame` with its time in units of `base`, whatever filters count in."""
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    frame.pts, frame.time_base = round(frame.pts * frame.time_base / base), base
+    return frame
 
-    def __init__(self) -> None:
-        self._form: object = None
-        self._graph: Graph | None = None
-        self._source: FilterContext
-        self._sink: FilterContext
 
-    def apply(self, frame: VideoFrame, filters: tuple[Filter, ...]) -> VideoFrame:
-        form = frame.width, frame.height, frame.format.name, filters
-        if form != self._form:
-            graph = Graph()
-            self._source = graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base,
-            )
-            self._sink = graph.add("buffersink")
-            nodes = [graph.add(name, arguments) for name, arguments in filters]
-            graph.link_nodes(self._source, *nodes, self._sink).configure()
-            self._graph, self._form = graph, form  # a context holds its graph only weakly
-        self._source.push(frame)
-        result = self._sink.pull()
-        assert isinstance(result, VideoFrame)
-        return result
+def _rate(stream: VideoStream, extent: Extent) -> Fraction:
+    """Frames per second, as a hint to the encoder and for timecodes."""
+    claimed, mean = claimed_rate(stream), Fraction(extent.frame_rate)
+    if abs(mean - claimed) <= _SAME_RATE * claimed:
+        return claimed
+    return min(max(mean, Fraction(1)), Fraction(1000)).limit_denominator(1001)
 
 
 def _aspect(stream: VideoStream, upright: VideoFrame) -> Fraction:

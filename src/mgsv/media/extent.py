@@ -38,14 +38,16 @@ class Extent:
     """The part of a video stream that is shown.
 
     start: presentation time of the first picture, in ticks of `time_base` seconds. seconds: from
-    there to the end of the last one. pictures: how many there are. timed: every packet says when
-    it is shown, and the times can be trusted. packets: as many lead up to the last picture shown
-    (those without data not counted). hidden: what is among them without being shown.
+    there to the end of the last one. last: how long that one is shown. pictures: how many there
+    are. timed: every packet says when it is shown, and the times can be trusted. packets: as many
+    lead up to the last picture shown (those without data not counted). hidden: what is among them
+    without being shown.
     """
 
     start: int
     time_base: Fraction
     seconds: float
+    last: float
     pictures: int
     timed: bool
     packets: int
@@ -135,10 +137,11 @@ class _Tally:
             self._start,
             self._stream.time_base,
             float((self._end - self._start) * self._stream.time_base),
+            float((self._end - self._last) * self._stream.time_base),
             self._pictures,
-            True,
-            self._shown_packets,
-            hidden,
+            timed=True,
+            packets=self._shown_packets,
+            hidden=hidden,
         )
 
     def _look_for_first(self, packet: av.Packet[VideoStream]) -> None:
@@ -209,5 +212,13 @@ def _decoded_extent(container: InputContainer, stream: VideoStream, path: StrPat
     if not pictures:
         raise MediaError(path, "none of its frames can be decoded", "get or export it again")
     assert stream.time_base is not None
-    seconds = clock.seconds(clock.end)
-    return Extent(clock.start, stream.time_base, seconds, pictures, False, 0, Hidden.NONE)
+    return Extent(
+        clock.start,
+        stream.time_base,
+        clock.seconds(clock.end),
+        clock.seconds(clock.end - clock.last),
+        pictures,
+        timed=False,
+        packets=0,
+        hidden=Hidden.NONE,
+    )

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
-import av
-
-from mgsv.errors import ConfigError, OutputError
-from mgsv.files import StrPath, check_output, new_file, unwritable
-from mgsv.media.aac import AacSpool
+from mgsv.errors import ConfigError
+from mgsv.files import StrPath, check_output, unwritable
+from mgsv.media.colour import Alpha
 from mgsv.media.containers import CONTAINERS
-from mgsv.media.copying import copy_pictures, obstacle
-from mgsv.media.edit_list import end_picture
-from mgsv.media.encoding import encode_pictures
-from mgsv.media.extent import Extent, Hidden, survey
+from mgsv.media.copying import obstacle
+from mgsv.media.extent import survey
+from mgsv.media.muxing import CannotCopyError, Parts, write_copied, write_encoded
 from mgsv.media.soundtrack import Scratch, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
@@ -57,12 +53,14 @@ def render(
     loudness: float = -14.0,
     true_peak: float = -1.0,
     fade: float = 0.3,
+    alpha: Alpha = "black",
 ) -> RenderReport:
     """Write `output`: the clip `video` with `moment` of `track` as its sound.
 
     The music starts with the clip's first picture, at `moment.start` to the sample, and lasts as
     long as the clip; where the moment or the track ends earlier, it fades out there and silence
-    follows. The picture is copied untouched where the container allows, else encoded as h264.
+    follows. The pictures are those that a player shows of the clip: copied untouched where the
+    container allows, else encoded again, and then a note says why.
 
     output: ends in one of `CONTAINERS`. It appears when it is complete, or not at all.
     keep_audio: the clip's own sound stays on top, and the music ducks under it.
@@ -70,6 +68,7 @@ def render(
     loudness: integrated LUFS. true_peak: dBTP no decoded sample goes above; where that keeps the
         loudness down, a note says so.
     fade: seconds of fade-out at the end.
+    alpha: what is seen through transparent pixels; the files written have none.
 
     Raises `ConfigError` for values that make no sense, `MediaError` for a file that cannot be read
     and for a moment that starts after the track's end, `OutputError` where `output` exists or
@@ -79,6 +78,8 @@ def render(
     _check("loudness", loudness, *_LOUDNESS, "LUFS")
     _check("true_peak", true_peak, *_TRUE_PEAK, "dBTP")
     _check("fade", fade, 0.0, 60.0, "seconds")
+    if alpha not in get_args(Alpha):
+        raise ConfigError(f"alpha is {alpha!r}", f"give {' or '.join(get_args(Alpha))}")
     if moment.start < 0:
         raise ConfigError(
             f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
@@ -102,21 +103,17 @@ def render(
             fade=fade,
             scratch=scratch,
         )
+        parts, notes = Parts(video, extent, sound.aac), sound.notes
         if why_not is None:
             try:
-                _write(video, extent, sound.aac, path, overwrite, copied=True)
-            except _CannotCopyError:  # damaged, or cut in a way the container has no place for
+                write_copied(parts, path, overwrite=overwrite)
+            except CannotCopyError:  # damaged, or cut in a way the container has no place for
                 why_not = f"{_suffix(path)} does not take the clip's pictures as they are"
-        notes = sound.notes
         if why_not is not None:
-            _write(video, extent, sound.aac, path, overwrite, copied=False)
-            notes += (f"the picture was encoded again as h264: {why_not}",)
+            made = write_encoded(parts, path, alpha, overwrite=overwrite)
+            notes += (f"the picture was encoded again as {made.codec}: {why_not}", *made.notes)
     level = sound.level
     return RenderReport(path, extent.seconds, why_not is None, level.loudness, level.peak, notes)
-
-
-class _CannotCopyError(Exception):
-    """The container does not take the clip's packets as they are."""
 
 
 def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
@@ -143,39 +140,3 @@ def _workshop(path: Path) -> Iterator[Scratch]:
             yield scratch
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def _write(
-    video: StrPath, extent: Extent, aac: AacSpool, path: Path, overwrite: bool, *, copied: bool
-) -> None:
-    """Mux picture and sound into `path`."""
-    with new_file(path, overwrite=overwrite) as file, open_media(video) as clip:
-        output = av.open(file, "w", format=CONTAINERS[_suffix(path)])
-        stream = video_stream(clip, video)
-        if copied:
-            shown = copy_pictures(clip, stream, extent, output)
-        else:
-            shown = encode_pictures(clip, stream, output, video)
-        target = aac.add_stream(output)
-        heard = ((float(p.pts * p.time_base), p) for p in aac.packets(target) if p.pts is not None)
-        # In the order of time, so that the muxer has nothing to hold back.
-        for _, packet in heapq.merge(shown, heard, key=lambda timed: timed[0]):
-            try:
-                output.mux(packet)
-            except av.FFmpegError as error:
-                raise _refused(error, path, copied) from error
-        try:
-            output.close()
-        except av.FFmpegError as error:
-            raise _refused(error, path, copied) from error
-        if copied and Hidden.AFTER in extent.hidden:
-            end_picture(file, extent.seconds)
-
-
-def _refused(error: av.FFmpegError, path: Path, copied: bool) -> Exception:
-    """What a muxer's error means: the packets' fault, if it says so, else the disk's."""
-    if copied and isinstance(error, ValueError):  # invalid data or arguments
-        return _CannotCopyError(str(error))
-    return OutputError(
-        path, f"it cannot be written ({error.strerror})", "choose another output name"
-    )

@@ -24,6 +24,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -172,9 +173,14 @@ def _is_matroska(container: InputContainer) -> bool:
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream | AudioStream
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    decoder: VideoCodecContext | None = None,
 ) -> Iterator[VideoFrame | AudioFrame | None]:
-    """Decoded frames of `stream` in order; None in the place of what cannot be decoded."""
+    """Decoded frames of `stream` in order; None in the place of what cannot be decoded.
+
+    decoder: the one to use in the place of the stream's own.
+    """
     packets = container.demux(stream)
     while True:
         try:
@@ -188,7 +194,7 @@ def decoded(
             yield None
             continue
         try:
-            frames = packet.decode()
+            frames = packet.decode() if decoder is None else decoder.decode(packet)
         except av.FFmpegError:
             yield None
             continue

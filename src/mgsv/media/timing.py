@@ -19,8 +19,8 @@ _MAX_RATE = 1000  # frames per second; a header that claims more is wrong
 class PictureClock:
     """Presentation times from 0, rising, in ticks of the stream's time base.
 
-    start: the file's time of the first picture placed. end: the tick, counted from there, at which
-    the last one stops being shown.
+    start: the file's time of the first picture placed. last, end: the ticks, counted from there, at
+    which the last one appears and stops being shown.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -28,7 +28,7 @@ class PictureClock:
         self.end = Fraction(0)
         self._stream = stream
         self._offset: int | None = None  # the file's time at our 0
-        self._last = 0
+        self.last = 0
         self._step: int | None = None
         assert stream.time_base is not None
         self._still = round(MAX_STILL / stream.time_base)
@@ -44,22 +44,22 @@ class PictureClock:
             self._offset = self.start = stamp or 0
         else:
             begin = self._next() if stamp is None else Fraction(stamp - self._offset)
-            if not self._last - self._back < begin < self._last + self._still:
+            if not self.last - self._back < begin < self.last + self._still:
                 assert stamp is not None
                 begin = self._next()
                 self._offset = stamp - round(begin)
-            if round(begin) <= self._last:
+            if round(begin) <= self.last:
                 return None
             if stamp is not None:
-                self._step = round(begin) - self._last
-        self._last = round(begin)
+                self._step = round(begin) - self.last
+        self.last = round(begin)
         # Without stamps the ends add up, fractions of ticks included.
         self.end = begin + shown_for(frame.duration, self._stream)
-        return self._last
+        return self.last
 
     def _next(self) -> Fraction:
         """When the next frame appears, if it does not say so itself."""
-        return self.end if self._step is None else Fraction(self._last + self._step)
+        return self.end if self._step is None else Fraction(self.last + self._step)
 
     def seconds(self, ticks: int | Fraction) -> float:
         assert self._stream.time_base is not None
