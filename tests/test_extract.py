@@ -151,6 +151,20 @@ def test_bad_files_are_listed_and_the_rest_is_done(
     assert [(done, total) for done, total, _ in seen] == [(k, 6) for k in range(6)]
 
 
+def test_sound_without_a_picture_is_music_whatever_its_ending(
+    media: Path, weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    write_audio(folder / "song.mp4", sine(3.0, 48_000), 48_000, "aac")
+    shutil.copy(media / "clip.mp4", folder)
+    for name in ("tune.mid", "cover.jpg", "notes.txt"):
+        (folder / name).write_text("x")
+    report = extract([folder], tmp_path, encoders_dir=weights)
+    assert (report.written, report.failed, report.ignored) == (2, (), {"mid": 1})
+    assert load(tmp_path, "ast_feature2p5", "song")[1].sum() == 2
+
+
 def test_features_of_other_weights_are_not_mixed_in(
     media: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -172,7 +186,8 @@ def test_encoders_of_other_widths_do_not_fit_the_layout(media: Path, tmp_path: P
 
 
 def test_nothing_to_do_is_an_error(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no videos and no music"):
+    (tmp_path / "tune.mid").touch()
+    with pytest.raises(DataError, match=r"no videos and no music, only 1 \.mid"):
         extract([tmp_path], tmp_path, encoders_dir=weights)
 
 

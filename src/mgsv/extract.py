@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -30,19 +30,24 @@ from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
 from mgsv.files import write_file
+from mgsv.library.walk import by_ending, find_files, listed, plain
 from mgsv.media.audio import Audio, read_audio
+from mgsv.media.contents import has_moving_picture
 from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
-from mgsv.media.video import VideoScan, probe_video
+from mgsv.media.video import VideoScan
 from mgsv.moment import CANVAS_SECONDS
 
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """What became of the files. failed: (file, reason) of those without features."""
+    """What became of the files. failed: (file, reason) of those without features. ignored: how many
+    files in the folders were neither videos nor music by their names, by ending ("" = none).
+    """
 
     written: int = 0
     present: int = 0
     failed: tuple[tuple[Path, str], ...] = field(default=())
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 def extract(
@@ -69,9 +74,12 @@ def extract(
     weights, `OutputError` where it cannot be written, `DataError` where `paths` hold nothing.
     """
     sources = [Path(path) for path in paths]
-    files = list(_find(sources))
+    others: set[bytes] = set()
+    files = list(_find(sources, others))
     if not files:
-        raise DataError(", ".join(map(str, sources)), "no videos and no music", "check the path")
+        only = f", only {listed(by_ending(others))}" if others else ""
+        names = ", ".join(map(str, sources))
+        raise DataError(names, f"no videos and no music{only}", "check the path")
     writer = _Writer(Path(output) / FEATURE_FOLDER, encoders, encoders_dir, stride, overwrite)
     written, failed = 0, []
     for done, path in enumerate(files):
@@ -81,7 +89,8 @@ def extract(
             written += writer.add(path, _kind(path) if kind == "auto" else _KINDS[kind])
         except MediaError as error:
             failed.append((path, str(error).removeprefix(f"{shown(path)}: ")))
-    return ExtractReport(written, len(files) - written - len(failed), tuple(failed))
+    present = len(files) - written - len(failed)
+    return ExtractReport(written, present, tuple(failed), by_ending(others))
 
 
 _KINDS: dict[str, Kind] = {"video": "frames", "music": "segments"}
@@ -158,31 +167,28 @@ class _Writer:
         write_file(file, json.dumps(made_by, indent=2) + "\n", overwrite=True, parents=True)
 
 
-def _find(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and those with a known ending in the folders named, by name."""
+def _find(paths: Iterable[Path], others: set[bytes]) -> Iterator[Path]:
+    """The files named, and those with a known ending in the folders named."""
+    endings = MUSIC_EXTENSIONS | VIDEO_EXTENSIONS
     for path in paths:
-        if not path.is_dir():
+        if path.is_dir():
+            for found in find_files([plain(path)], endings, others=others):
+                yield Path(os.fsdecode(found.path))
+        else:
             yield path
-            continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                ending = name.rpartition(".")[2].lower()
-                if ending in MUSIC_EXTENSIONS | VIDEO_EXTENSIONS and not name.startswith("."):
-                    yield Path(folder, name)
 
 
 def _kind(path: Path) -> Kind:
     """Whether `path` is a video or a track; cover art is no moving picture."""
-    if path.suffix.lower().removeprefix(".") in MUSIC_EXTENSIONS:
+    ending = path.suffix.lower().removeprefix(".")
+    if ending in MUSIC_EXTENSIONS:
         return "segments"
     try:
-        probe_video(path)
+        return "frames" if has_moving_picture(path) else "segments"
     except MediaError:
-        if path.suffix.lower().removeprefix(".") in VIDEO_EXTENSIONS:
+        if ending in VIDEO_EXTENSIONS:
             raise  # a damaged video is no track
         return "segments"
-    return "frames"
 
 
 def _complete(folder: FeatureFolder, name: str) -> bool:

@@ -102,6 +102,16 @@ def test_one_bad_file_is_named_and_the_rest_is_indexed(mgsv: Run, music: Path) -
     assert done.returncode == 0 and "broken.mp3" in done.stderr
 
 
+def test_what_is_no_music_is_counted(mgsv: Run, music: Path) -> None:
+    (music / "tune.mid").write_bytes(b"x")
+    (music / "clip.mp4").write_bytes(real_media.bikes().read_bytes())
+    line = "left out: 2 files that are not music: 1 .mid, 1 .mp4 (name a file itself to use it)"
+    added = mgsv("library", "add", music, "--json")
+    assert added.returncode == 0 and added.stderr.splitlines() == [line]
+    assert json.loads(added.stdout)["ignored"] == {"mid": 1, "mp4": 1}
+    assert line in mgsv("ground", real_media.bikes(), "--music", music, "--no-render").stderr
+
+
 def test_the_library_is_listed_checked_and_emptied(mgsv: Run, music: Path) -> None:
     mgsv("library", "add", music)
     listed = mgsv("library", "list", music)

@@ -3,11 +3,13 @@
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from library_support import TinyEncoder, opened, write_tone, write_tones
+from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import LibraryError, MediaError
 from mgsv.library.pool import run
 
@@ -163,6 +165,42 @@ def test_a_failure_that_is_not_the_files_fault_is_tried_again(music, folder, enc
         assert counts(library.report) == (3, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("error", "remembered"),
+    [
+        (MediaError("x", "it cannot be decoded", "get it again"), True),
+        (ValueError("no such layout"), True),
+        (ZeroDivisionError("division by zero"), True),
+        (OSError(5, "Input/output error"), False),
+        (OSError(116, "Stale file handle"), False),
+        (MemoryError(), False),
+        (RuntimeError("not enough memory: you tried to allocate 9 bytes"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_failures_that_may_pass_are_tried_again(
+    music, folder, encoder, monkeypatch, error, remembered
+):
+    import mgsv.media.audio as audio
+
+    reads = []
+
+    def fail(path, *_):
+        reads.append(path)
+        raise error
+
+    write_tones(music, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read_audio", fail)
+        for _ in range(2):
+            with opened(music, folder, encoder) as library:
+                ((_, reason),) = library.report.failed
+                assert reason and "\n" not in reason
+    assert len(reads) == (1 if remembered else 2)
+    with opened(None, folder, encoder) as library:
+        assert counts(library.add(music)) == (1, 0, 0, 0), "adding tries again"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6], ids=str)
 def test_features_that_cannot_be_stored_fail_that_file(music, folder, value):
     write_tones(music, 1)
@@ -201,11 +239,84 @@ def test_a_short_track_is_indexed_and_marked(music, folder, encoder):
     assert long_enough == {"short.wav": False, "song.wav": True}
 
 
+@pytest.fixture
+def mixed(music):
+    """Two songs in containers that videos have too, a music video, and what is neither."""
+    music.mkdir()
+    sound = sine(4.0, 48_000)
+    write_audio(music / "song.webm", sound, 48_000, "opus")
+    write_audio(music / "song.mp4", sine(4.0, 48_000, 330), 48_000, "aac")
+    write_audio(music / "song.aifc", sine(4.0, 48_000, 220), 48_000, "pcm_mulaw", "aiff")
+    write_video(music / "clip.webm", Clip(seconds=1), codec="vp9", audio=sound, audio_codec="opus")
+    write_video(music / "clip.mp4", Clip(seconds=1))
+    for name in ("notes.txt", "cover.jpg", "tune.mid", ".hidden.mp4"):
+        (music / name).write_bytes(b"x")
+    return music
+
+
+def test_what_may_be_music_is_looked_into_and_videos_are_counted(mixed, folder, encoder):
+    ignored = {"mid": 1, "mp4": 1, "webm": 1}
+    with opened(mixed, folder, encoder) as library:
+        assert counts(library.report) == (3, 0, 0, 0)
+        assert library.report.ignored == ignored
+        names = [track.path.name for track in library.tracks()]
+        assert names == ["song.aifc", "song.mp4", "song.webm"]
+    with opened(mixed, folder, encoder) as library:
+        assert counts(library.report) == (0, 3, 0, 0)
+        assert library.report.ignored == ignored
+
+
+def test_videos_are_looked_into_once_and_never_hashed(mixed, folder, encoder, monkeypatch):
+    import mgsv.library.analysis as analysis
+    import mgsv.media.contents as contents
+
+    looked, hashed = [], []
+    look, content_hash = contents.has_moving_picture, analysis.content_hash
+    monkeypatch.setattr(
+        contents, "has_moving_picture", lambda path: looked.append(Path(path).name) or look(path)
+    )
+    monkeypatch.setattr(
+        analysis, "content_hash", lambda path: hashed.append(path) or content_hash(path)
+    )
+    for _ in range(2):
+        with opened(mixed, folder, encoder) as library:
+            library.add(mixed)
+    assert sorted(looked) == [
+        "clip.mp4",
+        "clip.webm",
+        "song.mp4",
+        "song.webm",
+    ]
+    assert not any(b"clip" in path for path in hashed)
+    write_audio(mixed / "clip.mp4", sine(5.0, 48_000), 48_000, "aac")
+    with opened(mixed, folder, encoder) as library:
+        assert counts(library.report) == (1, 3, 0, 0), "looked into again when it changed"
+
+
+def test_a_video_that_is_named_itself_is_music(mixed, folder, encoder):
+    opened(mixed, folder, encoder).close()
+    with opened(mixed / "clip.webm", folder, encoder) as library:
+        assert counts(library.report) == (1, 0, 0, 0)
+        assert [track.path.name for track in library.tracks()] == ["clip.webm"]
+
+
+def test_a_damaged_file_that_may_be_music_is_named(mixed, folder, encoder):
+    (mixed / "half.mp4").write_bytes((mixed / "song.mp4").read_bytes()[:2000])
+    for _ in range(2):
+        with opened(mixed, folder, encoder) as library:
+            assert [path.name for path, _ in library.report.failed] == ["half.mp4"]
+
+
 def test_a_folder_without_music(music, folder, encoder):
     music.mkdir()
     (music / "readme.txt").write_text("nothing here")
     with pytest.raises(LibraryError, match=r"no music files in here: .*flac.*mp3.*opus"):
         opened(music, folder, encoder)
+    (music / "tune.mid").write_text("x")
+    write_video(music / "clip.mp4", Clip(seconds=1))
+    for _ in range(2):
+        with pytest.raises(LibraryError, match=r"no music files in here, only 1 .mid, 1 .mp4: "):
+            opened(music, folder, encoder)
 
 
 def test_progress_counts_changed_files_and_names_the_bad_ones(music, folder, encoder):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from library_support import opened
+from media_files import Clip, write_audio, write_video
 from mgsv.errors import LibraryError
 from mgsv.library.prints import open_prints, print_file
 from mgsv.media.audio import read_audio
@@ -58,6 +59,20 @@ def test_what_is_no_music_is_told_and_left_out(music: Path, folder: Path) -> Non
     assert [(path.name, "not a media file" in why) for path, why in report.failed] == [
         ("text.mp3", True)
     ]
+
+
+def test_videos_among_the_music_are_counted(music: Path, folder: Path) -> None:
+    write_tunes(music, range(1), seconds=5)
+    write_audio(music / "song.webm", tune(7, 5), 48_000, "opus")
+    write_video(music / "clip.webm", Clip(seconds=1), codec="vp9")
+    tracks, report = open_prints([bytes(music)], folder)
+    assert [track.path.name for track in tracks] == ["song.webm", "tune0.wav"]
+    assert report.ignored == {"webm": 1} and not report.failed
+    for path in music.iterdir():
+        if path.name != "clip.webm":
+            path.unlink()
+    with pytest.raises(LibraryError, match=r"no music was found, only 1 \.webm: "):
+        open_prints([bytes(music)], folder)
 
 
 def test_no_music(music: Path, folder: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from library_support import as_nobody
 from mgsv.errors import LibraryError
-from mgsv.library.walk import find_music, plain
+from mgsv.library.walk import by_ending, find_files, find_music, left_out, listed, plain
+from mgsv.media.extensions import VIDEO_EXTENSIONS
 
 
 def names(*roots):
@@ -20,6 +21,49 @@ def test_music_endings_in_any_case_and_nothing_hidden(tmp_path):
     (tmp_path / ".cache").mkdir()
     (tmp_path / ".cache/f.mp3").write_bytes(b"x")
     assert names(tmp_path) == {b"A.FLAC": "", b"b.mp3": "", b"c.d/e.opus": ""}
+
+
+def test_what_is_left_out_is_counted_but_for_what_nobody_misses(tmp_path):
+    inner = tmp_path / "in"
+    inner.mkdir()
+    names = "a.mp3 b.DFF in/c.dff README d.mid cover.JPG a.cue l.m3u8 a.lrc x.txt .DS_Store .d.mid"
+    for name in names.split():
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "dead.mid").symlink_to("nowhere")
+    others = set()
+    assert [item.path for item in find_music([plain(tmp_path)], others)] == [
+        plain(tmp_path / "a.mp3")
+    ]
+    counts = by_ending(others)
+    assert counts == {"dff": 2, "mid": 2, "": 1} and list(counts)[-1] == ""
+    assert listed(counts) == "2 .dff, 2 .mid, 1 without an ending"
+    line = left_out(counts, "music")
+    assert line.startswith("left out: 5 files that are not music: 2 .dff, ")
+    assert left_out({"xyz": 1}, "music").startswith("left out: 1 file that is not music: 1 .xyz (")
+    many = {f"e{k}": 1 for k in range(9)}
+    assert listed(many) == "1 .e0, 1 .e1, 1 .e2, 1 .e3, 1 .e4, 1 .e5, 3 with other endings"
+    # A file that is also named itself is not left out, whichever comes first.
+    roots = [plain(tmp_path), plain(tmp_path / "d.mid")]
+    for order in (roots, roots[::-1]):
+        others = set()
+        assert len(list(find_music(order, others))) == 2
+        assert by_ending(others) == {"dff": 2, "": 1, "mid": 1}
+
+
+def test_endings_that_songs_and_videos_share_are_marked(tmp_path):
+    for name in ("a.mp4", "b.webm", "c.mka", "d.avi"):
+        (tmp_path / name).write_bytes(b"x")
+    os.mkfifo(tmp_path / "e.mov")
+    others = set()
+    found = {item.path: item.may_be_video for item in find_music([plain(tmp_path)], others)}
+    marked = {os.path.relpath(path, plain(tmp_path)): mark for path, mark in found.items()}
+    assert marked == {b"a.mp4": True, b"b.webm": True, b"c.mka": False}
+    assert by_ending(others) == {"avi": 1, "mov": 1}
+    (named,) = find_music([plain(tmp_path / "a.mp4")])
+    assert not named.may_be_video
+    videos = find_files([plain(tmp_path)], VIDEO_EXTENSIONS, others=(others := set()))
+    assert [item.may_be_video for item in videos] == [False] * 4
+    assert by_ending(others) == {"mka": 1}
 
 
 def test_a_file_named_outright_needs_no_ending_and_is_given_once(tmp_path):

@@ -65,11 +65,12 @@ def extract(
             overwrite=overwrite,
             progress=step and (lambda done, total, path: step(shown(path.name), done, total)),
         )
-    show.left_out(report)
+    show.left_out(report, "videos or music")
     counts = {"written": report.written, "present": report.present}
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
-        show.document({"schema": "mgsv.extract/1", **counts, "failed": failed})
+        ignored = dict(report.ignored)
+        show.document({"schema": "mgsv.extract/1", **counts, "failed": failed, "ignored": ignored})
     else:
         show.line(f"{report.written} written, {report.present} there already")
     return 1 if report.failed else 0

@@ -43,6 +43,7 @@ def add(
     """Index MUSIC, folders or tracks; files seen before cost nothing.
 
     Files that cannot be used are listed with the reason and left out; the exit status is then 1.
+    Those that are no music by their name, and videos, are counted.
     """
     from mgsv.encoders.registry import encoder_pair
     from mgsv.library import Library
@@ -53,11 +54,12 @@ def add(
         show.progress(progress) as listen,
     ):
         report = opened.add(music, progress=listen)
-    show.left_out(report)
+    show.left_out(report, "music")
     counts = {"added": report.added, "unchanged": report.unchanged, "moved": report.moved}
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
-        show.document({"schema": "mgsv.index/1", **counts, "failed": failed})
+        ignored = dict(report.ignored)
+        show.document({"schema": "mgsv.index/1", **counts, "failed": failed, "ignored": ignored})
     else:
         show.line(", ".join(f"{n} {what}" for what, n in counts.items()))
     return 1 if report.failed else 0

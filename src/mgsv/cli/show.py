@@ -175,10 +175,16 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=max(120, console.width))
 
 
-def left_out(report: IndexReport | ExtractReport) -> None:
-    """Each bad file with its reason, on stderr."""
+def left_out(report: IndexReport | ExtractReport, kind: str) -> None:
+    """Each bad file with its reason, and what else lies there besides the `kind` of file that was
+    looked for, on stderr.
+    """
+    from mgsv.library import walk
+
     for path, reason in report.failed:
         note(f"left out: {shown(path)}: {reason}")
+    if report.ignored:
+        note(walk.left_out(report.ignored, kind))
 
 
 def accepted(use: Use, is_new: bool) -> None:
@@ -199,6 +205,6 @@ def explained(picture: Explained) -> None:
 
 def index_report(report: IndexReport) -> None:
     """What indexing did, if it did anything, on stderr."""
-    left_out(report)
+    left_out(report, "music")
     if report.added or report.moved:
         note(f"indexed: {report.added} tracks added, {report.moved} moved or copied")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mgsv.library.features import Arrays, TrackRecord, content_hash
-from mgsv.library.walk import Found
+from mgsv.library.walk import Found, is_video
 
 if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
@@ -40,13 +40,15 @@ class Analyse(Protocol):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What reading a file gave: its track analysed, or an error, or neither where the content is
-    known.
+    known or a video.
     """
 
     track: str
-    """The content's hash, empty if the file could not even be read."""
+    """The content's hash, empty if the file could not even be read, or is a video."""
     analysed: Analysed | None = None
     error: Exception | None = None
+    is_video: bool = False
+    """It was found among music, and has a moving picture."""
 
 
 class Analysis:
@@ -62,6 +64,9 @@ class Analysis:
     def __call__(self, item: Found) -> Outcome:
         track = ""
         try:
+            # First of all, since a film is long to hash.
+            if is_video(item):
+                return Outcome(track, is_video=True)
             track = content_hash(item.path)
             with self._lock:
                 if track in self._known:

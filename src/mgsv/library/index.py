@@ -7,15 +7,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgsv.errors import EncoderMismatch, LibraryError, MediaError, shown
 from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
 from mgsv.library.pool import run
 from mgsv.library.store import Place, Store
-from mgsv.library.walk import Found, find_music
+from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,14 @@ class Progress:
     """Why `path` could not be indexed, or who is being waited for."""
 
 
+VIDEO = "it is a video"
+"""The problem of files that were found among music, and have a moving picture."""
+
+_PASSING = (OSError, MemoryError, RuntimeError)
+"""Errors that need not be the file's fault: the disk's, the network's, and torch's (`RuntimeError`,
+when memory is short). Anything else would only be the same again.
+"""
+
 ProgressCallback = Callable[[Progress], None]
 
 
@@ -54,6 +62,10 @@ class IndexReport:
     """Files whose content was known, renamed or a further copy: read, but not decoded."""
     failed: tuple[tuple[Path, str], ...] = ()
     """Files and folders that could not be indexed, each with the reason, in order of path."""
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """How many files in the folders were not taken for music, being videos or of other endings: by
+    ending (lower case, no dot, "" = none). Hidden files, covers, lists and notes do not count.
+    """
     warnings: tuple[tuple[Path, str], ...] = ()
     """Files that were added although something is wrong with them."""
     seconds: float = 0.0
@@ -103,13 +115,10 @@ class Indexer:
         Raises `LibraryError` if a root cannot be read or all of them together hold no music, and
         if the store cannot be written; what was kept until then stays.
         """
-        found = list(find_music(roots))
+        others: set[bytes] = set()
+        found = list(find_music(roots, others))
         if not found:
-            names = ", ".join(shown(os.fsdecode(root)) for root in roots)
-            endings = " ".join(sorted(MUSIC_EXTENSIONS))
-            raise LibraryError(
-                f"{names}: no music files in here", f"put some in; these endings count: {endings}"
-            )
+            raise _no_music(roots, by_ending(others))
         update = _Update(self._store, self._encoder, self._progress)
         changed = self._changed(found, roots, retry)
         if changed:
@@ -124,36 +133,48 @@ class Indexer:
                     for item, outcome in results:
                         update.settle(item, outcome)
                 update.finish()
-        return self._report(found, roots, changed, update)
+        report = self._report(found, roots, changed, update, others)
+        if not (report.added or report.unchanged or report.moved or report.failed):
+            raise _no_music(roots, report.ignored)
+        return report
 
     def _changed(self, found: list[Found], roots: list[bytes], retry: bool) -> list[Found]:
         known = self._store.places(roots)
 
         def as_before(item: Found) -> bool:
             place = known.get(item.path)
-            return (
-                place is not None
-                and (place.size, place.mtime_ns) == (item.size, item.mtime_ns)
-                and not (retry and place.problem)
-            )
+            if place is None or (place.size, place.mtime_ns) != (item.size, item.mtime_ns):
+                return False
+            if place.problem == VIDEO:  # unless it is named itself now, for its sound
+                return item.may_be_video
+            return not (retry and place.problem)
 
         return [item for item in found if not item.problem and not as_before(item)]
 
     def _report(
-        self, found: list[Found], roots: list[bytes], changed: list[Found], update: _Update
+        self,
+        found: list[Found],
+        roots: list[bytes],
+        changed: list[Found],
+        update: _Update,
+        others: set[bytes],
     ) -> IndexReport:
         known = self._store.places(roots)
         failed = dict(update.passing)
         for item in found:
             place = known.get(item.path)
-            if problem := item.problem or (place.problem if place else ""):
+            problem = item.problem or (place.problem if place else "")
+            if problem == VIDEO:
+                others.add(item.path)
+            elif problem:
                 failed[item.path] = problem
-        settled = {item.path for item in changed} | failed.keys()
+        settled = {item.path for item in changed} | failed.keys() | others
         return IndexReport(
             added=update.added,
             unchanged=sum(item.path not in settled for item in found) + update.touched,
             moved=update.moved,
             failed=tuple((Path(os.fsdecode(path)), failed[path]) for path in sorted(failed)),
+            ignored=by_ending(others),
             warnings=tuple(update.warnings),
             seconds=update.seconds,
         )
@@ -190,7 +211,10 @@ class _Update:
         self._progress(Progress(0, self._total, 0.0))
 
     def settle(self, item: Found, outcome: Outcome) -> None:
-        if outcome.error is not None:
+        if outcome.is_video:
+            self._store.place(Place(item.path, item.size, item.mtime_ns, None, VIDEO))
+            self._step(item)
+        elif outcome.error is not None:
             self._fail(item, outcome.track, outcome.error)
         elif outcome.analysed is not None:
             record, arrays = outcome.analysed.record, outcome.analysed.arrays
@@ -237,17 +261,28 @@ class _Update:
     def _fail(self, item: Found, track: str, error: Exception) -> None:
         reason = _reason(error)
         self._failed[track] = reason
-        if isinstance(error, MediaError):
+        if isinstance(error, MediaError) or not isinstance(error, _PASSING):
             self._store.place(Place(item.path, item.size, item.mtime_ns, None, reason))
         else:
-            _log.debug("%s could not be indexed", item.path, exc_info=error)
             self.passing[item.path] = reason
+        if not isinstance(error, MediaError):
+            _log.debug("%s could not be indexed", item.path, exc_info=error)
         self._step(item, reason)
 
     def _step(self, item: Found, note: str = "") -> None:
         self._done += 1
         path = Path(os.fsdecode(item.path))
         self._progress(Progress(self._done, self._total, self.seconds, path, note))
+
+
+def _no_music(roots: list[bytes], ignored: Mapping[str, int]) -> LibraryError:
+    names = ", ".join(shown(os.fsdecode(root)) for root in roots)
+    only = f", only {listed(ignored)}" if ignored else ""
+    endings = " ".join(sorted(MUSIC_EXTENSIONS))
+    return LibraryError(
+        f"{names}: no music files in here{only}",
+        f"name a file itself to use its sound, or put music in; these endings count: {endings}",
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mgsv.errors import LibraryError, MgsvError, OutputError, shown
 from mgsv.files import write_file
 from mgsv.library import pool
 from mgsv.library.features import WRITABLE, content_hash
-from mgsv.library.walk import Found, find_music
+from mgsv.library.walk import Found, by_ending, find_music, is_video, listed
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
 from mgsv.media.polarity import pack_signs, whiten
 
@@ -60,10 +60,13 @@ class TrackPrint:
 
 @dataclass(frozen=True)
 class PrintReport:
-    """What `open_prints` did. made: tracks decoded just now. failed: (file, reason)."""
+    """What `open_prints` did. made: tracks decoded just now. failed: (file, reason). ignored: how
+    many files were not taken for music, by ending, as in `IndexReport`.
+    """
 
     made: int
     failed: tuple[tuple[Path, str], ...]
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 def print_file(folder: Path, id: str) -> Path:
@@ -86,10 +89,8 @@ def open_prints(
     A file that is no readable music is in the report. Raises `LibraryError` for paths that do not
     exist or hold no music, and where a print cannot be written.
     """
-    found = list(find_music(list(music)))
-    if not found:
-        names = ", ".join(shown(os.fsdecode(path)) for path in music)
-        raise LibraryError(f"{names}: no music was found", "name a folder that holds music files")
+    others: set[bytes] = set()
+    found = list(find_music(list(music), others))
     holds: dict[str, list[Path]] = {}
     prints: dict[str, TrackPrint] = {}
     failed: list[tuple[Path, str]] = []
@@ -101,6 +102,9 @@ def open_prints(
             progress(done, len(found), path)
         if isinstance(result, LibraryError):
             raise result
+        if result is None:
+            others.add(item.path)
+            continue
         if isinstance(result, str):
             failed.append((path, result))
             continue
@@ -108,20 +112,28 @@ def open_prints(
         made += new and record.id not in prints
         prints[record.id] = record
         holds.setdefault(record.id, []).append(path)
+    if not (holds or failed):
+        names = ", ".join(shown(os.fsdecode(path)) for path in music)
+        only = f", only {listed(by_ending(others))}" if others else ""
+        raise LibraryError(
+            f"{names}: no music was found{only}", "name a folder that holds music files"
+        )
     tracks = []
     for id, paths in holds.items():
-        first, *others = sorted(paths, key=os.fsencode)
-        tracks.append(replace(prints[id], path=first, copies=tuple(others)))
+        first, *copies = sorted(paths, key=os.fsencode)
+        tracks.append(replace(prints[id], path=first, copies=tuple(copies)))
     tracks.sort(key=lambda track: os.fsencode(track.path))
-    return tracks, PrintReport(made, tuple(sorted(failed)))
+    return tracks, PrintReport(made, tuple(sorted(failed)), by_ending(others))
 
 
-def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | LibraryError:
-    """The print and whether it was made just now; or why there is none."""
+def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | LibraryError | None:
+    """The print and whether it was made just now; or why there is none; or None for a video."""
     path = Path(os.fsdecode(item.path))
     if item.problem:
         return item.problem
     try:
+        if is_video(item):
+            return None
         id = content_hash(item.path)
         file = print_file(folder, id)
         kept = _read(file, id, path)

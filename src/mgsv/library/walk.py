@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from mgsv.errors import LibraryError, shown
-from mgsv.media.extensions import MUSIC_EXTENSIONS
+from mgsv.media.extensions import COMPANION_EXTENSIONS, EITHER_EXTENSIONS, MUSIC_EXTENSIONS
+
+_ENDINGS_NAMED = 6
 
 
 class Found(NamedTuple):
@@ -19,6 +22,8 @@ class Found(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     problem: str = ""
+    may_be_video: bool = False
+    """Its ending is one that songs and videos have; `is_video` looks inside."""
 
 
 def plain(path: str | os.PathLike[str]) -> bytes:
@@ -30,15 +35,24 @@ def plain(path: str | os.PathLike[str]) -> bytes:
     return os.fsencode(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
 
 
-def find_music(roots: list[bytes]) -> Iterator[Found]:
-    """Every music file at or under the absolute `roots`; see `find_files`."""
-    return find_files(roots, MUSIC_EXTENSIONS)
+def find_music(roots: list[bytes], others: set[bytes] | None = None) -> Iterator[Found]:
+    """Every file at or under the absolute `roots` that is music, or may be; see `find_files`."""
+    return find_files(roots, MUSIC_EXTENSIONS, EITHER_EXTENSIONS, others)
 
 
-def find_files(roots: list[bytes], endings: frozenset[str]) -> Iterator[Found]:
+def find_files(
+    roots: list[bytes],
+    endings: frozenset[str],
+    uncertain: frozenset[str] = frozenset(),
+    others: set[bytes] | None = None,
+) -> Iterator[Found]:
     """Every file with one of `endings` (lower case, no dot) at or under the absolute `roots`.
 
     Each path comes once, by name in each folder; a root that is a file may have any ending.
+
+    uncertain: endings of files that come marked as such. others: gets the paths of all files in
+    the folders that are left out, other than hidden ones and covers, lists and notes
+    (`COMPANION_EXTENSIONS`).
 
     Links are followed; a folder reached a second time, by a loop or otherwise, is not entered
     again. Hidden files and folders are skipped inside a root. What has such an ending but is no
@@ -47,6 +61,7 @@ def find_files(roots: list[bytes], endings: frozenset[str]) -> Iterator[Found]:
     Raises `LibraryError` for a root that does not exist, cannot be listed, or is neither a file
     nor a folder.
     """
+    others = set() if others is None else others
     entered: set[tuple[int, int]] = set()
     given: set[bytes] = set()
     for root in roots:
@@ -59,7 +74,7 @@ def find_files(roots: list[bytes], endings: frozenset[str]) -> Iterator[Found]:
                 f"{_shown(root)}: {_reason(error)}", "check the name and its permissions"
             ) from error
         if stat.S_ISDIR(status.st_mode):
-            found = _walk(root, status, endings, entered)
+            found = _walk(root, status, endings, uncertain, others, entered)
         elif stat.S_ISREG(status.st_mode):
             found = iter([Found(root, status.st_size, status.st_mtime_ns)])
         else:
@@ -71,12 +86,51 @@ def find_files(roots: list[bytes], endings: frozenset[str]) -> Iterator[Found]:
             if item.path not in given:
                 given.add(item.path)
                 yield item
+    others -= given
+
+
+def is_video(found: Found) -> bool:
+    """Whether what was found among music has a moving picture. Raises `MediaError` if its ending
+    does not tell and it is no readable media file.
+    """
+    if not found.may_be_video:
+        return False
+    from mgsv.media.contents import has_moving_picture
+
+    return has_moving_picture(os.fsdecode(found.path))
+
+
+def by_ending(paths: Iterable[bytes]) -> dict[str, int]:
+    """How many of `paths` have which ending ("" = none), the most frequent first."""
+    counts = Counter(_ending(os.path.basename(path)) for path in paths)  # noqa: PTH119 (bytes)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """What `by_ending` counted, as in "2 .webm, 1 without an ending"."""
+    named = [
+        f"{count} .{shown(ending)}" if ending else f"{count} without an ending"
+        for ending, count in counts.items()
+    ]
+    if len(named) > _ENDINGS_NAMED:
+        rest = sum(counts.values()) - sum(list(counts.values())[:_ENDINGS_NAMED])
+        named = [*named[:_ENDINGS_NAMED], f"{rest} with other endings"]
+    return ", ".join(named)
+
+
+def left_out(counts: Mapping[str, int], kind: str) -> str:
+    """The line that says what folders hold besides the `kind` of file that was looked for."""
+    total = sum(counts.values())
+    which = "1 file that is" if total == 1 else f"{total} files that are"
+    return f"left out: {which} not {kind}: {listed(counts)} (name a file itself to use it)"
 
 
 def _walk(
     folder: bytes,
     status: os.stat_result,
     endings: frozenset[str],
+    uncertain: frozenset[str],
+    others: set[bytes],
     entered: set[tuple[int, int]],
 ) -> Iterator[Found]:
     """Depth first with a stack of its own, so that depth is no limit."""
@@ -97,28 +151,36 @@ def _walk(
         for entry in listing:
             if entry.name.startswith(b"."):
                 continue
-            wanted = _has_ending(entry.name, endings)
+            ending = _ending(entry.name)
+            wanted, may_be = ending in endings, ending in uncertain
             try:
                 # Without this test every other file would cost a stat.
-                if not wanted and not entry.is_dir():
+                if not (wanted or may_be) and not entry.is_dir():
+                    if ending not in COMPANION_EXTENSIONS:
+                        others.add(entry.path)
                     continue
                 status = entry.stat()
             except OSError as error:
                 if wanted:
                     yield Found(entry.path, problem=_reason(error))
+                else:
+                    others.add(entry.path)
                 continue
             if stat.S_ISDIR(status.st_mode):
                 inner.append((entry.path, status))
             elif stat.S_ISREG(status.st_mode):
-                yield Found(entry.path, status.st_size, status.st_mtime_ns)
-            else:
+                yield Found(entry.path, status.st_size, status.st_mtime_ns, may_be_video=not wanted)
+            elif wanted:
                 yield Found(entry.path, problem="not a regular file")
+            else:
+                others.add(entry.path)
         pending.extend(reversed(inner))
 
 
-def _has_ending(name: bytes, endings: frozenset[str]) -> bool:
+def _ending(name: bytes) -> str:
+    """Lower case and without the dot; "" where there is none."""
     _, dot, ending = name.rpartition(b".")
-    return bool(dot) and ending.decode("ascii", "replace").lower() in endings
+    return ending.decode("utf-8", "surrogateescape").lower() if dot else ""
 
 
 def _reason(error: OSError | ValueError) -> str:
