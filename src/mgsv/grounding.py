@@ -11,11 +11,13 @@ from typing import get_args, overload
 
 from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import EncoderPair, encoder_pair
-from mgsv.errors import ConfigError, MediaError, MgsvError, shown
+from mgsv.errors import ConfigError, MediaError, shown
 from mgsv.library import Library, Progress, Track, TrackCurves
 from mgsv.library.accept import accept_moment
 from mgsv.library.answer import Grounding as Grounding
 from mgsv.library.answer import RankedMoment as RankedMoment
+from mgsv.library.usable import usable_tracks
+from mgsv.library.walk import left_out
 from mgsv.media.render import RenderReport
 from mgsv.media.timeline import TimelineReport
 from mgsv.media.video import VideoInfo, VideoScan
@@ -119,6 +121,8 @@ def ground(
         return answer(library)
     with Library.open(library, encoder=pair.music, progress=progress) as opened:
         notes += [f"left out: {shown(path)}: {reason}" for path, reason in opened.report.failed]
+        if opened.report.ignored:
+            notes.append(left_out(opened.report.ignored, "music"))
         return answer(opened)
 
 
@@ -222,15 +226,8 @@ def _ground(
     placement: Placement,
     notes: list[str],
 ) -> Grounding:
-    tracks = library.tracks()
-    usable = [track for track in tracks if not track.too_short]
-    if not usable:
-        raise MgsvError(
-            f"none of the {len(tracks)} tracks is long enough to be grounded",
-            "give music of at least 3 s",
-        )
-    if skipped := len(tracks) - len(usable):
-        notes.append(f"{skipped} of {len(tracks)} tracks are shorter than 3 s and were left out")
+    usable, too_short = usable_tracks(library)
+    notes += too_short
 
     # Curves are small, so they are kept; whole features are read again each time.
     whole = method.wants_features or placement.start_on == "border"
