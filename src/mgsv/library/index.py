@@ -261,10 +261,10 @@ class _Update:
     def _fail(self, item: Found, track: str, error: Exception) -> None:
         reason = _reason(error)
         self._failed[track] = reason
-        if isinstance(error, MediaError) or not isinstance(error, _PASSING):
-            self._store.place(Place(item.path, item.size, item.mtime_ns, None, reason))
-        else:
+        if isinstance(error, _PASSING):
             self.passing[item.path] = reason
+        else:
+            self._store.place(Place(item.path, item.size, item.mtime_ns, None, reason))
         if not isinstance(error, MediaError):
             _log.debug("%s could not be indexed", item.path, exc_info=error)
         self._step(item, reason)
