@@ -14,6 +14,10 @@ class MgsvError(Exception):
         self.remedy = remedy
         super().__init__(f"{problem}: {remedy}" if remedy else problem)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # How it is pickled to cross between processes: by its text, not by what made the text.
+        return _restored, (type(self), str(self), self.__dict__)
+
 
 class MediaError(MgsvError):
     """A video or music file that cannot be read or used."""
@@ -49,6 +53,13 @@ class DataError(MgsvError):
     def __init__(self, path: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
         self.path = Path(path)
         super().__init__(f"{shown(path)}: {problem}", remedy)
+
+
+def _restored(kind: type[MgsvError], text: str, fields: dict[str, object]) -> MgsvError:
+    error = kind.__new__(kind)
+    error.args = (text,)
+    error.__dict__.update(fields)
+    return error
 
 
 def shown(path: str | os.PathLike[str]) -> str:

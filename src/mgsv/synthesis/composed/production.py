@@ -6,6 +6,8 @@ Every process can make any video from its number alone: an `Order` says what all
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -63,7 +65,7 @@ def several(jobs: int) -> Iterator[Workers]:
         yield Workers(None)
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=_begin) as pool:
         try:
             yield Workers(pool)
         except BaseException:
@@ -71,10 +73,20 @@ def several(jobs: int) -> Iterator[Workers]:
             raise
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """What a worker does first."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would wait for ever: each holds the others' pipe open."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @dataclass(frozen=True)
