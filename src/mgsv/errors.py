@@ -35,6 +35,10 @@ class OutputError(MgsvError):
         super().__init__(f"{shown(path)}: {reason}", remedy)
 
 
+class DecoderKilled(MediaError):
+    """The process that decoded a file was killed from outside: worth another try."""
+
+
 class LibraryError(MgsvError):
     """A music library that cannot be opened, read or written."""
 

@@ -31,10 +31,9 @@ from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
 from mgsv.files import write_file
 from mgsv.library.walk import by_ending, find_files, listed, plain
-from mgsv.media.audio import Audio, read_audio
-from mgsv.media.contents import has_moving_picture
+from mgsv.media.audio import Audio
 from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
-from mgsv.media.video import VideoScan
+from mgsv.media.isolated import VideoScan, has_moving_picture, read_audio
 from mgsv.moment import CANVAS_SECONDS
 
 

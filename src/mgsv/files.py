@@ -166,6 +166,14 @@ def remove_leftovers(folder: StrPath) -> None:
                     _remove_leftover(Path(entry.path), wait=False)
 
 
+def remove_leftover(path: StrPath) -> None:
+    """Remove what killed runs left of the result `path`; no other run's work."""
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        for passing in path.parent.glob(f".mgsv-{_mark(path)}*.part"):
+            _remove_leftover(passing, wait=False)
+
+
 def unwritable(path: StrPath, error: OSError) -> OutputError:
     """The error a user sees for an `OSError` met while writing `path`."""
     remedy = "free some space" if error.errno in _NO_ROOM else "check the folder's permissions"
@@ -225,7 +233,7 @@ def _take(path: Path, make: Callable[[Path], object], wait: bool) -> tuple[Path,
     The name is the same for every run that writes `path`, so that a leftover is found without
     looking through the folder. Raises `BlockingIOError` where another process holds it.
     """
-    mark = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    mark = _mark(path)
     name = path.with_name(f".mgsv-{mark}.part")
     while True:
         try:
@@ -240,6 +248,10 @@ def _take(path: Path, make: Callable[[Path], object], wait: bool) -> tuple[Path,
             continue  # taken for a leftover in the instant before it was locked
         except OSError:  # no locks here
             return name, os.open(name, _LOOK)
+
+
+def _mark(path: Path) -> str:
+    return hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
 
 
 def _make_file(path: Path) -> None:

@@ -18,9 +18,10 @@ from mgsv.library.answer import Grounding as Grounding
 from mgsv.library.answer import RankedMoment as RankedMoment
 from mgsv.library.usable import usable_tracks
 from mgsv.library.walk import left_out
+from mgsv.media import isolated
 from mgsv.media.render import RenderReport
 from mgsv.media.timeline import TimelineReport
-from mgsv.media.video import VideoInfo, VideoScan
+from mgsv.media.video import VideoInfo
 from mgsv.methods.base import (
     Candidate,
     Detection,
@@ -202,10 +203,10 @@ def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query
     """One decode pass over the clip: its curves, and its features where the method wants them."""
     path = Path(video)
     if method.wants_features:
-        scan = VideoScan(path, shorter_side=encoders.video.image_size)
+        scan = isolated.VideoScan(path, shorter_side=encoders.video.image_size)
         frame_feats = encoders.video.encode(scan, lambda: scan.curves)
     else:
-        scan = VideoScan(path)
+        scan = isolated.VideoScan(path)
         frame_feats = None
         for _ in scan:
             pass
@@ -322,10 +323,8 @@ def render(
 
     `output` defaults to `clip.mgsv.mp4` beside the clip.
     """
-    from mgsv.media import render as renderer
-
     target = default_output(video) if output is None else output
-    return renderer.render(
+    return isolated.render(
         video,
         moment.track.path,
         moment.moment,
@@ -351,7 +350,8 @@ def write_timeline(
     """
     from mgsv.media import timeline
 
-    return timeline.write_timeline(
+    write = isolated.isolate(timeline.write_timeline, ("video", "track"), "output")
+    return write(
         video,
         moment.track.path,
         moment.moment,

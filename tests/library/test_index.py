@@ -129,12 +129,12 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_is_added(music, folder, 
 def test_a_bad_file_is_reported_again_but_read_only_when_it_changes(
     music, folder, encoder, monkeypatch
 ):
-    import mgsv.media.audio as audio
+    from mgsv.media import isolated
 
     reads = []
-    read = audio.read_audio
+    read = isolated.read_audio
     monkeypatch.setattr(
-        audio, "read_audio", lambda path, *how: reads.append(path) or read(path, *how)
+        isolated, "read_audio", lambda path, *how: reads.append(path) or read(path, *how)
     )
     write_tones(music, 1)
     bad = music / "bad.wav"
@@ -181,7 +181,7 @@ def test_a_failure_that_is_not_the_files_fault_is_tried_again(music, folder, enc
 def test_only_failures_that_may_pass_are_tried_again(
     music, folder, encoder, monkeypatch, error, remembered
 ):
-    import mgsv.media.audio as audio
+    from mgsv.media import isolated as audio
 
     reads = []
 
@@ -268,7 +268,7 @@ def test_what_may_be_music_is_looked_into_and_videos_are_counted(mixed, folder, 
 
 def test_videos_are_looked_into_once_and_never_hashed(mixed, folder, encoder, monkeypatch):
     import mgsv.library.analysis as analysis
-    import mgsv.media.contents as contents
+    from mgsv.media import isolated as contents
 
     looked, hashed = [], []
     look, content_hash = contents.has_moving_picture, analysis.content_hash

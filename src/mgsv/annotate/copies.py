@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mgsv.annotate.locate import Match
 from mgsv.errors import MediaError
-from mgsv.media.video import VideoScan
+from mgsv.media.isolated import VideoScan
 
 Pictures = npt.NDArray[np.float32]
 

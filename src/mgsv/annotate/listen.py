@@ -10,10 +10,9 @@ from mgsv.annotate.index import LandmarkIndex
 from mgsv.annotate.leftout import Dropped, Limits
 from mgsv.annotate.locate import Match, locate
 from mgsv.errors import MediaError, shown
-from mgsv.media.audio import count_sounds, read_audio
+from mgsv.media.isolated import count_sounds, probe_video, read_audio, read_picture_clock
 from mgsv.media.landmarks import RATE
-from mgsv.media.pictureclock import read_picture_clock
-from mgsv.media.video import VideoInfo, probe_video
+from mgsv.media.video import VideoInfo
 from mgsv.moment import Moment
 
 SILENT = 1e-3

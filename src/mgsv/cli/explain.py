@@ -48,6 +48,7 @@ def explain(
 
     VIDEO is grounded as by `mgsv ground`, with the same options and the same result.
     """
+    grounded.prepare()
     from mgsv.explanation import explain as explaining
 
     places = grounded.checked(video, music, more)

@@ -57,6 +57,7 @@ def ground(
     The music is a folder, or one track whose best part is wanted. It is indexed once; later runs
     look only at files that changed.
     """
+    grounded.prepare()
     from mgsv import grounding
     from mgsv.files import check_output
     from mgsv.media import timeline as timelines

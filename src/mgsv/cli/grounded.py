@@ -141,9 +141,16 @@ def how_to_ground(command: F) -> F:
     return command
 
 
+def prepare() -> None:
+    """Start what the clip is decoded in, while other imports go on here."""
+    from mgsv.media import decoder
+
+    decoder.prepare()
+
+
 def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Path]:
     """The places of the music; raises where there are none, or `video` is no video."""
-    from mgsv.media.video import probe_video
+    from mgsv.media.isolated import probe_video
 
     if not music:
         raise ConfigError("--music is missing", "name a music folder or a track")

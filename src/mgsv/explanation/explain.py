@@ -14,7 +14,8 @@ from mgsv.errors import ConfigError, shown
 from mgsv.explanation.facts import Facts
 from mgsv.files import check_output, write_file
 from mgsv.library.answer import Grounding, RankedMoment
-from mgsv.media.video import Frame, VideoScan
+from mgsv.media.isolated import VideoScan
+from mgsv.media.video import Frame
 
 if TYPE_CHECKING:
     from mgsv.library import Library

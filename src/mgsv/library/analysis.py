@@ -106,7 +106,7 @@ class MusicAnalyser:
 
     def __call__(self, path: Path, track: str) -> Analysed:
         """Raises `MediaError` for a file that is no readable music."""
-        from mgsv.media.audio import read_audio
+        from mgsv.media.isolated import read_audio
         from mgsv.media.rhythm import analyse_rhythm
 
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)

@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mgsv.errors import EncoderMismatch, LibraryError, MediaError, shown
+from mgsv.errors import (
+    DecoderKilled,
+    EncoderMismatch,
+    LibraryError,
+    MediaError,
+    MgsvError,
+    shown,
+)
 from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
 from mgsv.library.pool import run
 from mgsv.library.store import Place, Store
@@ -40,7 +47,7 @@ class Progress:
 VIDEO = "it is a video"
 """The problem of files that were found among music, and have a moving picture."""
 
-_PASSING = (OSError, MemoryError, RuntimeError)
+_PASSING = (DecoderKilled, OSError, MemoryError, RuntimeError)
 """Errors that need not be the file's fault: the disk's, the network's, and torch's (`RuntimeError`,
 when memory is short). Anything else would only be the same again.
 """
@@ -289,6 +296,8 @@ def _reason(error: Exception) -> str:
     """The error as one line that does not name the file again."""
     if isinstance(error, MediaError):
         return str(error).removeprefix(f"{shown(error.path)}: ")
+    if isinstance(error, MgsvError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, MemoryError):

@@ -151,7 +151,7 @@ def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | Library
 
 
 def _make(file: Path, id: str, path: Path) -> TrackPrint:
-    from mgsv.media.audio import read_audio
+    from mgsv.media.isolated import read_audio
 
     samples = read_audio(path, RATE).samples
     peaks = find_peaks(samples)

@@ -95,7 +95,7 @@ def is_video(found: Found) -> bool:
     """
     if not found.may_be_video:
         return False
-    from mgsv.media.contents import has_moving_picture
+    from mgsv.media.isolated import has_moving_picture
 
     return has_moving_picture(os.fsdecode(found.path))
 

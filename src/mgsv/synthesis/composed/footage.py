@@ -17,9 +17,9 @@ import numpy.typing as npt
 from mgsv.encoders.efficientnet_motion import EfficientNetMotion
 from mgsv.encoders.registry import batches
 from mgsv.errors import MediaError
+from mgsv.media.isolated import VideoScan, probe_video, read_still
 from mgsv.media.shots import THUMB_HEIGHT, THUMB_WIDTH
-from mgsv.media.stills import Picture, centre, read_still
-from mgsv.media.video import VideoScan, probe_video
+from mgsv.media.stills import Picture, centre
 from mgsv.synthesis.composed.cache import Arrays, cached
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.plan import (

@@ -13,7 +13,8 @@ from mgsv.encoders.musicnn import TAGS
 from mgsv.encoders.musicnn_rhythm import MusicnnRhythm
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.errors import MediaError
-from mgsv.media.audio import Audio, read_audio
+from mgsv.media.audio import Audio
+from mgsv.media.isolated import read_audio
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.moment import CANVAS_SECONDS

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.media.film import write_film
-from mgsv.media.render import render
-from mgsv.media.stills import Picture, read_still
+from mgsv.media.isolated import read_still, render
+from mgsv.media.stills import Picture
 from mgsv.moment import Moment
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.features import clip_frame_numbers
