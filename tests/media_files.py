@@ -201,6 +201,8 @@ def _add_audio(
     stream = output.add_stream(AUDIO_CODECS.get(codec, codec), rate=rate)
     assert isinstance(stream, av.audio.AudioStream)
     stream.layout = layout
+    if codec.startswith("wma"):  # it has no default
+        stream.bit_rate = 64_000 * channels
     return stream
 
 

@@ -1,5 +1,6 @@
 """The door: only plain local files are opened, and every refusal is one clear line."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -321,6 +322,21 @@ class TestQuiet:
             check=False,
         )
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+
+    @pytest.mark.parametrize("at", [148, 195, 296, 410, 508])
+    def test_a_place_that_no_file_has(
+        self, tmp_path: Path, at: int, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Sizes of 9,187,201,950,435,737,471 bytes in the headers of a WMA file."""
+        path = write_audio(tmp_path / "a.wma", sine(1, 44_100), codec="wmav2")
+        data = bytearray(path.read_bytes())
+        data[at : at + 8] = b"\x7f" * 8
+        path.write_bytes(data)
+        with contextlib.suppress(MediaError):
+            read_audio(path)
+        assert capfd.readouterr().err == ""
+        good = write_audio(tmp_path / "b.wav", sine(1, 44_100))
+        assert read_audio(good).warnings == ()
 
 
 class TestInterrupt:

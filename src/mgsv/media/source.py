@@ -10,12 +10,14 @@ an empty file.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import functools
 import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +234,7 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     file = io.FileIO(descriptor, "rb")
     try:
         _require_regular(path, os.fstat(descriptor))
+        file.seek = _seeker(descriptor)  # type: ignore[method-assign]
         # FFmpeg uses a name only to guess the format by its ending. A picture's would lead it to
         # its reader of file sequences, which opens files by itself, and whose refusal crashes.
         suffix = Path(path).suffix.lower()
@@ -240,6 +243,18 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
         file.close()
         raise
     return file
+
+
+def _seeker(descriptor: int) -> Callable[..., int]:
+    """`lseek` of the C library, which answers -1 to a place that no file can have.
+
+    Damaged files ask for such places. Python's own would raise; PyAV puts what is raised inside a
+    callback by, and prints it or raises it later, in another file's turn if need be.
+    """
+    library = ctypes.CDLL(None)
+    seek = getattr(library, "lseek64", None) or library.lseek
+    seek.argtypes, seek.restype = (ctypes.c_int, ctypes.c_int64, ctypes.c_int), ctypes.c_int64
+    return functools.partial(seek, descriptor)
 
 
 def _require_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:
