@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +17,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 import real_media
+import subprocesses
 from data_support import SMALL, real_annotations
+from library_support import copy_library
 from mgsv import Library
 from mgsv.synthesis.planted import plant
 
@@ -60,27 +60,29 @@ def bundled(bundled_folder: Path) -> Iterator[Library]:
 
 
 @pytest.fixture
-def mgsv(tmp_path: Path, bundled_folder: Path) -> Run:
-    """Runs `mgsv ARGUMENTS…` as a process, in `tmp_path`, with a library of its own.
+def own_library(tmp_path: Path, bundled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The library that commands use in this test, which runs in `tmp_path`.
 
-    The library starts as a copy of the bundled one: copies of bundled tracks are recognised by
-    their content, so that no test waits for an encoder unless it brings music of its own.
+    It starts as a copy of the bundled one: copies of bundled tracks are recognised by their
+    content, so that no test waits for an encoder unless it brings music of its own.
     """
-    shutil.copytree(bundled_folder, tmp_path / "library")
-    environment = {**os.environ, "MGSV_LIBRARY": str(tmp_path / "library"), "COLUMNS": "120"}
+    copy_library(bundled_folder, tmp_path / "library")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MGSV_LIBRARY", str(tmp_path / "library"))
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path / "library"
 
-    def run(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mgsv", *arguments],
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            cwd=tmp_path,
-            env=environment,
-            timeout=120,
-        )
 
-    return run
+@pytest.fixture
+def mgsv(own_library: Path) -> Run:
+    """Runs `mgsv ARGUMENTS…`, in this process, in `tmp_path`, with a library of its own."""
+    return subprocesses.mgsv_here
+
+
+@pytest.fixture
+def mgsv_process(own_library: Path) -> Run:
+    """The same as a process of its own: slower, but with its own streams, signals and limits."""
+    return subprocesses.mgsv_process
 
 
 @pytest.fixture(scope="session")

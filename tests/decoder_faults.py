@@ -1,6 +1,5 @@
 """What a decoder process is made to do in tests, each on the file `path`."""
 
-# ruff: noqa: ARG001
 from __future__ import annotations
 
 import hashlib

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +30,22 @@ class Features:
 
     segments: np.ndarray
     tags: dict[str, float] = field(default_factory=dict)
+
+
+def copy_library(source: Path, target: Path) -> None:
+    """Copy a library that other processes may have open.
+
+    Their locks and the files that they are about to rename stay behind; the catalogue is copied
+    through SQLite, as a file beside its log may be half of a state.
+    """
+    ignored = shutil.ignore_patterns("*.part", "lock", "catalogue.sqlite*")
+    shutil.copytree(source, target, ignore=ignored)
+    catalogue = urllib.parse.quote(str(source / "catalogue.sqlite"))
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{catalogue}?mode=ro", uri=True)) as theirs,
+        contextlib.closing(sqlite3.connect(target / "catalogue.sqlite")) as ours,
+    ):
+        theirs.backup(ours)
 
 
 class TinyEncoder:

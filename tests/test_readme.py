@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -45,8 +44,9 @@ MADE_SMALLER = {
 
 
 @pytest.fixture
-def home(tmp_path: Path, bundled_folder: Path) -> Path:
-    """A home folder with the files the README speaks of."""
+def home(tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with the files the README speaks of; the working folder too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     music = tmp_path / "Music"
     music.mkdir()
     for track in real_media.bgm_tracks()[:3]:
@@ -55,7 +55,6 @@ def home(tmp_path: Path, bundled_folder: Path) -> Path:
     shutil.copy(real_media.big_buck_bunny(), tmp_path / "clip.mp4")
     sound = read_audio(real_media.bgm_tracks()[0], 48_000).samples[: 8 * 48_000]
     write_video(tmp_path / "published.mp4", Clip(seconds=8), audio=sound)
-    shutil.copytree(bundled_folder, tmp_path / "library")
     return tmp_path
 
 
@@ -66,7 +65,7 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, home: Path) -> None:
     words = shlex.split(command.replace("~", str(home)))
-    done = _run(home, "-m", "mgsv", *words[1:])
+    done = mgsv_here(*words[1:])
     assert done.returncode == 0, done.stderr
 
 
@@ -110,7 +109,7 @@ def test_the_pages_commands_can_be_typed(page: str) -> None:
 
 def test_python(home: Path) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    done = _run(home, "-c", block)
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (home / "out.mp4").stat().st_size > 100_000
 
@@ -122,6 +121,7 @@ def test_the_links_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_the_demo(tmp_path: Path) -> None:
     real_media.bikes()
     done = subprocess.run(
@@ -132,10 +132,3 @@ def test_the_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "machine-made" in done.stdout and "funkyrobot.mp3" in done.stdout
     assert (tmp_path / "demo" / "bikes.mgsv.mp4").exists()
-
-
-def _run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HOME": str(home), "MGSV_LIBRARY": str(home / "library")}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True
-    )

@@ -106,12 +106,12 @@ def test_an_empty_music_folder(mgsv: Run, tmp_path: Path) -> None:
     assert "mp3" in done.stderr, "the accepted endings are named"
 
 
-def test_names_that_are_not_utf8(mgsv: Run, tmp_path: Path) -> None:
+def test_names_that_are_not_utf8(mgsv_process: Run, tmp_path: Path) -> None:
     clip = os.fsencode(tmp_path) + b"/cl\xffip.mp4"
     track = os.fsencode(tmp_path) + b"/so\xfeng.opus"
     Path(os.fsdecode(clip)).write_bytes(real_media.bikes().read_bytes())
     Path(os.fsdecode(track)).write_bytes(real_media.bgm_tracks()[0].read_bytes())
-    done = mgsv("ground", clip, "--music", track, "--timeline", "cut.otio")
+    done = mgsv_process("ground", clip, "--music", track, "--timeline", "cut.otio")
     assert done.returncode == 0, done.stderr
     assert Path(os.fsdecode(os.fsencode(tmp_path) + b"/cl\xffip.mgsv.mp4")).exists()
 

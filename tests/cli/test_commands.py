@@ -1,4 +1,4 @@
-"""The command as a person or a script meets it: a process with arguments, streams and a status."""
+"""The command as a person or a script meets it: arguments, streams and a status."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import real_media
 from conftest import Run
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
+from subprocesses import mgsv_here
 
 
 @pytest.fixture
@@ -45,9 +46,10 @@ def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_
         assert [stream.type for stream in written.streams] == ["video", "audio"]
 
 
-def test_json_is_one_document_and_alone_on_stdout(mgsv: Run, music: Path) -> None:
+def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path) -> None:
+    """Of the process: libraries may write where Python's streams do not see it."""
     clip = real_media.bikes()
-    done = mgsv("ground", clip, "--music", music, "--json", "--no-render", "--top", "2")
+    done = mgsv_process("ground", clip, "--music", music, "--json", "--no-render", "--top", "2")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["schema"] == "mgsv.grounding/1"
@@ -160,12 +162,20 @@ def test_wrong_use_is_one_clear_line(
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_debug_shows_where(mgsv: Run, music: Path) -> None:
-    done = mgsv("ground", "no-such.mp4", "--music", music, "--debug")
+def test_debug_shows_where(mgsv_process: Run, music: Path) -> None:
+    done = mgsv_process("ground", "no-such.mp4", "--music", music, "--debug")
     assert done.returncode != 0 and "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("delay", [0.3, 0.9, 1.8])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "delay",
+    [
+        pytest.param(0.3, marks=pytest.mark.thorough),
+        0.9,
+        pytest.param(1.8, marks=pytest.mark.thorough),
+    ],
+)
 def test_ctrl_c_ends_it_in_any_phase(delay: float, tmp_path: Path) -> None:
     """Indexing eight tracks takes longer than the longest delay."""
     clip = tmp_path / "clip.mp4"
@@ -187,7 +197,7 @@ def test_ctrl_c_ends_it_in_any_phase(delay: float, tmp_path: Path) -> None:
     assert delay < 0.5 or "Traceback" not in errors
     assert not (tmp_path / "clip.mgsv.mp4").exists()
     assert not list(tmp_path.glob(".mgsv-*"))
-    again = subprocess.run([*command, "--music", str(tracks[0])], capture_output=True, text=True)
+    again = mgsv_here(*command[3:], "--music", tracks[0])
     assert again.returncode == 0, again.stderr
 
 

@@ -19,14 +19,12 @@ HOW = ("--library", "library", "--music")
 
 
 @pytest.fixture
-def here(tmp_path: Path, bundled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, own_library: Path) -> Path:
     """The working folder, with a clip, a library, and music that is in it."""
-    shutil.copytree(bundled_folder, tmp_path / "library")
     (tmp_path / "music").mkdir()
     for track in real_media.bgm_tracks()[:2]:
         shutil.copy(track, tmp_path / "music")
     shutil.copy(real_media.bikes(), tmp_path / "clip $1.mp4")
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

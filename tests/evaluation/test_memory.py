@@ -86,7 +86,15 @@ def test_wrong_use_is_named(
     assert done.returncode == status and words in done.stderr and done.stdout == ""
 
 
-@pytest.mark.parametrize(("right", "at_start"), [(0.2, 0.5), (0.5, 0.0), (0.9, 0.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "at_start"),
+    [
+        pytest.param(0.2, 0.5, marks=pytest.mark.thorough),
+        (0.5, 0.0),
+        pytest.param(0.9, 0.0, marks=pytest.mark.thorough),
+    ],
+)
 def test_fusion_is_no_worse_than_either(right: float, at_start: float) -> None:
     """On seen and on unseen tracks, with stand-ins for a poor, a fair and a good model."""
     rows = hot_rows()
@@ -100,6 +108,7 @@ def test_fusion_is_no_worse_than_either(right: float, at_start: float) -> None:
         assert score["fused"] >= max(score["memory"], score["model"]), part["part"]
 
 
+@pytest.mark.slow
 def test_fusion_never_reads_the_test_answers() -> None:
     rows = hot_rows()
     val, test = stand_in(rows["val"][:60], 0.5, 1), stand_in(rows["test"][:60], 0.5, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,8 @@ from usage_support import use
 
 
 @pytest.fixture
-def track(bundled_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Track:
-    """A long track, in a library that $MGSV_LIBRARY names: a copy of the bundled one."""
-    shutil.copytree(bundled_folder, tmp_path / "library")
-    monkeypatch.setenv("MGSV_LIBRARY", str(tmp_path / "library"))
-    monkeypatch.chdir(tmp_path)
+def track(own_library: Path) -> Track:
+    """A long track, in a library that $MGSV_LIBRARY names."""
     path = real_media.long_tracks()[0]
     with mgsv.Library.open(encoder=None) as library:
         return next(track for track in library.tracks() if track.path == path)

@@ -22,11 +22,15 @@ RecordProperty = Callable[[str, object], None]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [8, pytest.param(28, marks=pytest.mark.thorough)])
 def test_the_planted_track_and_moment_are_found(
-    bundled: mgsv.Library, tmp_path: Path, record_property: RecordProperty
+    count: int, bundled: mgsv.Library, tmp_path: Path, record_property: RecordProperty
 ) -> None:
+    """`count` clips, each of another of the 28 tracks; all tracks are searched for each."""
     hits, missed, right, exact = 0, [], 0, 0
-    for path in real_media.bgm_tracks():
+    tracks = real_media.bgm_tracks()
+    assert len(tracks) == 28
+    for path in tracks[:: len(tracks) // count][:count]:
         found, start = _ground_planted(path, bundled, tmp_path)
         default = mgsv.ground(tmp_path / f"{path.stem}-0.mp4", bundled, top=1)[0]
         right += (known := default.track.path.name == path.name)
@@ -37,16 +41,18 @@ def test_the_planted_track_and_moment_are_found(
             track = "right" if found.track.path.name == path.name else "wrong"
             missed.append(f"{path.stem} ({track} track, {found.start - start:+.2f} s)")
     text = f"{hits} of {hits + len(missed)} right to {TOLERANCE} s; missed: {', '.join(missed)}"
-    record_property("planted clips, 28 tracks", text)
+    record_property(f"planted clips, {count} tracks", text)
     record_property("the same, by the default method", f"{right} tracks right, {exact} starts too")
-    assert hits + len(missed) == 28
-    assert hits >= 24
+    assert hits + len(missed) == count
+    assert hits >= 6 / 7 * count
     # The default expects moments to begin where music does; these begin anywhere.
-    assert right >= 24
+    assert right >= 6 / 7 * count
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["1918.mp3", "funkyrobot.mp3"])
+@pytest.mark.parametrize(
+    "name", ["funkyrobot.mp3", pytest.param("1918.mp3", marks=pytest.mark.thorough)]
+)
 def test_sync_finds_moments_of_a_long_track(
     name: str, bundled: mgsv.Library, tmp_path: Path, record_property: RecordProperty
 ) -> None:

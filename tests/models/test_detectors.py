@@ -242,8 +242,15 @@ def test_terms_are_weighted_and_named(name: str) -> None:
         small(name).loss(replace(batch, spans=None))
 
 
+FIRST = ("moment_detr", "uvcom")
+"""The least and the most of the parts that detectors are made of."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in FIRST else pytest.mark.thorough) for n in DETECTORS],
+)
 def test_learns_64_rows_by_heart_from_both_modalities(name: str) -> None:
     batch = pairs()
     assert batch.spans is not None

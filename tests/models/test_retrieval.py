@@ -264,6 +264,7 @@ def test_shared_losses_normalise_over_all_candidates() -> None:
     close(found, torch.stack([moment, tracks]))
 
 
+@pytest.mark.thorough
 def test_conquers_gradient_is_the_same_twice_with_two_threads() -> None:
     """Bit for bit, and with batches large enough for PyTorch to share them out among threads."""
     sizes = {"hidden_dim": 8, "heads": 2, "feed_forward": 8, "max_segments": 96}
@@ -319,7 +320,8 @@ def planted(count: int, seed: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("name", ["mvpt", "mvpt_plus"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mvpt", pytest.param("mvpt_plus", marks=pytest.mark.thorough)])
 def test_mvpt_learns_to_match_tracks_it_has_not_seen(name: str) -> None:
     """R@1 at least ten times chance, among 100 new tracks."""
     model = small_mvpt(name, embedding_dropout=0.0)
@@ -338,7 +340,7 @@ def test_mask_same_track_is_what_sets_mvpt_plus_apart() -> None:
     assert float(plus.loss(twice)["dual"]) < float(plain.loss(twice)["dual"])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_conquer_learns_64_rows_by_heart() -> None:
     """Moments that begin and end on segments' borders, as those are all it can say."""
     batch = small_batch(64, segment_counts=[14] * 64)

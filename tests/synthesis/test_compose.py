@@ -172,7 +172,9 @@ PLAN = Plan(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("crf", "mean"), [(None, 0.99), (23, 0.93)])
+@pytest.mark.parametrize(
+    ("crf", "mean"), [(None, 0.99), pytest.param(23, 0.93, marks=pytest.mark.thorough)]
+)
 def test_the_rendered_file_has_the_features_that_were_told_without_it(
     bank: dict[str, Footage], tmp_path: Path, crf: int | None, mean: float
 ) -> None:

@@ -143,7 +143,7 @@ train(**json.loads(sys.argv[1]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_equal_one_that_sees_the_joint_batch(data: Path, tmp_path: Path):
     """The retrieval loss couples all rows of a batch: right only if negatives are shared."""
     script = tmp_path / "spread.py"
