@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/isolation.py [--rounds 5]
 
-Prints how much longer each kind of work takes with decoder processes: the median over pairs of
-runs, one right after the other in an order that alternates, and the quartiles.
+Prints how much more each kind of work takes with decoder processes, in time and in processor time:
+medians over pairs of runs, one right after the other in an order that alternates. Processor time
+hardly depends on what else the machine does, and includes the start of the processes.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mgsv.demo import demo_clip, demo_music
 from mgsv.encoders.registry import encoder_pair
 from mgsv.library import Library
-from mgsv.media import isolated
+from mgsv.media import decoder, isolated
 from mgsv.media.decoder import SWITCH
 
 TARGET = 0.10
@@ -35,7 +37,8 @@ def main() -> None:
     tracks = [*sorted(folder.rglob("*.opus")), song]
     clip = demo_clip()
     print(f"{os.cpu_count()} cores, {rounds} rounds\n")
-    print(f"{'what':44} {'without':>9} {'with':>9} {'cost':>7}  {'quartiles':>16}   target")
+    print(f"{'what':36} {'without':>9} {'with':>9} {'cost':>7} {'quartiles':>16}", end="")
+    print(f" {'processor':>10}   target")
     with tempfile.TemporaryDirectory(prefix="mgsv-bench-") as scratch:
         # Each measured job is warm: encoders are loaded, files are in the page cache.
         pair = encoder_pair()
@@ -59,25 +62,44 @@ def main() -> None:
             print_row(what, [measured(call, n) for n in range(rounds) for call in calls], target)
 
 
-def measured(call: Callable[[], object], number: int) -> tuple[float, float]:
-    """Seconds without and with decoder processes."""
-    seconds = {}
+@dataclass(frozen=True)
+class Pair:
+    """The same work without and with decoder processes, in seconds."""
+
+    off: float
+    on: float
+    processor_off: float
+    processor_on: float
+
+
+def measured(call: Callable[[], object], number: int) -> Pair:
+    wall, processor = {}, {}
     for switch in ("off", "on") if number % 2 else ("on", "off"):
         os.environ[SWITCH] = switch
-        start = time.perf_counter()
+        start, used = time.perf_counter(), processor_time()
         call()
-        seconds[switch] = time.perf_counter() - start
-    return seconds["off"], seconds["on"]
+        wall[switch] = time.perf_counter() - start
+        decoder.end_all()
+        processor[switch] = processor_time() - used
+        decoder.prepare()
+        time.sleep(0.5)
+    return Pair(wall["off"], wall["on"], processor["off"], processor["on"])
 
 
-def print_row(what: str, pairs: list[tuple[float, float]], target: str) -> None:
-    costs = [on / off - 1 for off, on in pairs]
-    low, middle, high = statistics.quantiles(costs, n=4)
-    off, on = (statistics.median(column) for column in zip(*pairs, strict=True))
-    quartiles = f"{low:+.1%} to {high:+.1%}"
-    print(
-        f"{what:44} {off:8.3f}s {on:8.3f}s {middle:+7.1%}  {quartiles:>16}   {target}", flush=True
+def processor_time() -> float:
+    """Seconds, of this process and of those that have ended."""
+    return sum(os.times()[:4])
+
+
+def print_row(what: str, pairs: list[Pair], target: str) -> None:
+    low, middle, high = statistics.quantiles([pair.on / pair.off - 1 for pair in pairs], n=4)
+    off, on = (
+        statistics.median(column) for column in ([p.off for p in pairs], [p.on for p in pairs])
     )
+    processor = statistics.median(pair.processor_on / pair.processor_off - 1 for pair in pairs)
+    quartiles = f"{low:+.1%} to {high:+.1%}"
+    print(f"{what:36} {off:8.3f}s {on:8.3f}s {middle:+7.1%} {quartiles:>16}", end="")
+    print(f" {processor:+10.1%}   {target}", flush=True)
 
 
 def index(tracks: list[Path], scratch: Path, encoder: object) -> None:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mgsv.errors import ConfigError
+from mgsv.errors import ConfigError, DataError
 from mgsv.media import worker
 
 
 def crash(path: Path) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def be_killed(path: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave(path: Path, status: int) -> None:
@@ -59,6 +63,10 @@ def print_and_warn(path: Path) -> str:
 
 def refuse(path: Path) -> None:
     raise ConfigError(f"{path}: not this one", "take another")
+
+
+def refuse_data(path: Path) -> None:
+    raise DataError(path, "not this one", "take another")
 
 
 def fail(path: Path, kind: str) -> None:

@@ -35,8 +35,10 @@ class OutputError(MgsvError):
         super().__init__(f"{shown(path)}: {reason}", remedy)
 
 
-class DecoderKilled(MediaError):
-    """The process that decoded a file was killed from outside: worth another try."""
+class NoDecoder(MediaError):
+    """The process to decode a file in could not be started, or was killed; no fault of the file's,
+    which is worth another try.
+    """
 
 
 class LibraryError(MgsvError):

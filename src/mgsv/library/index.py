@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgsv.errors import (
-    DecoderKilled,
     EncoderMismatch,
     LibraryError,
     MediaError,
-    MgsvError,
+    NoDecoder,
     shown,
 )
 from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
@@ -47,7 +46,7 @@ class Progress:
 VIDEO = "it is a video"
 """The problem of files that were found among music, and have a moving picture."""
 
-_PASSING = (DecoderKilled, OSError, MemoryError, RuntimeError)
+_PASSING = (NoDecoder, OSError, MemoryError, RuntimeError)
 """Errors that need not be the file's fault: the disk's, the network's, and torch's (`RuntimeError`,
 when memory is short). Anything else would only be the same again.
 """
@@ -296,8 +295,6 @@ def _reason(error: Exception) -> str:
     """The error as one line that does not name the file again."""
     if isinstance(error, MediaError):
         return str(error).removeprefix(f"{shown(error.path)}: ")
-    if isinstance(error, MgsvError):
-        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, MemoryError):

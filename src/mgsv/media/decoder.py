@@ -14,7 +14,6 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mgsv.errors import MgsvError
 from mgsv.files import remove_leftover
 from mgsv.media.wire import Channel, Garbled
 from mgsv.media.worker import BEAT
@@ -33,6 +32,10 @@ _TICK = 1.0
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from mgsv.media.worker import main; main()"
 # What a process does to itself. Other signals come from outside and say nothing of a file.
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS")
+
+
+class NotStarted(Exception):
+    """There can be no process; says why."""
 
 
 class Ended(Exception):
@@ -92,7 +95,7 @@ class Decoder:
         """Yields the items of the answer; the return value is its last message, (kind, value).
 
         names: what to call paths in the answer. output: the file that is to be written. Raises
-        `Ended` or `Stuck`, and `MgsvError` where the process cannot even start.
+        `NotStarted`, `Ended` or `Stuck`.
         """
         self.busy, self._output = True, output
         try:
@@ -145,11 +148,7 @@ class Decoder:
         try:
             self._receive()
         except (EOFError, Garbled, Stuck) as error:
-            status = self.end(wait=_TICK)
-            raise MgsvError(
-                f"a process to decode in cannot be started (exit status {status})",
-                f"set {SWITCH}=off in the environment to decode without one",
-            ) from error
+            raise NotStarted(f"exit status {self.end(wait=_TICK)}") from error
         self._ready, self._patience = True, PATIENCE
 
     def _stop(self) -> None:
@@ -193,7 +192,7 @@ class Decoder:
                 raise Stuck(self._silent)
 
 
-_all: set[Decoder] = set()
+_all: set[Decoder] = set()  # that have been started and not ended
 _idle: list[Decoder] = []
 
 
@@ -212,9 +211,10 @@ def borrowed() -> Iterator[Decoder]:
 
 def prepare() -> None:
     """Start a process, unless one is kept, to be ready when the first file comes."""
-    if not switched_off():
-        with borrowed():
-            pass
+    with contextlib.suppress(NotStarted):  # the first file will meet it again
+        if not switched_off():
+            with borrowed():
+                pass
 
 
 def switched_off() -> bool:
@@ -235,14 +235,12 @@ def _new() -> Decoder:
     try:
         return Decoder()
     except (OSError, ValueError) as error:
-        raise MgsvError(
-            f"a process to decode in cannot be started ({error})",
-            f"set {SWITCH}=off in the environment to decode without one",
-        ) from error
+        raise NotStarted(str(error)) from error
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
+    """End all processes now, those at work too."""
     for decoder in list(_all):
         decoder.end()
 

@@ -2,7 +2,7 @@
 
 The functions and `VideoScan` are those of the same names elsewhere in `mgsv.media`, with the same
 arguments, results and errors. Beyond those, a decoder that crashes on a file, takes too much memory
-or makes no progress gives a `MediaError`, one that was killed a `DecoderKilled`, and the next file
+or makes no progress gives a `MediaError`, one that was killed a `NoDecoder`, and the next file
 gets a new process. Processes are kept between files, as
 many as threads decode at the same time, and end with this one.
 """
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from mgsv import errors
-from mgsv.errors import DecoderKilled, MediaError, MgsvError, shown
+from mgsv.errors import MediaError, MgsvError, NoDecoder, shown
 from mgsv.media import audio, contents, pictureclock, stills, video, worker
 from mgsv.media import render as rendering
-from mgsv.media.decoder import Ended, Stuck, borrowed, switched_off
+from mgsv.media.decoder import SWITCH, Ended, NotStarted, Stuck, borrowed, switched_off
 from mgsv.media.video import Frame
 
 __all__ = [
@@ -114,6 +114,10 @@ def _asked(
             with borrowed() as decoder:
                 kind, value = yield from decoder.ask(request, names, whole.get(output))
             break
+        except NotStarted as failure:
+            what = f"no process to decode it can be started ({failure})"
+            remedy = f"set {SWITCH}=off in the environment to decode without one"
+            raise NoDecoder(files[0], what, remedy) from None
         except Ended as end:
             if again or not end.unused:
                 raise _death(end, files) from None
@@ -145,7 +149,7 @@ def _fault(files: Sequence[Path], problem: str) -> MediaError:
 def _death(end: Ended, files: Sequence[Path]) -> MediaError:
     if end.crashed:
         return _fault(files, "the decoder crashed on it")
-    return DecoderKilled(
+    return NoDecoder(
         files[0],
         f"its decoder was killed (signal {-end.status})",
         "free memory, should that be short, and try again",
@@ -154,12 +158,12 @@ def _death(end: Ended, files: Sequence[Path]) -> MediaError:
 
 def _refusal(names: Mapping[Path, Path], kind: str, *told: Any) -> MgsvError:
     """The `MgsvError` raised there, about the files as they are called here."""
-    if kind == MediaError.__name__:
-        return MediaError(*told)
+    made: type[MgsvError] = getattr(errors, kind)
     for whole, given in names.items():
-        told = tuple(text.replace(shown(whole), shown(given)) for text in told)
-    error: MgsvError = getattr(errors, kind)(*told)
-    return error
+        told = tuple(
+            one.replace(shown(whole), shown(given)) if isinstance(one, str) else one for one in told
+        )
+    return made(*told)
 
 
 def _failure(kind: str, arguments: Sequence[Any], trace: str) -> Exception:

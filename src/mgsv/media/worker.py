@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from mgsv.errors import MediaError, MgsvError, shown
+from mgsv.errors import MgsvError, shown
 from mgsv.media.wire import Channel
 
 BEAT = 0.5
@@ -133,11 +133,11 @@ def _answer(request: dict[str, Any], channel: Channel, requests: Requests) -> tu
         if isinstance(result, Generator):
             result = _send_items(result, channel, requests)
         return "result", result
-    except MediaError as error:
-        problem = error.problem.removeprefix(f"{shown(error.path)}: ")
-        return "refused", ("MediaError", error.path, problem, error.remedy)
     except MgsvError as error:
-        return "refused", (type(error).__name__, error.problem, error.remedy)
+        told: tuple[Any, ...] = (error.problem, error.remedy)
+        if (path := getattr(error, "path", None)) is not None:  # an argument of its own
+            told = (path, error.problem.removeprefix(f"{shown(path)}: "), error.remedy)
+        return "refused", (type(error).__name__, *told)
     except MemoryError:
         return "memory", memory_limit()
     except Exception as error:
