@@ -21,10 +21,10 @@ import numpy as np
 from mgsv.data.annotations import Annotations
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
-from mgsv.data.uses import Use
 from mgsv.evaluation.memory import evaluate_fusion, evaluate_memory
 from mgsv.evaluation.results import Results
-from mgsv.methods.usage import Clip, UsageMemory
+from mgsv.memory.model import Clip, UsageMemory
+from mgsv.memory.use import Use
 from mgsv.synthesis.planted import PlantOptions, plant, predict_oracle
 
 PLANTED = PlantOptions(train=2500, val=500, test=1000, tracks=1000, hot=0.7, seed=8)

@@ -35,7 +35,7 @@ from mgsv.evaluation.measures import all_measures, moment_iou, ranks, retrieval_
 from mgsv.evaluation.memory import starts_of as model_starts
 from mgsv.evaluation.results import Results
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
-from mgsv.methods import fusion as fusing
+from mgsv.memory import fusion as fusing
 from mgsv.methods.agreement import pattern_of
 from mgsv.methods.base import Detection, Placement
 from mgsv.methods.learned import learned

@@ -7,8 +7,8 @@ import functools
 import numpy as np
 
 from mgsv.data.annotations import Annotations
-from mgsv.data.uses import Use
 from mgsv.evaluation.results import Results
+from mgsv.memory.use import Use
 from mgsv.synthesis.planted import PlantOptions, plan_rows
 
 

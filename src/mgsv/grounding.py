@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import get_args, overload
 
-from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import EncoderPair, encoder_pair
 from mgsv.errors import ConfigError, MediaError, shown
 from mgsv.library import Library, Progress, Track, TrackCurves
@@ -22,6 +21,7 @@ from mgsv.media import isolated
 from mgsv.media.render import RenderReport
 from mgsv.media.timeline import TimelineReport
 from mgsv.media.video import VideoInfo
+from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import (
     Candidate,
     Detection,
@@ -32,8 +32,8 @@ from mgsv.methods.base import (
     Query,
     StartOn,
 )
+from mgsv.methods.memory import MemoryUse, with_memory
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
-from mgsv.methods.remembering import MemoryUse, with_memory
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
 from mgsv.moment import clock

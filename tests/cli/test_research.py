@@ -24,7 +24,7 @@ from mgsv.data import annotations, check, download, pack, stats
 from mgsv.data.folder import FEATURE_FOLDER
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.extract import extract
-from mgsv.methods.fusion import Fusion
+from mgsv.memory.fusion import Fusion
 from mgsv.models import authors
 from mgsv.synthesis import composed
 from mgsv.synthesis import planted as planted_data

@@ -14,7 +14,7 @@ import real_media
 from mgsv.data.annotations import write_annotations
 from mgsv.errors import ConfigError
 from mgsv.library import Track
-from mgsv.methods.fusion import Fusion
+from mgsv.memory.fusion import Fusion
 from mgsv.methods.sync import Sync
 from subprocesses import mgsv_here
 from usage_support import use

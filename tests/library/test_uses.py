@@ -18,7 +18,7 @@ from mgsv.data.stream import stream_annotations
 from mgsv.errors import ConfigError, DataError, LibraryError, OutputError
 from mgsv.library import Library
 from mgsv.library.accept import accept_result, video_name
-from mgsv.library.learn import SHOWN, LibraryUses
+from mgsv.library.uses import SHOWN, LibraryUses
 from usage_support import use
 
 

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgsv.config import override, to_dict
-from mgsv.data.uses import Use
 from mgsv.errors import ConfigError
 from mgsv.grounding import check_weights
 from mgsv.library import TrackFeatures
 from mgsv.library.why import why
 from mgsv.media.rhythm import ONSET_RATE
+from mgsv.memory.use import Use
 from mgsv.methods.base import Placement, PlacementWeights, Query
+from mgsv.methods.memory import with_memory
 from mgsv.methods.placement import (
     END_REACH,
     NEAR_SIGMA,
@@ -29,7 +30,6 @@ from mgsv.methods.placement import (
     start_places,
 )
 from mgsv.methods.registry import open_method
-from mgsv.methods.remembering import with_memory
 from mgsv.moment import Moment
 from synthetic import edit_of, query, query_for, random_track, song
 from usage_support import use

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mgsv.errors import ConfigError
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
+from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Method, Placement
-from mgsv.methods.fusion import Fusion
 from mgsv.methods.learned import learned
 from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey
 from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders

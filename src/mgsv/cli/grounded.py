@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mgsv.grounding import Grounding
     from mgsv.library import Library
     from mgsv.methods.base import Fit, PlacementWeights, StartOn
-    from mgsv.methods.remembering import MemoryUse
+    from mgsv.methods.memory import MemoryUse
     from mgsv.models.system import Rerank
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -15,11 +15,11 @@ from mgsv.moment import clock
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mgsv.data.uses import Use
     from mgsv.explanation.explain import Explained
     from mgsv.extract import ExtractReport
     from mgsv.grounding import Grounding
     from mgsv.library import IndexReport, Progress
+    from mgsv.memory.use import Use
 
 Step = Callable[[str, int, int | None], None]
 """Takes (what is at hand, how many are done, of how many)."""

@@ -28,7 +28,7 @@ def learn(
     and the first are shown.
     """
     from mgsv.library import Library
-    from mgsv.library.learn import REASONS
+    from mgsv.library.uses import REASONS
 
     with (
         Library.open(folder=folder, encoder=None) as opened,

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import Annotations, Row, read_annotations
-from mgsv.data.uses import uses_of
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.results import Results
+from mgsv.memory.fusion import Fusion, fit
+from mgsv.memory.model import Clip, Density, UsageMemory
+from mgsv.memory.position import NEAR
+from mgsv.memory.use import uses_of
 from mgsv.methods import blind
-from mgsv.methods.fusion import Fusion, fit
-from mgsv.methods.position import NEAR
-from mgsv.methods.usage import Clip, Density, UsageMemory
 
 SCHEMA = "mgsv.memory/1"
 FUSION_SCHEMA = "mgsv.fused/1"

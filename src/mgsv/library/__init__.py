@@ -5,7 +5,6 @@ kept), `filestore` (where), `learn` (what earlier videos used).
 """
 
 from mgsv.library.index import IndexReport, Progress
-from mgsv.library.learn import LearnReport, LibraryUses
 from mgsv.library.library import (
     CheckReport,
     Library,
@@ -15,6 +14,7 @@ from mgsv.library.library import (
     default_folder,
 )
 from mgsv.library.store import Store
+from mgsv.library.uses import LearnReport, LibraryUses
 from mgsv.media.extensions import MUSIC_EXTENSIONS
 
 __all__ = [

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mgsv.data.uses import Use
 from mgsv.errors import ConfigError, LibraryError, shown
 from mgsv.library.answer import SCHEMA
 from mgsv.library.library import Library
 from mgsv.library.walk import plain
+from mgsv.memory.use import Use
 from mgsv.moment import Moment
 
 LARGEST_FILE = 50_000_000

@@ -31,8 +31,8 @@ from mgsv.library.features import REPAIR, WRITABLE, Arrays, TrackRecord
 from mgsv.library.lock import locked
 from mgsv.library.prints import print_file
 from mgsv.library.store import Place
-from mgsv.library.usetable import TABLE as USE_TABLE
-from mgsv.library.usetable import UseTable
+from mgsv.memory.table import TABLE as USE_TABLE
+from mgsv.memory.table import UseTable
 
 SCHEMA = 2
 """Version of the catalogue's tables (SQLite's user_version). A newer one is refused, never

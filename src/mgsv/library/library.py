@@ -19,8 +19,8 @@ from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.features import CURVES, TENSORS, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport, ProgressCallback, require_encoder
-from mgsv.library.learn import LibraryUses
 from mgsv.library.store import Place, Store
+from mgsv.library.uses import LibraryUses
 from mgsv.library.walk import plain
 
 if TYPE_CHECKING:

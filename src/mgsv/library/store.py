@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.data.uses import Use
 from mgsv.library.features import Arrays, TrackRecord
+from mgsv.memory.use import Use
 
 
 class Place(NamedTuple):

@@ -26,13 +26,13 @@ import numpy.typing as npt
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
+from mgsv.memory.fusion import Fusion
+from mgsv.memory.model import Density
+from mgsv.memory.position import GRID_POINTS, grid
 from mgsv.methods.agreement import agree, pattern_of
 from mgsv.methods.base import Query
-from mgsv.methods.fusion import Fusion
 from mgsv.methods.patterns import ClipPattern
 from mgsv.methods.placement import Music, terms_at
-from mgsv.methods.position import GRID_POINTS, grid
-from mgsv.methods.usage import Density
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
+from mgsv.memory.position import GRID
 from mgsv.methods.base import (
     Candidate,
     FloatArray,
@@ -19,7 +20,6 @@ from mgsv.methods.base import (
     Ranker,
 )
 from mgsv.methods.model_ranker import chance
-from mgsv.methods.position import GRID
 from mgsv.methods.survey import VERSION, Survey, survey
 from mgsv.moment import Moment
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mgsv.data.uses import Use
+from mgsv.memory.use import Use
 
 TABLE = (
     """

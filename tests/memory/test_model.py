@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from data_support import real_annotations
 from mgsv.data.annotations import read_annotations
-from mgsv.data.uses import Use, pooled, uses_of
 from mgsv.errors import ConfigError
 from mgsv.evaluation.measures import moment_iou
+from mgsv.memory.fusion import Fusion, fit
+from mgsv.memory.model import Clip, Habits, UsageMemory
+from mgsv.memory.use import Use, pooled, uses_of
 from mgsv.methods import blind
-from mgsv.methods.fusion import Fusion, fit
-from mgsv.methods.usage import Clip, Habits, UsageMemory
 from mgsv.moment import Moment
 from usage_support import hot_rows, use
 

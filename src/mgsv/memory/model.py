@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import TOLERANCE
-from mgsv.data.uses import Use
-from mgsv.methods.position import LEAST_PROBES, NEAR, PROBES, PositionDensity, grid, thinned
+from mgsv.memory.position import LEAST_PROBES, NEAR, PROBES, PositionDensity, grid, thinned
+from mgsv.memory.use import Use
 from mgsv.moment import Moment
 
 Floats = npt.NDArray[np.float64]

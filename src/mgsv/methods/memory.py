@@ -11,10 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from mgsv.data.uses import Use, pooled
 from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
+from mgsv.memory.fusion import Fused, Fusion
+from mgsv.memory.model import Clip, UsageMemory
+from mgsv.memory.use import Use, pooled
 from mgsv.methods import placement as placing
 from mgsv.methods.base import (
     Candidate,
@@ -27,8 +29,6 @@ from mgsv.methods.base import (
     Ranked,
     Ranker,
 )
-from mgsv.methods.fusion import Fused, Fusion
-from mgsv.methods.usage import Clip, UsageMemory
 from mgsv.moment import Moment
 
 MemoryUse = Literal["on", "off", "only"]

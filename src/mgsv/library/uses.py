@@ -13,12 +13,12 @@ from typing import Any
 
 from mgsv.data.annotations import TOLERANCE, Row, write_annotations
 from mgsv.data.stream import stream_annotations
-from mgsv.data.uses import Use
 from mgsv.errors import ConfigError, LibraryError, shown
 from mgsv.files import new_text, refuse_existing
 from mgsv.library.features import TrackRecord
 from mgsv.library.store import Store
 from mgsv.library.walk import plain
+from mgsv.memory.use import Use
 
 PathLike = str | os.PathLike[str]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import TOLERANCE
-from mgsv.data.uses import Use
+from mgsv.memory.use import Use
 
 Floats = npt.NDArray[np.float64]
 

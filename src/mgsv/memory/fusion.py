@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError, shown
-from mgsv.methods.position import GRID, NEAR
-from mgsv.methods.usage import Candidate, Density
+from mgsv.memory.model import Candidate, Density
+from mgsv.memory.position import GRID, NEAR
 from mgsv.moment import Moment
 
 Floats = npt.NDArray[np.float64]
