@@ -23,7 +23,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
 from mgsv.evaluation.memory import evaluate_fusion, evaluate_memory
 from mgsv.evaluation.results import Results
-from mgsv.memory.model import Clip, UsageMemory
+from mgsv.memory.model import ClipTraits, Memory
 from mgsv.memory.use import Use
 from mgsv.synthesis.planted import PlantOptions, plant, predict_oracle
 
@@ -89,10 +89,10 @@ def speed(uses: int = 100_000, tracks: int = 10_000, asked: int = 1000) -> None:
         for n, s in enumerate(starts.tolist())
     ]
     begun = time.process_time()
-    memory = UsageMemory(known)
+    memory = Memory(known)
     made = time.process_time()
     for n in range(asked):
-        memory.density(f"t{n}", 150.0, Clip(20.0)).candidates()
+        memory.density(f"t{n}", 150.0, ClipTraits(20.0)).candidates()
     done = time.process_time()
     print(f"{uses} uses of {tracks} tracks: made in {made - begun:.2f} s of CPU")
     print(f"candidates on one track: {1000 * (done - made) / asked:.2f} ms of CPU")

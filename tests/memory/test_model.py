@@ -15,13 +15,13 @@ from mgsv.data.annotations import read_annotations
 from mgsv.errors import ConfigError
 from mgsv.evaluation.measures import moment_iou
 from mgsv.memory.fusion import Fusion, fit
-from mgsv.memory.model import Clip, Habits, UsageMemory
+from mgsv.memory.model import ClipTraits, Habits, Memory
 from mgsv.memory.use import Use, pooled, uses_of
 from mgsv.methods import blind
 from mgsv.moment import Moment
 from usage_support import hot_rows, use
 
-CLIP = Clip(20.0)
+CLIP = ClipTraits(20.0)
 seconds = st.floats(0, 400, allow_nan=False)
 
 
@@ -48,7 +48,7 @@ def any_use(draw: st.DrawFn) -> Use:
 @settings(max_examples=60, deadline=None)
 def test_a_density_is_one(uses: list[Use], track: str, length: float, clip: float) -> None:
     """Masses sum to 1; candidates are distinct, lie on the track, and are rightly ordered."""
-    density = UsageMemory(uses).density(track, length, Clip(clip, "Food"))
+    density = Memory(uses).density(track, length, ClipTraits(clip, "Food"))
     assert density.masses.min() >= 0 and density.masses.sum() == pytest.approx(1)
     assert density.places.min() >= 0 and density.places.max() <= density.latest + 1e-6
     found = density.candidates(4)
@@ -68,14 +68,14 @@ def test_a_density_is_one(uses: list[Use], track: str, length: float, clip: floa
 def test_the_order_of_uses_does_not_matter(uses: list[Use], random: object) -> None:
     shuffled = list(uses)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    first, second = (UsageMemory(u).density("a", 200.0, CLIP) for u in (uses, shuffled))
+    first, second = (Memory(u).density("a", 200.0, CLIP) for u in (uses, shuffled))
     starts = np.arange(0, 180, 7.0)
     np.testing.assert_allclose(first.expected_iou(starts), second.expected_iou(starts), atol=1e-9)
 
 
 def test_expected_iou_is_the_mean_over_true_starts() -> None:
     """Against the plain sum over atoms with `Moment.iou`."""
-    density = UsageMemory([use(start=30.0), use(start=41.0)]).density("a", 120.0, CLIP)
+    density = Memory([use(start=30.0), use(start=41.0)]).density("a", 120.0, CLIP)
     for start in (0.0, 29.0, 35.5, 100.0):
         moment = Moment(start, start + 20)
         plain = sum(
@@ -86,41 +86,41 @@ def test_expected_iou_is_the_mean_over_true_starts() -> None:
 
 
 def test_one_use_is_repeated_and_a_second_one_that_agrees_is_surer() -> None:
-    once, twice = (UsageMemory([use()] * n).density("a", 120.0, CLIP) for n in (1, 2))
+    once, twice = (Memory([use()] * n).density("a", 120.0, CLIP) for n in (1, 2))
     assert [d.candidates(1)[0].moment.start for d in (once, twice)] == [30.0, 30.0]
     assert once.candidates(1)[0].probability < twice.candidates(1)[0].probability
     assert (once.uses, twice.uses) == (1, 2) and once.repeat < twice.repeat
 
 
 def test_a_start_without_room_for_the_clip_is_not_offered() -> None:
-    memory = UsageMemory([use(start=95.0, end=115.0)])
+    memory = Memory([use(start=95.0, end=115.0)])
     assert memory.density("a", 120.0, CLIP).candidates(1)[0].moment.start == 95.0
-    assert memory.density("a", 120.0, Clip(60.0)).candidates(1)[0].moment.start == 0.0
+    assert memory.density("a", 120.0, ClipTraits(60.0)).candidates(1)[0].moment.start == 0.0
 
 
 def test_more_and_likelier_uses_outvote() -> None:
     uses = [use(start=70.0), use(start=30.0), use(start=30.0)]
-    assert UsageMemory(uses).density("a", 120.0, CLIP).candidates(1)[0].moment.start == 30.0
+    assert Memory(uses).density("a", 120.0, CLIP).candidates(1)[0].moment.start == 30.0
     doubtful = [use(start=70.0), *(use(start=30.0, confidence=0.2) for _ in range(2))]
-    assert UsageMemory(doubtful).density("a", 120.0, CLIP).candidates(1)[0].moment.start == 70.0
+    assert Memory(doubtful).density("a", 120.0, CLIP).candidates(1)[0].moment.start == 70.0
 
 
 def test_like_clips_weigh_more_by_category_length_and_features() -> None:
-    def first(uses: list[Use], clip: Clip) -> float:
+    def first(uses: list[Use], clip: ClipTraits) -> float:
         habits = Habits(features=3.0, length=1.0)
-        return UsageMemory(uses, habits).density("a", 120.0, clip).candidates(1)[0].moment.start
+        return Memory(uses, habits).density("a", 120.0, clip).candidates(1)[0].moment.start
 
     kinds = [use(start=30.0, category="Food"), use(start=70.0, category="Cars")]
-    assert [first(kinds, Clip(20.0, c)) for c in ("Food", "Cars")] == [30.0, 70.0]
+    assert [first(kinds, ClipTraits(20.0, c)) for c in ("Food", "Cars")] == [30.0, 70.0]
     lengths = [use(start=30.0), use(start=70.0, video_end=8.0)]
-    assert [first(lengths, Clip(s)) for s in (20.0, 8.0)] == [30.0, 70.0]
+    assert [first(lengths, ClipTraits(s)) for s in (20.0, 8.0)] == [30.0, 70.0]
     views = np.eye(2, 6, dtype=np.float32)
     seen = [
         use(start=start, feats=pooled(view[None]), encoder="e:1")
         for start, view in zip((30.0, 70.0), views, strict=True)
     ]
-    assert [first(seen, Clip(20.0, "", view, "e:1")) for view in views] == [30.0, 70.0]
-    other = {first(seen, Clip(20.0, "", view, "e:2")) for view in views}
+    assert [first(seen, ClipTraits(20.0, "", view, "e:1")) for view in views] == [30.0, 70.0]
+    other = {first(seen, ClipTraits(20.0, "", view, "e:2")) for view in views}
     assert len(other) == 1, "another encoder's features say nothing"
 
 
@@ -135,20 +135,20 @@ def test_habits_are_learned_where_tracks_repeat() -> None:
             for _ in range(5)
         ]
 
-    loyal, fickle = UsageMemory(uses(0.95)), UsageMemory(uses(0.1))
+    loyal, fickle = Memory(uses(0.95)), Memory(uses(0.1))
     repeat = [m.density("t3", 120.0, CLIP).repeat for m in (loyal, fickle)]
     assert repeat[0] > 0.8 and repeat[1] < 0.5
-    assert UsageMemory([use()]).habits == Habits(), "one use teaches no habit"
+    assert Memory([use()]).habits == Habits(), "one use teaches no habit"
 
 
 def test_an_unused_track_starts_where_others_of_its_length_do() -> None:
     short = [use(f"s{n}", 0.0, track_seconds=40.0) for n in range(80)]
     long = [use(f"l{n}", 60.0, track_seconds=200.0) for n in range(80)]
-    memory = UsageMemory(short + long)
+    memory = Memory(short + long)
     assert memory.count("new") == 0
     assert memory.density("new", 42.0, CLIP).candidates(1)[0].moment.start == 0.0
     assert memory.density("new", 195.0, CLIP).candidates(1)[0].moment.start == pytest.approx(60)
-    nothing = UsageMemory([])
+    nothing = Memory([])
     assert nothing.density("new", 100.0, CLIP).candidates(1)[0].moment.start == 0.0
 
 
@@ -156,7 +156,7 @@ def test_many_uses_stay_small_to_ask() -> None:
     """1e5 uses, half of one track: an answer looks at a bounded number of them."""
     rng = np.random.default_rng(1)
     starts = np.where(np.arange(100_000) % 3 == 0, 30.0, rng.uniform(0, 100, 100_000))
-    memory = UsageMemory(
+    memory = Memory(
         use("hit" if n % 2 else f"t{n % 9999}", float(start)) for n, start in enumerate(starts)
     )
     density = memory.density("hit", 120.0, CLIP)
@@ -176,10 +176,12 @@ def test_it_beats_the_plain_rule_in_both_directions(past: str, asked: str, plain
     train, rows = (read_annotations(folder / f"{split}_data.csv") for split in (past, asked))
     rule = moment_iou(blind.last_use(train, rows), rows.moments, rows.track_seconds)
     assert rule.mean() == pytest.approx(plain, abs=1e-4)
-    memory = UsageMemory(uses_of(train))
+    memory = Memory(uses_of(train))
     found = [
         memory.density(
-            row.music_id, row.music_total_duration, Clip(row.video_seconds, row.video_category)
+            row.music_id,
+            row.music_total_duration,
+            ClipTraits(row.video_seconds, row.video_category),
         ).candidates(1)[0]
         for row in rows
     ]
@@ -200,7 +202,7 @@ def test_it_beats_the_plain_rule_in_both_directions(past: str, asked: str, plain
 
 def test_a_confident_model_overrules_a_thin_memory_and_a_thick_memory_a_doubtful_model() -> None:
     fusion = Fusion(log_odds=0.5, slope=3.0)
-    thin, thick = (UsageMemory([use()] * n).density("a", 120.0, CLIP) for n in (1, 8))
+    thin, thick = (Memory([use()] * n).density("a", 120.0, CLIP) for n in (1, 8))
     assert fusion.fuse(thin, 70.0, 1.5).keeps_answer
     assert fusion.fuse(thin, 70.0, 1.5).memory_log_odds < 0
     doubted = fusion.fuse(thick, 70.0, -1.5)
@@ -209,7 +211,7 @@ def test_a_confident_model_overrules_a_thin_memory_and_a_thick_memory_a_doubtful
 
 
 def test_where_both_agree_the_place_is_surer_than_by_either() -> None:
-    density = UsageMemory([use(), use(start=70.0)]).density("a", 120.0, CLIP)
+    density = Memory([use(), use(start=70.0)]).density("a", 120.0, CLIP)
     fused = Fusion().fuse(density, 70.4, 0.0)
     assert fused.best.moment.start == pytest.approx(70.0, abs=0.5)
     assert fused.best.probability > density.near(70.0)
@@ -219,7 +221,7 @@ def test_fitting_finds_how_a_model_errs() -> None:
     """A planted model: 60 % right to 0.8 s on average, more so where it is confident."""
     rng = np.random.default_rng(3)
     count = 600
-    memory = UsageMemory([])
+    memory = Memory([])
     densities = [memory.density("x", length, CLIP) for length in rng.uniform(80, 200, count)]
     truths = np.array([rng.uniform(0, density.latest) for density in densities])
     confidence = rng.normal(5.0, 2.0, count)
@@ -239,7 +241,7 @@ def test_fitting_finds_how_a_model_errs() -> None:
 def test_a_habit_that_misleads_on_unused_tracks_is_not_followed_there() -> None:
     """Known uses all start at 0; the queries' tracks are new and start anywhere."""
     rng = np.random.default_rng(5)
-    memory = UsageMemory([use(track=f"t{n}", start=0.0) for n in range(200)])
+    memory = Memory([use(track=f"t{n}", start=0.0) for n in range(200)])
     unused = [memory.density("new", 120.0, CLIP)] * 60
     truths = rng.uniform(5.0, unused[0].latest, 60)
     answers = np.where(rng.random(60) < 0.8, truths + rng.laplace(0, 0.5, 60), truths[::-1])
@@ -266,9 +268,9 @@ def test_a_fusion_is_kept_in_a_file(tmp_path: Path) -> None:
 
 def test_planted_uses_are_remembered_better_than_by_the_plain_rule() -> None:
     train, test = hot_rows()["train"], hot_rows()["test"]
-    memory = UsageMemory(uses_of(train))
+    memory = Memory(uses_of(train))
     starts = [
-        memory.density(r.music_id, r.music_total_duration, Clip(r.video_seconds))
+        memory.density(r.music_id, r.music_total_duration, ClipTraits(r.video_seconds))
         .candidates(1)[0]
         .moment.start
         for r in test

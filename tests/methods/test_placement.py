@@ -193,14 +193,14 @@ def test_a_remembered_start_stays_and_others_are_placed() -> None:
     features = song(seconds=120)
     past: list[Use] = [use(features.track.id, 41.03, end=61.03) for _ in range(3)]
     asked = query_for(features, 70.0, 20.0)
-    remembering = with_memory(open_method("sync"), past, memory="only")
-    (found,) = remembering.detect(asked, [features], Placement())
+    placed_by_memory = with_memory(open_method("sync"), past, memory="only")
+    (found,) = placed_by_memory.detect(asked, [features], Placement())
     assert found.moment.start == pytest.approx(41.03)
     assert found.evidence["placed_by_memory"] == 1 and found.evidence["shift"] == 0
     assert why(found.evidence).endswith("where past uses put it")
-    (found,) = remembering.detect(asked, [features], Placement(start_on="beat"))
+    (found,) = placed_by_memory.detect(asked, [features], Placement(start_on="beat"))
     assert found.moment.start == pytest.approx(41.2)
-    assert remembering.detect(asked, [features], Placement(start_on="beat"))[0] == found
+    assert placed_by_memory.detect(asked, [features], Placement(start_on="beat"))[0] == found
 
 
 def test_curves_alone_are_enough_for_all_but_sections() -> None:

@@ -15,9 +15,9 @@ from mgsv.data.annotations import Annotations, Row, read_annotations
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.results import Results
+from mgsv.memory.density import NEAR, Density
 from mgsv.memory.fusion import Fusion, fit
-from mgsv.memory.model import Clip, Density, UsageMemory
-from mgsv.memory.position import NEAR
+from mgsv.memory.model import ClipTraits, Memory
 from mgsv.memory.use import uses_of
 from mgsv.methods import blind
 
@@ -66,7 +66,7 @@ def evaluate_memory(
             f"--uses {shown(uses)}: every video in it is also a query",
             "give other videos' uses",
         )
-    memory = UsageMemory(uses_of(past))
+    memory = Memory(uses_of(past))
     starts, probability = _remembered(memory, asked)
     methods = {
         "memory": Results.of(asked, starts, probability),
@@ -111,7 +111,7 @@ def evaluate_fusion(
             raise ConfigError("--uses: this model finds no moments", "give one that detects")
     test = replace(test, rank=None, best_track=None)  # tracks are known here
     asked = {*val.videos, *test.videos}
-    memory = UsageMemory(uses_of(uses.where(lambda row: row.video_id not in asked)))
+    memory = Memory(uses_of(uses.where(lambda row: row.video_id not in asked)))
     fusion = fit_on(memory, val)
     densities = densities_of(memory, test)
     remembered = [density.candidates(1)[0].moment for density in densities]
@@ -142,7 +142,7 @@ def evaluate_fusion(
     return document, fusion
 
 
-def fit_on(memory: UsageMemory, results: Results) -> Fusion:
+def fit_on(memory: Memory, results: Results) -> Fusion:
     """The fusion of `memory` with the model that gave `results`, on their true moments."""
     return fit(
         densities_of(memory, results),
@@ -152,10 +152,10 @@ def fit_on(memory: UsageMemory, results: Results) -> Fusion:
     )
 
 
-def densities_of(memory: UsageMemory, results: Results) -> list[Density]:
+def densities_of(memory: Memory, results: Results) -> list[Density]:
     """What `memory` says of each query's true track."""
     return [
-        memory.density(track, float(seconds), Clip(float(length), category))
+        memory.density(track, float(seconds), ClipTraits(float(length), category))
         for track, seconds, length, category in zip(
             results.tracks,
             results.track_seconds,
@@ -171,14 +171,14 @@ def starts_of(results: Results) -> npt.NDArray[np.float64]:
     return np.asarray(results.predicted.mean(axis=1) - results.video_seconds / 2)
 
 
-def _remembered(memory: UsageMemory, rows: Annotations) -> tuple[Moments, npt.NDArray[np.float64]]:
+def _remembered(memory: Memory, rows: Annotations) -> tuple[Moments, npt.NDArray[np.float64]]:
     """Moments [V, 2] and their probabilities [V]."""
     best = [_best(memory, row) for row in rows]
     return _pairs([moment for moment, _ in best]), np.array([p for _, p in best])
 
 
-def _best(memory: UsageMemory, row: Row) -> tuple[Any, float]:
-    clip = Clip(row.video_seconds, row.video_category)
+def _best(memory: Memory, row: Row) -> tuple[Any, float]:
+    clip = ClipTraits(row.video_seconds, row.video_category)
     found = memory.density(row.music_id, row.music_total_duration, clip).candidates(1)[0]
     return found.moment, found.probability
 

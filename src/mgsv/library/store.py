@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library.features import Arrays, TrackRecord
-from mgsv.memory.use import Use
+from mgsv.memory.table import UseStore
 
 
 class Place(NamedTuple):
@@ -21,35 +21,6 @@ class Place(NamedTuple):
     mtime_ns: int
     track: str | None
     problem: str = ""
-
-
-class UseStore(Protocol):
-    """Where uses are kept: numbered, in no need of their tracks. Raises as `Store` does."""
-
-    def all(self) -> Iterator[tuple[int, Use]]:
-        """(number, use) of every use, track by track."""
-
-    def of_video(self, video: str) -> list[tuple[int, Use]]:
-        """The uses by one video."""
-
-    def get(self, id: int) -> Use | None:
-        """The use with a number."""
-
-    def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """All that is written inside is kept, or none of it. The methods below need one."""
-
-    def add(self, use: Use) -> int:
-        """Keep a use; its number."""
-
-    def replace(self, id: int, use: Use) -> None:
-        """Keep another use under a number."""
-
-    def drop(self, ids: Iterable[int]) -> int:
-        """Delete uses; how many there were."""
-
-    def compact(self) -> bool:
-        """Leave no trace of what was deleted, outside of any transaction; False where another
-        process still reads an older state, so that it must be asked again."""
 
 
 class Store(Protocol):

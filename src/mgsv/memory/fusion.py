@@ -1,7 +1,7 @@
 """Memory and model as one: their evidence for a start, added as log-odds.
 
-The memory says where a video starts on this track before the video is looked at. The model's answer
-is evidence on top: given the true start, how likely is an answer there? It is right with a
+The memory predicts where a video starts on this track without the video's content. The model's
+answer is evidence on top: given the true start, how likely is an answer there? It is right with a
 probability whose log-odds rise with the model's confidence, and then Laplace-distributed around the
 truth; else it lies at the start, where the memory's mass is, or anywhere, in learned shares. By
 Bayes' rule
@@ -28,8 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError, shown
-from mgsv.memory.model import Candidate, Density
-from mgsv.memory.position import GRID, NEAR
+from mgsv.memory.density import GRID, NEAR, Density, LikelyStart
 from mgsv.moment import Moment
 
 Floats = npt.NDArray[np.float64]
@@ -38,12 +37,12 @@ SCHEMA = "mgsv.fusion/1"
 ROUNDS = 60
 LEAST_ROWS = 10
 SHARPEST = GRID / 2
-"""Seconds: no model is believed to be right more closely than the memory tells starts apart."""
+"""Seconds: the least scale of a right answer's error, as fine as the memory's grid of starts."""
 SHORTEST_ROOM = 5.0
 """Seconds: where hardly any start is possible, a wrong answer is not taken for a certain one."""
 MOST_SPREADS = 3.0
-"""Deviations from the average: a confidence further off than nearly all it was fitted on says no
-more."""
+"""Deviations from the average at which a confidence is cut off: few of those that the fit saw lie
+further out."""
 OTHER_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.5)
 LARGEST_FILE = 100_000
 
@@ -68,8 +67,8 @@ class Fusion:
     """Share of them that lie where the memory has its mass, as a model's does that learned from
     the same uses. The others lie anywhere."""
     memory_weight: float = 1.0
-    """Exponent of the memory's density; below 1 where the model knows part of it already, 0 where
-    the model is always believed."""
+    """Exponent of the memory's density; below 1 where the model learned from the same uses, 0 where
+    the model always wins."""
     unused_weight: float = 1.0
     """The same on tracks without a past use."""
     rows: int = 0
@@ -109,10 +108,10 @@ class Fusion:
         past_start = np.isclose(density.starts, best.moment.start, atol=1e-6).any()
         nearest = abs(best.moment.start - answer) < GRID and not past_start
         if nearest or self.weight(density) == 0:
-            # What is best near it is only the grid's nearest place; the answer is finer.
+            # The best start near it is only the grid's nearest place; the answer is finer.
             moment = Moment(answer, answer + both.width)
             value = float(both.expected_iou(np.array([answer]))[0])
-            best = Candidate(moment, both.near(answer), value)
+            best = LikelyStart(moment, both.near(answer), value)
         remembered = density.candidates(1)[0]
         return Fused(best, both, remembered, answer, self.right(confidence))
 
@@ -162,16 +161,16 @@ class Fusion:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """What memory and model say together, and what each said alone."""
+    """The result of memory and model together, and of each alone."""
 
-    best: Candidate
+    best: LikelyStart
     density: Density
-    remembered: Candidate
+    remembered: LikelyStart
     """The memory's own best."""
     answer: float
     """The model's start in seconds, moved to where the clip fits."""
     model_log_odds: float
-    """That the model is right, before the memory is asked."""
+    """That the model is right, without the memory."""
 
     @property
     def keeps_answer(self) -> bool:
@@ -191,9 +190,9 @@ class Fused:
 def fit(
     densities: Sequence[Density], answers: Floats, confidences: Floats, truths: Floats
 ) -> Fusion:
-    """The fusion that a validation split speaks for.
+    """The fusion that fits a validation split best.
 
-    Of V rows: what the memory says, the model's starts [V] with its confidences [V] (not a number
+    Of V rows: the memory's densities, the model's starts [V] with its confidences [V] (not a number
     where it has none), and the true starts [V]; seconds. First how the model errs, by
     expectation-maximisation; then the memory's weights, by the IoU they reach on tracks with and
     without past uses. ConfigError for fewer than 10 rows.

@@ -1,4 +1,4 @@
-"""Usage memory: where on a track earlier videos started says where the next one will.
+"""The memory of past uses: where earlier videos started on a track, the next one likely will.
 
 On the tracks that MGSV-EC's val and test share, 70 % of the second videos start where the first
 did, within 0.1 s, so past starts are the best evidence there is. A new video either repeats a past
@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import TOLERANCE
-from mgsv.memory.position import LEAST_PROBES, NEAR, PROBES, PositionDensity, grid, thinned
+from mgsv.memory.density import NEAR, Density
+from mgsv.memory.position import LEAST_PROBES, PROBES, PositionDensity, thinned
 from mgsv.memory.use import Use
-from mgsv.moment import Moment
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ AGREE = 0.5
 """Seconds within which two uses agree."""
 
 MOST_STARTS = 256
-"""Distinct starts of one track that are told apart; beyond, those of the least weight are left."""
+"""Distinct starts of one track that are kept; of more, those of the least weight are dropped."""
 
 _OFFSETS = -np.log(1 - (np.arange(4) + 0.5) / 4) * JITTER
 KERNEL = np.concatenate([[0.0], _OFFSETS, -_OFFSETS])
@@ -79,8 +79,8 @@ CHOICES: dict[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Clip:
-    """What the memory asks of a clip."""
+class ClipTraits:
+    """What the memory compares of two clips."""
 
     seconds: float
     category: str = ""
@@ -89,78 +89,8 @@ class Clip:
     encoder: str = ""
 
 
-class Candidate(NamedTuple):
-    """A start that past uses speak for."""
-
-    moment: Moment
-    probability: float
-    """That the true start lies within 2.5 s."""
-    expected_iou: float
-
-
-@dataclass(frozen=True, eq=False)
-class Density:
-    """Where a clip may start on one track: atoms at `places` [A] seconds, whose `masses` [A] sum
-    to 1."""
-
-    places: Floats
-    masses: Floats
-    clip_seconds: float
-    track_seconds: float
-    starts: Floats
-    """Past starts that leave room for the clip, [U] distinct seconds."""
-    uses: int = 0
-    """How many uses of this track there are."""
-    repeat: float = 0.0
-    """Probability that a past use is repeated."""
-
-    @property
-    def width(self) -> float:
-        """Seconds of the moment: the clip's, or the whole track where that is shorter."""
-        return min(self.clip_seconds, self.track_seconds)
-
-    @property
-    def latest(self) -> float:
-        """The last start that leaves room for the clip."""
-        return max(self.track_seconds - self.clip_seconds, 0.0)
-
-    def near(self, start: float) -> float:
-        """The probability that the true start lies within 2.5 s of `start`."""
-        return float(self.masses[np.abs(self.places - start) <= NEAR].sum())
-
-    def expected_iou(self, starts: Floats) -> Floats:
-        """[C] of moments as long as the clip that start at `starts` [C]."""
-        apart = np.abs(starts[:, None] - self.places)
-        width = max(self.width, 1e-6)
-        return np.asarray(np.maximum(width - apart, 0) / (width + apart) @ self.masses)
-
-    def candidates(self, top: int = 5, also: Iterable[float] = ()) -> list[Candidate]:
-        """The best starts, highest expected IoU first, each further than 2.5 s from better ones.
-
-        Tried are past starts, the grid of the prior, and `also`.
-        """
-        tried = np.concatenate([self.starts, list(also), grid(self.latest), [self.latest]])
-        tried = np.clip(tried, 0.0, self.latest)
-        value = self.expected_iou(tried)
-        found: list[Candidate] = []
-        for n in np.argsort(-value, kind="stable"):
-            start = float(tried[n])
-            if all(abs(start - other.moment.start) > NEAR for other in found):
-                moment = Moment(start, start + self.width)
-                found.append(Candidate(moment, self.near(start), float(value[n])))
-                if len(found) == top:
-                    break
-        return found
-
-    def weighted(self, factors: Floats) -> Density:
-        """The density with its atoms' masses multiplied by `factors` [A] >= 0."""
-        masses = self.masses * factors
-        total = masses.sum()
-        return replace(self, masses=masses / total) if total > 0 else self
-
-
-class UsageMemory:
-    """Past uses of all tracks, ready to be asked. Nothing changes after it is made."""
+class Memory:
+    """Past uses of all tracks, as densities of the next start. Immutable once made."""
 
     def __init__(self, uses: Iterable[Use], habits: Habits | None = None) -> None:
         """From any number of uses, in O(n log n).
@@ -194,7 +124,10 @@ class UsageMemory:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the uses and with how they weigh."""
+        """Changes with the uses and with how they weigh.
+
+        Of their reprs, so that a renamed class or field of `Use` and `Habits` changes it too.
+        """
         text = "\n".join(map(repr, [*self._uses, self.habits]))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -202,7 +135,7 @@ class UsageMemory:
         """Logarithm of 1 + the uses of `track`: 0 for one never used."""
         return float(np.log1p(self.count(track)))
 
-    def density(self, track: str, track_seconds: float, clip: Clip) -> Density:
+    def density(self, track: str, track_seconds: float, clip: ClipTraits) -> Density:
         """Where `clip` may start on `track`, of which nothing needs to be known but its length."""
         latest = max(track_seconds - clip.seconds, 0.0)
         at = self._of.get(track, slice(0, 0))
@@ -229,11 +162,11 @@ class UsageMemory:
             repeat=1 - own_way,
         )
 
-    def _weights(self, at: slice, clip: Clip) -> Floats:
+    def _weights(self, at: slice, clip: ClipTraits) -> Floats:
         """[U] what each use of one track counts for `clip`."""
         return self._trust[at] * _alike(self._unlike(at, clip), self.habits)
 
-    def _unlike(self, at: slice, clip: Clip) -> Floats:
+    def _unlike(self, at: slice, clip: ClipTraits) -> Floats:
         """[U, 3] how uses differ from `clip` in length, category and features; 0 = alike, and
         where one side is unknown."""
         differ = np.zeros((at.stop - at.start, 3))
@@ -270,7 +203,7 @@ class UsageMemory:
         at = self._of[use.track]
         # A use's fellows are enough by the hundred; one track may have any number.
         fellows = thinned(np.array([k for k in _numbers(at) if k != n]), MOST_STARTS)
-        clip = Clip(use.video_seconds, use.category, use.features, use.encoder)
+        clip = ClipTraits(use.video_seconds, use.category, use.features, use.encoder)
         apart = np.abs(self._start[fellows][:, None] + KERNEL - use.start)
         latest = max(use.track_seconds - use.video_seconds, 0.0)
         places, prior = self._prior.density(use.video_seconds, use.track_seconds, latest)
@@ -284,7 +217,7 @@ class UsageMemory:
 
 
 class _Probe(NamedTuple):
-    """A use that was left out: what its track's other uses, and the prior, say of its start."""
+    """A use that was left out, and how its track's other uses and the prior predict its start."""
 
     trust: Floats
     agree: Floats

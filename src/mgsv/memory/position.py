@@ -1,4 +1,4 @@
-"""The prior of the usage memory: where on any track videos start, whichever track it is."""
+"""The prior of the memory: where on any track videos start, whichever track it is."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import TOLERANCE
+from mgsv.memory.density import GRID, NEAR, grid
 from mgsv.memory.use import Use
 
 Floats = npt.NDArray[np.float64]
-
-NEAR = 2.5
-"""Seconds around a start that count as the same place: one segment of music features. A
-candidate's probability is the mass of all starts this near."""
-
-GRID = 0.5
-"""Seconds between the starts that the prior tells apart."""
-GRID_POINTS = 2400
-"""The most of them: the grid is coarser on tracks longer than 20 minutes."""
 
 AT_START = 0.33
 """Share of MGSV-EC's moments that start within the first half second: the prior before any use."""
@@ -31,7 +23,7 @@ MOST_PRIOR = 4096
 PROBES = 500
 """Uses left out, one at a time, to learn habits and bandwidths from the others."""
 LEAST_PROBES = 50
-"""With fewer, the defaults stand."""
+"""With fewer, the defaults are kept."""
 
 BANDWIDTHS = tuple((track, clip) for track in (10.0, 20.0, 40.0) for clip in (0.15, 0.3, 0.6))
 """Choices of the prior's kernels: seconds of track length, and logarithm of the clip's length."""
@@ -89,13 +81,8 @@ class PositionDensity:
         return thinned(np.arange(len(self._start)), PROBES)
 
 
-def grid(latest: float) -> Floats:
-    """Starts from 0 to `latest`, half a second apart, further on very long tracks."""
-    return np.arange(0.0, latest + 1e-9, max(GRID, latest / GRID_POINTS))
-
-
 def _first_prior(points: int) -> Floats:
-    """What is believed before any use: a third at the start, the rest anywhere."""
+    """The prior without any use: a third at the start, the rest anywhere."""
     masses = np.full(points, (1 - AT_START) / points)
     masses[0] += AT_START
     return masses

@@ -1,4 +1,4 @@
-"""The uses in a library's catalogue: one SQLite table, and how it is emptied for good."""
+"""Where uses are kept: a protocol, and an SQLite table of which nothing deleted stays behind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from mgsv.memory.use import Use
 
@@ -34,8 +35,40 @@ _MARKS = ", ".join("?" * len(_FIELDS))
 Guard = Callable[[], contextlib.AbstractContextManager[None]]
 
 
+class UseStore(Protocol):
+    """Where uses are kept: numbered, in no need of their tracks.
+
+    Every method raises `LibraryError` where the place is damaged, full, or out of reach.
+    """
+
+    def all(self) -> Iterator[tuple[int, Use]]:
+        """(number, use) of every use, track by track."""
+
+    def of_video(self, video: str) -> list[tuple[int, Use]]:
+        """The uses by one video."""
+
+    def get(self, id: int) -> Use | None:
+        """The use with a number."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """All that is written inside is kept, or none of it. The methods below need one."""
+
+    def add(self, use: Use) -> int:
+        """Keep a use; its number."""
+
+    def replace(self, id: int, use: Use) -> None:
+        """Keep another use under a number."""
+
+    def drop(self, ids: Iterable[int]) -> int:
+        """Delete uses; how many there were."""
+
+    def compact(self) -> bool:
+        """Leave no trace of what was deleted, outside of any transaction; False where another
+        process still reads an older state, so that it must be called again."""
+
+
 class UseTable:
-    """The part of a `FileStore` that `store.UseStore` describes."""
+    """A `UseStore` in an SQLite catalogue."""
 
     def __init__(self, db: sqlite3.Connection, guarded: Guard, transaction: Guard) -> None:
         """guarded turns SQLite's errors into ours; transaction also commits or rolls back."""

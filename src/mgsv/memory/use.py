@@ -1,4 +1,4 @@
-"""A use: one video and the moment of a track it used. What annotations say, and what is learned."""
+"""A use: one video and the moment of a track it used, from annotations or learned by a library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Use:
     end: float
     track_seconds: float
     video: str
-    """The video's id or path; it tells duplicates and contradictions, nothing else."""
+    """The video's id or path; only duplicates and contradictions are found by it."""
     video_start: float
     """The part of the video that carries this music."""
     video_end: float
@@ -45,7 +45,7 @@ class Use:
 
     @classmethod
     def of(cls, row: Row) -> Use:
-        """The use that a row of annotations tells."""
+        """The use in a row of annotations."""
         return cls(
             track=row.music_id,
             start=row.music_start,
@@ -80,7 +80,7 @@ class Use:
 
 
 def uses_of(rows: Iterable[Row]) -> Iterator[Use]:
-    """The uses that annotations tell, row by row."""
+    """The uses in annotations, row by row."""
     return map(Use.of, rows)
 
 

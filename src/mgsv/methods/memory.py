@@ -15,7 +15,7 @@ from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.memory.fusion import Fused, Fusion
-from mgsv.memory.model import Clip, UsageMemory
+from mgsv.memory.model import ClipTraits, Memory
 from mgsv.memory.use import Use, pooled
 from mgsv.methods import placement as placing
 from mgsv.methods.base import (
@@ -62,7 +62,7 @@ def with_memory(
             raise ConfigError(f"{flag} with --memory off", "leave one of them out")
         return method
     fused = Fusion() if fusion is None else Fusion.load(fusion)
-    known = UsageMemory(uses)
+    known = Memory(uses)
     if not len(known):
         if memory == "only":
             raise ConfigError(
@@ -70,7 +70,7 @@ def with_memory(
             )
         return method
     ranker = PopularRanker(method.ranker, known) if popularity else method.ranker
-    placer = RememberingPlacer(method.placer, known, fused, encoder=encoder, only=memory == "only")
+    placer = PlacerWithMemory(method.placer, known, fused, encoder=encoder, only=memory == "only")
     return Method(method.name, ranker, placer)
 
 
@@ -79,7 +79,7 @@ class PopularRanker:
 
     chance_unknown = "no level of chance is known for a score that holds popularity"
 
-    def __init__(self, ranker: Ranker, memory: UsageMemory) -> None:
+    def __init__(self, ranker: Ranker, memory: Memory) -> None:
         self.name, self.wants_features = ranker.name, ranker.wants_features
         self.reranks = ranker.reranks
         self._ranker, self._memory = ranker, memory
@@ -120,13 +120,13 @@ class PopularRanker:
         return POPULARITY * spread * np.array(popular)
 
 
-class RememberingPlacer:
+class PlacerWithMemory:
     """`placer`, whose moments move where past uses have better reasons."""
 
     def __init__(
         self,
         placer: Placer,
-        memory: UsageMemory,
+        memory: Memory,
         fusion: Fusion,
         *,
         encoder: str = "",
@@ -161,7 +161,7 @@ class RememberingPlacer:
         `placed_by_memory`, 1 where the memory moved the moment, which then has the evidence of
         `placement.place` (a start of a past use stays as it is, unless it must be on a beat).
         """
-        clip = Clip(query.seconds)
+        clip = ClipTraits(query.seconds)
         if query.frame_feats is not None:
             feats = np.frombuffer(pooled(query.frame_feats), "<f2").astype(np.float32)
             clip = replace(clip, features=feats, encoder=self._encoder)
@@ -172,7 +172,12 @@ class RememberingPlacer:
         ]
 
     def _moved(
-        self, query: Query, track: TrackCurves, found: Placed, clip: Clip, placement: Placement
+        self,
+        query: Query,
+        track: TrackCurves,
+        found: Placed,
+        clip: ClipTraits,
+        placement: Placement,
     ) -> Placed:
         density = self.memory.density(track.track.id, track.track.duration, clip)
         middle = (found.moment.start + found.moment.end) / 2

@@ -26,9 +26,8 @@ import numpy.typing as npt
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
+from mgsv.memory.density import GRID_POINTS, Density, grid
 from mgsv.memory.fusion import Fusion
-from mgsv.memory.model import Density
-from mgsv.memory.position import GRID_POINTS, grid
 from mgsv.methods.agreement import agree, pattern_of
 from mgsv.methods.base import Query
 from mgsv.methods.patterns import ClipPattern

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
-from mgsv.memory.position import GRID
+from mgsv.memory.density import GRID
 from mgsv.methods.base import (
     Candidate,
     FloatArray,
