@@ -295,6 +295,22 @@ def refer_to(movie: bytes, target: str) -> bytes:
     return bytes(data)
 
 
+def test_a_stream_that_comes_up_on_the_way(tmp_path: Path) -> None:
+    """A recording from the air: for two seconds, there are three sounds."""
+    clip = Clip(seconds=8, rate=5, width=64, height=48)
+    one = write_video(tmp_path / "one.ts", clip, audio=sine(8, 48_000)).read_bytes()
+    both = {"audio": sine(2, 48_000), "more_audio": [sine(2, 48_000)] * 2}
+    two = write_video(tmp_path / "two.ts", Clip(seconds=2), **both).read_bytes()
+    # The first seconds and the last 250 KB are looked through when the file is opened.
+    times = 2 + 250_000 // len(one)
+    path = tmp_path / "all.ts"
+    path.write_bytes(one + two + one * times)
+    seconds = 8 + 2 + 8 * times
+    for _ in range(3):  # what is read depends on memory's former content
+        assert read_audio(path).duration == pytest.approx(seconds, abs=0.5)
+    assert read_curves(path).duration == pytest.approx(seconds, abs=0.5)
+
+
 class TestQuiet:
     def test_nothing_reaches_stderr(self, tmp_path: Path) -> None:
         path = write_video(tmp_path / "clip.mkv", Clip(seconds=3), audio=sine(3, 48_000))

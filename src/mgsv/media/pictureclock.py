@@ -15,7 +15,7 @@ from typing import NamedTuple
 import av
 from av.video.stream import VideoStream
 
-from mgsv.media.source import open_media, video_stream
+from mgsv.media.source import open_media, packets, video_stream
 from mgsv.media.timing import FALLBACK_FRAME_RATE, MAX_BACK, MAX_STILL
 
 NEAR = 10.0
@@ -68,7 +68,7 @@ def read_picture_clock(path: str | os.PathLike[str], most: float = math.inf) -> 
         stream = video_stream(container, path)
         collector = _Collector(stream)
         with contextlib.suppress(av.FFmpegError):  # cut short: what comes before the break counts
-            for packet in container.demux(stream):
+            for packet in packets(container, stream):
                 collector.add(packet)
                 if collector.seconds > most:
                     break

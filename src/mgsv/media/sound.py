@@ -6,7 +6,6 @@ kept in a `Spool`, a temporary file.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from mgsv.files import StrPath
 from mgsv.media.soundclock import SoundClock
+from mgsv.media.source import decoded
 
 RATE = 48_000
 LAYOUT = "stereo"
@@ -136,7 +136,7 @@ class Decoded:
         end: float,
         origin: float | None = None,
     ) -> None:
-        self._packets = container.demux(stream)
+        self._container, self._stream = container, stream
         self._start, self._end = start, end
         self._clock = SoundClock(path, container, origin)
 
@@ -154,7 +154,9 @@ class Decoded:
         stereo: _Stereo | None = None
         form: tuple[int, str, str] | None = None
         place = 0  # of the next block, in samples at 48 kHz
-        for frame in self._decoded():
+        for frame in decoded(self._container, self._stream):
+            if not isinstance(frame, AudioFrame):
+                continue  # damaged
             before, gap, new_form = self.heard, self._clock.take(frame), _form(frame)
             if gap is None:
                 continue
@@ -184,16 +186,6 @@ class Decoded:
         for place in range(first, last, _BLOCK):
             samples = min(_BLOCK, last - place)
             yield _frame(np.zeros((1, 2 * samples), np.float32), place)
-
-    def _decoded(self) -> Iterator[AudioFrame]:
-        """Decoded frames, around damaged packets, up to where the container itself breaks."""
-        while True:
-            try:
-                packet = next(self._packets)
-            except (StopIteration, av.FFmpegError):
-                return
-            with contextlib.suppress(av.FFmpegError):
-                yield from packet.decode()
 
 
 class _Stereo:

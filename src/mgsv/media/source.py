@@ -18,6 +18,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,28 @@ def _is_matroska(container: InputContainer) -> bool:
     return "matroska" in container.format.name
 
 
+def packets(container: InputContainer, stream: Stream) -> Iterator[av.Packet[Any]]:
+    """The packets of `stream` in order, and an empty one that makes its decoder finish.
+
+    Raises `av.FFmpegError` where the container itself is broken.
+    """
+    source = container.demux(stream)
+    finished = False
+    while True:
+        try:
+            packet = next(source)
+        except StopIteration:
+            return
+        except IndexError:  # PyAV's, at the end, where a stream has come up that was not announced
+            if not finished:
+                packet = av.Packet()
+                packet.stream, packet.time_base = stream, stream.time_base or Fraction(1)
+                yield packet
+            return
+        finished = not packet.size
+        yield packet
+
+
 def decoded(
     container: InputContainer,
     stream: VideoStream | AudioStream,
@@ -183,10 +206,10 @@ def decoded(
 
     decoder: the one to use in the place of the stream's own.
     """
-    packets = container.demux(stream)
+    source = packets(container, stream)
     while True:
         try:
-            packet = next(packets)
+            packet = next(source)
         except StopIteration:
             return
         except av.FFmpegError:  # the container itself is broken from here on
