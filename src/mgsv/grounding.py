@@ -202,6 +202,7 @@ def _placement(fit: str, start_on: str, weights: PlacementWeights | None) -> Pla
 def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query, list[str]]:
     """One decode pass over the clip: its curves, and its features where the method wants them."""
     path = Path(video)
+    before = _state(path)
     if method.wants_features:
         scan = isolated.VideoScan(path, shorter_side=encoders.video.image_size)
         frame_feats = encoders.video.encode(scan, lambda: scan.curves)
@@ -210,6 +211,10 @@ def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query
         frame_feats = None
         for _ in scan:
             pass
+    if _state(path) != before:
+        raise MediaError(
+            path, "it changed while it was being read", "try again when it is finished"
+        )
     if scan.curves.duration < MIN_CLIP_SECONDS:
         raise MediaError(
             path,
@@ -217,6 +222,15 @@ def _read(video: PathLike, method: Method, encoders: EncoderPair) -> tuple[Query
             f"give a clip of at least {MIN_CLIP_SECONDS:g} s",
         )
     return Query(scan.info, scan.curves, frame_feats), list(scan.warnings)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when the file is written; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _ground(

@@ -1,8 +1,10 @@
 """What adding music reads, keeps and reports."""
 
+import contextlib
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,19 @@ import pytest
 from library_support import TinyEncoder, opened, write_tone, write_tones
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import LibraryError, MediaError
+from mgsv.library import index
+from mgsv.library.filestore import FileStore
 from mgsv.library.pool import run
+from mgsv.library.store import UNSETTLED
 
 
 def counts(report):
     return report.added, report.unchanged, report.moved, len(report.failed)
+
+
+def aged(path, seconds=60):
+    """Sets the file's time back, so that the next change is sure to show in it."""
+    os.utime(path, ns=(0, time.time_ns() - seconds * 10**9))
 
 
 def test_the_first_time_everything_the_second_time_nothing(music, folder, encoder):
@@ -31,6 +41,7 @@ def test_the_first_time_everything_the_second_time_nothing(music, folder, encode
 
 def test_a_file_with_the_same_size_and_time_is_not_read(music, folder, encoder):
     (song,) = write_tones(music, 1)
+    aged(song)
     opened(music, folder, encoder).close()
     before = song.stat()
     song.write_bytes(b"\0" * before.st_size)
@@ -229,6 +240,115 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(music, folder):
         ((_, reason),) = library.report.failed
         assert "changed while it was being read" in reason
         assert library.tracks(missing=True) == []
+
+
+def test_a_file_that_changes_within_a_tick_of_the_clock_is_read_again(music, folder, encoder):
+    """Its size and time are as before, as on a memory stick, whose times are whole seconds."""
+    song, other = write_tones(music, 2)
+    aged(other)
+    now = song.stat().st_mtime_ns
+    for hertz in (300.0, 400.0):
+        with opened(music, folder, encoder) as library:
+            before = library.tracks()[0].id
+        write_tone(song, hertz)
+        os.utime(song, ns=(now, now))
+        with opened(music, folder, encoder) as library:
+            assert counts(library.report) == (1, 1, 0, 0)
+            assert library.tracks()[0].id != before
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (0, 2, 0, 0)
+    assert encoder.calls == 2 + 2
+
+
+def test_a_new_file_needs_no_writing_again(music, folder, encoder):
+    write_tones(music, 2)
+    opened(music, folder, encoder).close()
+    store = FileStore(folder)
+    with (
+        contextlib.closing(store),
+        store.writing(0, print),
+        opened(music, folder, encoder, wait=0) as library,
+    ):
+        assert counts(library.report) == (0, 2, 0, 0)
+    assert {place.mtime_ns for place in FileStore(folder).places().values()} == {UNSETTLED}
+    for song in music.iterdir():
+        aged(song)
+    write_tone(music / "new.wav", 999.0)
+    opened(music, folder, encoder).close()
+    settled = [place.mtime_ns != UNSETTLED for place in FileStore(folder).places().values()]
+    assert settled == [True, True, False], "the next writer notes the times of the others"
+
+
+@pytest.mark.parametrize("seconds", [-10 * 365 * 86_400, 80 * 365 * 86_400], ids=["future", "1946"])
+def test_a_wrong_clock_makes_no_file_new(music, folder, encoder, monkeypatch, seconds):
+    (song,) = write_tones(music, 1)
+    aged(song, seconds)
+    reads = []
+    opened(music, folder, encoder).close()
+    monkeypatch.setattr(index, "content_hash", lambda path: reads.append(path) or "")
+    for ahead in (-1e6, 0, 1e6):  # our own clock, between the runs
+        now = time.time_ns() + int(ahead * 1e9)
+        monkeypatch.setattr(index.time, "time_ns", lambda now=now: now)
+        with opened(music, folder, encoder) as library:
+            assert counts(library.report) == (0, 1, 0, 0)
+    assert not reads and encoder.calls == 1
+    write_tone(song, 999.0)
+    with opened(music, folder, encoder) as library:
+        assert counts(library.report) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("pulled", ["whole", "one song"])
+def test_a_folder_that_disappears(music, folder, encoder, pulled):
+    """As when its drive is pulled out: what was added stays, and the next run goes on."""
+    songs = write_tones(music, 8)
+    away = music.with_name("away")
+
+    def pull(step):
+        if step.done == 3:
+            if pulled == "whole":
+                music.rename(away)
+            else:
+                songs[-1].unlink()
+
+    if pulled == "one song":
+        with opened(music, folder, encoder, workers=1, progress=pull) as library:
+            assert library.report.added == 7
+            assert library.report.failed == ((songs[-1], "no such file or directory"),)
+        return
+    with pytest.raises(
+        LibraryError, match=r"music: it went away .* (\d) tracks were added: "
+    ) as error:
+        opened(music, folder, encoder, workers=1, progress=pull)
+    assert "\n" not in str(error.value)
+    away.rename(music)
+    with opened(music, folder, encoder) as library:
+        assert library.report.added + library.report.unchanged == 8
+        assert library.report.unchanged >= 3 and encoder.calls <= 9
+        assert library.check(sources=True).problems == ()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_library_that_disappears_is_not_written_any_more(music, folder, encoder, how):
+    """SQLite would go on with the deleted file, and the report would tell of tracks nobody has."""
+    write_tones(music, 6)
+    away = folder.with_name("away")
+
+    def pull(step):
+        if step.done == 3:
+            folder.rename(away)
+            if how == "deleted":
+                shutil.rmtree(away)
+            if how == "replaced":
+                opened(None, folder).close()
+
+    with pytest.raises(LibraryError, match="moved or deleted while it was in use"):
+        opened(music, folder, encoder, workers=1, progress=pull)
+    if how == "moved":
+        assert not folder.exists()
+        with opened(None, away) as library:
+            assert len(library.tracks()) == 3 and library.check().problems == ()
+    with opened(music, folder, encoder) as library:
+        assert library.report.added == 6
 
 
 def test_a_short_track_is_indexed_and_marked(music, folder, encoder):

@@ -1,4 +1,6 @@
+import inspect
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +181,9 @@ def test_paths_come_back_as_they_are_on_disk(music, folder, encoder):
     with opened(music, folder, encoder) as library:
         (track,) = library.tracks()
     assert track.path == music / name and track.path.exists()
+
+
+def test_the_documented_wait_is_the_real_one():
+    text = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
+    wait = inspect.signature(Library.open).parameters["wait"].default
+    assert f"gives up after {wait:g} s" in text

@@ -12,6 +12,7 @@ from library_support import opened
 from media_files import Clip, write_audio, write_video
 from mgsv.errors import LibraryError
 from mgsv.library.prints import open_prints, print_file
+from mgsv.media import audio
 from mgsv.media.audio import read_audio
 from mgsv.media.landmarks import Peaks, find_peaks, pair_keys
 from mgsv.media.polarity import pack_signs, signs, whiten
@@ -59,6 +60,26 @@ def test_what_is_no_music_is_told_and_left_out(music: Path, folder: Path) -> Non
     assert [(path.name, "not a media file" in why) for path, why in report.failed] == [
         ("text.mp3", True)
     ]
+
+
+def test_a_track_that_changes_while_it_is_read_leaves_no_print(
+    music: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would lie under the name of what the file held before."""
+    (song,) = write_tunes(music, range(1), seconds=5)
+    read = audio.read_audio
+
+    def read_then_change(*how: object) -> audio.Audio:
+        write_audio(song, tune(9, 6), RATE)
+        return read(*how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read_audio", read_then_change)
+        tracks, report = open_prints([bytes(music)], folder)
+    assert tracks == [] and "changed while it was being read" in report.failed[0][1]
+    assert not list(folder.rglob("*.safetensors"))
+    ((track,), report) = open_prints([bytes(music)], folder)
+    assert report.made == 1 and track.seconds == 6
 
 
 def test_videos_among_the_music_are_counted(music: Path, folder: Path) -> None:

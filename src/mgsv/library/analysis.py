@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mgsv.library.features import Arrays, TrackRecord, content_hash
-from mgsv.library.walk import Found, is_video
+from mgsv.library.walk import Found, is_video, require_unchanged
 
 if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
@@ -74,9 +74,7 @@ class Analysis:
                 self._known.add(track)
             path = Path(os.fsdecode(item.path))
             analysed = self._analyse(path, track)
-            after = path.stat()
-            if (after.st_size, after.st_mtime_ns) != (item.size, item.mtime_ns):
-                raise OSError(0, "it changed while it was being read; add it again")
+            require_unchanged(item)
         except Exception as error:  # whatever it is, the other files are worth going on for
             return Outcome(track, error=error)
         return Outcome(track, analysed)

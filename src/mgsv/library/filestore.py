@@ -88,6 +88,7 @@ class FileStore:
         self.folder = folder
         self._catalogue = folder / "catalogue.sqlite"
         self._features = folder / "features"
+        self._identity: tuple[int, int] | None = None  # of the catalogue that is open
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._catalogue.exists():
@@ -101,6 +102,7 @@ class FileStore:
         except OutputError as error:
             raise LibraryError(error.problem, WRITABLE) from error
         self._db = self._connect()
+        self._identity = self._on_disk()
         self.uses = UseTable(self._db, self._guarded, self._transaction)
         if aside is not None:
             self.uses.salvage(aside)
@@ -178,6 +180,7 @@ class FileStore:
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
         data = features.pack(record, encoder, arrays)
         file = self._file(record.id)
+        self._require_there()
         try:
             for folder in (self._features, file.parent):
                 folder.mkdir(exist_ok=True)
@@ -345,6 +348,7 @@ class FileStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._require_there()
         with self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -355,6 +359,23 @@ class FileStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        try:
+            status = self._catalogue.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _require_there(self) -> None:
+        """Raises `LibraryError` where the open catalogue is no longer the folder's: SQLite would
+        go on writing into a file that has been deleted or moved.
+        """
+        if self._identity is not None and self._on_disk() != self._identity:
+            raise LibraryError(
+                f"{shown(self.folder)}: the library was moved or deleted while it was in use",
+                "run the command again",
+            )
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

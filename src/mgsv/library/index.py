@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ from mgsv.errors import (
     shown,
 )
 from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
+from mgsv.library.features import content_hash
 from mgsv.library.pool import run
-from mgsv.library.store import Place, Store
+from mgsv.library.store import UNSETTLED, Place, Store
 from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
 
@@ -49,6 +51,11 @@ VIDEO = "it is a video"
 _PASSING = (NoDecoder, OSError, MemoryError, RuntimeError)
 """Errors that need not be the file's fault: the disk's, the network's, and torch's (`RuntimeError`,
 when memory is short). Anything else would only be the same again.
+"""
+
+_TICK = 2.0
+"""Seconds, the coarsest step of a file system's clock (FAT's): a file that is not older may change
+and have the same time.
 """
 
 ProgressCallback = Callable[[Progress], None]
@@ -122,40 +129,53 @@ class Indexer:
         if the store cannot be written; what was kept until then stays.
         """
         others: set[bytes] = set()
+        now = time.time_ns()
         found = list(find_music(roots, others))
         if not found:
             raise _no_music(roots, by_ending(others))
-        update = _Update(self._store, self._encoder, self._progress)
-        changed = self._changed(found, roots, retry)
+        update = _Update(self._store, self._encoder, self._progress, now)
+        changed, _ = self._changed(found, roots, retry)
         if changed:
             with self._store.writing(self._wait, self._tell):
                 require_encoder(self._store, self._encoder)
                 # Asked again: the writer that we may have waited for can have done the work.
-                changed = self._changed(found, roots, retry)
-                update.start(changed)
+                changed, same = self._changed(found, roots, retry)
+                update.start(changed, same)
                 analysis = Analysis(self._analyse, update.stored)
                 results = run(changed, analysis, self._workers)
                 with one_torch_thread_each(), contextlib.closing(results):
                     for item, outcome in results:
                         update.settle(item, outcome)
+                        if isinstance(outcome.error, OSError):
+                            _require_there(roots, update.added)
                 update.finish()
         report = self._report(found, roots, changed, update, others)
         if not (report.added or report.unchanged or report.moved or report.failed):
             raise _no_music(roots, report.ignored)
         return report
 
-    def _changed(self, found: list[Found], roots: list[bytes], retry: bool) -> list[Found]:
+    def _changed(
+        self, found: list[Found], roots: list[bytes], retry: bool
+    ) -> tuple[list[Found], list[tuple[Found, str]]]:
+        """What is new or changed, and the files, with their tracks, that only their content told
+        to be the same.
+        """
         known = self._store.places(roots)
-
-        def as_before(item: Found) -> bool:
+        changed, same = [], []
+        for item in found:
             place = known.get(item.path)
-            if place is None or (place.size, place.mtime_ns) != (item.size, item.mtime_ns):
-                return False
-            if place.problem == VIDEO:  # unless it is named itself now, for its sound
-                return item.may_be_video
-            return not (retry and place.problem)
-
-        return [item for item in found if not item.problem and not as_before(item)]
+            if item.problem:
+                continue
+            if place is None or place.size != item.size:
+                changed.append(item)
+            elif place.track is not None and place.mtime_ns == UNSETTLED:
+                if _holds(item.path, place.track):
+                    same.append((item, place.track))
+                else:
+                    changed.append(item)
+            elif place.mtime_ns != item.mtime_ns or _tried_again(place, item, retry):
+                changed.append(item)
+        return changed, same
 
     def _report(
         self,
@@ -195,8 +215,10 @@ class _Update:
     known.
     """
 
-    def __init__(self, store: Store, encoder: str, progress: ProgressCallback) -> None:
+    def __init__(self, store: Store, encoder: str, progress: ProgressCallback, now: int) -> None:
+        """now: nanoseconds by the wall clock, before any file was looked at."""
         self._store = store
+        self._now = now
         self._encoder = encoder
         self._progress = progress
         self._total = self._done = 0
@@ -209,7 +231,9 @@ class _Update:
         self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
         self.warnings: list[tuple[Path, str]] = []
 
-    def start(self, changed: list[Found]) -> None:
+    def start(self, changed: list[Found], same: list[tuple[Found, str]]) -> None:
+        for item, track in same:
+            self._note(item, track)
         self._total = len(changed)
         self.stored = set(self._store.records())
         known = self._store.places(item.path for item in changed)
@@ -261,8 +285,14 @@ class _Update:
             self.moved += 1
 
     def _keep(self, item: Found, track: str) -> None:
-        self._store.place(Place(item.path, item.size, item.mtime_ns, track))
+        self._note(item, track)
         self._step(item)
+
+    def _note(self, item: Found, track: str) -> None:
+        # A time in the future is as good as any other: it is only ever compared with itself.
+        settled = abs(self._now - item.mtime_ns) > _TICK * 1e9
+        mtime = item.mtime_ns if settled else UNSETTLED
+        self._store.place(Place(item.path, item.size, mtime, track))
 
     def _fail(self, item: Found, track: str, error: Exception) -> None:
         reason = _reason(error)
@@ -279,6 +309,35 @@ class _Update:
         self._done += 1
         path = Path(os.fsdecode(item.path))
         self._progress(Progress(self._done, self._total, self.seconds, path, note))
+
+
+def _tried_again(place: Place, item: Found, retry: bool) -> bool:
+    """Whether a file that had a problem is worth a try, although it has not changed."""
+    if place.problem == VIDEO:
+        return not item.may_be_video  # it is named itself now, for its sound
+    return retry and bool(place.problem)
+
+
+def _holds(path: bytes, track: str) -> bool:
+    try:
+        return content_hash(path) == track
+    except OSError:  # whoever reads it next says why
+        return False
+
+
+def _require_there(roots: list[bytes], added: int) -> None:
+    """Raises `LibraryError` where a root has gone: a drive may have been pulled out, and each of
+    its files would only be one more failure.
+    """
+    for root in roots:
+        try:
+            os.stat(root)  # noqa: PTH116 (bytes)
+        except OSError as error:
+            raise LibraryError(
+                f"{shown(os.fsdecode(root))}: it went away while it was read ({_reason(error)}); "
+                f"{added} tracks were added",
+                "make it available and run the command again, which goes on",
+            ) from error
 
 
 def _no_music(roots: list[bytes], ignored: Mapping[str, int]) -> LibraryError:

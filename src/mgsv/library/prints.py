@@ -24,7 +24,14 @@ from mgsv.errors import LibraryError, MgsvError, OutputError, shown
 from mgsv.files import write_file
 from mgsv.library import pool
 from mgsv.library.features import WRITABLE, content_hash
-from mgsv.library.walk import Found, by_ending, find_music, is_video, listed
+from mgsv.library.walk import (
+    Found,
+    by_ending,
+    find_music,
+    is_video,
+    listed,
+    require_unchanged,
+)
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
 from mgsv.media.polarity import pack_signs, whiten
 
@@ -139,7 +146,13 @@ def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | Library
         kept = _read(file, id, path)
         if kept is not None:
             return kept, False
-        return _make(file, id, path), True
+        made = _make(file, id, path)
+        try:
+            require_unchanged(item)
+        except OSError:
+            file.unlink(missing_ok=True)  # it is under the name of what the file held before
+            raise
+        return made, True
     except LibraryError as error:
         return error
     except MgsvError as error:

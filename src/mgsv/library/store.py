@@ -12,6 +12,11 @@ import numpy.typing as npt
 from mgsv.library.features import Arrays, TrackRecord
 from mgsv.memory.table import UseStore
 
+UNSETTLED = -1
+"""`mtime_ns` of a file that was written so shortly before it was read that its time may stay the
+same when it changes again: only its content tells.
+"""
+
 
 class Place(NamedTuple):
     """A music file on disk, as last seen: either it holds a track, or it has a problem."""

@@ -100,6 +100,13 @@ def is_video(found: Found) -> bool:
     return has_moving_picture(os.fsdecode(found.path))
 
 
+def require_unchanged(found: Found) -> None:
+    """Raises `OSError` if the file is no longer as the walk saw it."""
+    status = os.stat(found.path)  # noqa: PTH116 (bytes)
+    if (status.st_size, status.st_mtime_ns) != (found.size, found.mtime_ns):
+        raise OSError(0, "it changed while it was being read; try again when it is finished")
+
+
 def by_ending(paths: Iterable[bytes]) -> dict[str, int]:
     """How many of `paths` have which ending ("" = none), the most frequent first."""
     counts = Counter(_ending(os.path.basename(path)) for path in paths)  # noqa: PTH119 (bytes)
