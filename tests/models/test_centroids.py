@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from detector_support import small
 from mgsv.models.centroids import Centroids, random_walk, representative
-from mgsv.models.losses import Detection, info_nce
+from mgsv.models.losses import DetectorOutput, info_nce
 from mgsv.models.registry import build
 from mgsv.models.uvcom import UVCOM, Neighbours
 from model_support import small_batch
@@ -93,7 +93,7 @@ def test_similarity_loss_is_its_two_halves() -> None:
     spans = torch.tensor([[0.5, 0.5], [0.3, 0.2], [0.06, 0.05]])  # places 2-5, 1-2, none
     within = [(0, [2, 3, 4, 5]), (1, [1, 2]), (2, [])]
     inside = sum(float(share[row, place]) for row, places in within for place in places) / (3 * 8)
-    found = Detection(spans, spans, {"videos": videos, "tracks": tracks, "inside": share})
+    found = DetectorOutput(spans, spans, {"videos": videos, "tracks": tracks, "inside": share})
     value = model.similarity_loss(
         found, spans, torch.full((3,), 8), torch.ones(3, 8, dtype=torch.bool), ("a", "b", "c")
     )

@@ -72,27 +72,27 @@ def test_autocast_reaches_the_product() -> None:
         assert layer(parts()[0]).dtype is torch.bfloat16
 
 
-def test_the_switch_is_off_inside_plain_alone() -> None:
+def test_the_switch_is_off_inside_its_block_alone() -> None:
     on_cpu, elsewhere = torch.zeros(1), torch.zeros(1, device="meta")
     assert cpu.enabled() and cpu.enabled(on_cpu) and not cpu.enabled(elsewhere)
-    with pytest.raises(KeyError), cpu.plain():
+    with pytest.raises(KeyError), cpu.plain_formulas():
         assert not cpu.enabled() and not cpu.enabled(on_cpu)
         raise KeyError
     assert cpu.enabled()
 
 
 @needs_onednn
-def test_plain_leaves_the_product_to_pytorch() -> None:
+def test_plain_formulas_leave_the_product_to_pytorch() -> None:
     x, weight, bias = parts()
     weight.requires_grad_()
-    with cpu.plain():
+    with cpu.plain_formulas():
         y = linear(x, weight[:40], bias)
     assert "OneDNN" not in type(y.grad_fn).__name__
 
 
 def test_dropout_keeps_the_expectation_either_way() -> None:
     """200,000 values: five standard errors of their mean are 0.011 at this rate."""
-    for block in (nullcontext(), cpu.plain()):
+    for block in (nullcontext(), cpu.plain_formulas()):
         torch.manual_seed(0)
         x = torch.ones(200_000, requires_grad=True)
         with block:
@@ -107,7 +107,7 @@ def test_every_model_says_the_same_by_its_plain_formula(name: str) -> None:
     model: Any = {**dict.fromkeys(DETECTORS, small), **OTHERS}[name](name)
     batch = small_batch(rows=20)
     fast = everything(model, batch)
-    with cpu.plain():
+    with cpu.plain_formulas():
         plain = everything(model, batch)
     for what, value in fast.items():
         close(value, plain[what], 1e-4)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from detector_support import DETECTORS, OWN, SMALL, pairs, small
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
-from mgsv.models.blocks import MLP, Placed
+from mgsv.models.blocks import MLP, TokenSequence
 from mgsv.models.cross import CrossModal, scrambled_mask
 from mgsv.models.dab import DABDecoder, inverse_sigmoid, reference_sine
 from mgsv.models.detection import SpanDetector, endpoints
-from mgsv.models.losses import Detection, focal_label_loss, info_nce
+from mgsv.models.losses import DetectorOutput, focal_label_loss, info_nce
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import Detects, Matches, Reranks, about, build, config_of, list_models
 from mgsv.models.tr_detr import TRDETR, within
@@ -314,11 +314,11 @@ class Shift(nn.Module):
         return x + context
 
 
-def memory(rows: int = 2, places: int = 5, dim: int = 6) -> Placed:
+def memory(rows: int = 2, places: int = 5, dim: int = 6) -> TokenSequence:
     g = torch.Generator().manual_seed(4)
     shape = rows, places, dim
     mask = torch.arange(places) < torch.tensor([[places], [places - 2]])
-    return Placed(torch.randn(shape, generator=g), torch.randn(shape, generator=g), mask)
+    return TokenSequence(torch.randn(shape, generator=g), torch.randn(shape, generator=g), mask)
 
 
 def test_decoder_references_enter_or_leave_and_train_only_their_own_layer() -> None:
@@ -378,7 +378,7 @@ def test_scrambled_mask_is_the_plain_one_where_rows_are_alike() -> None:
 def test_focal_label_loss_is_its_formula() -> None:
     g = torch.Generator().manual_seed(0)
     logits, best = torch.randn(2, 3, 4, 2, generator=g).double(), torch.tensor([[0, 3, 1]] * 2)
-    found = focal_label_loss()(Detection(torch.empty(0), logits), torch.empty(0), best)
+    found = focal_label_loss()(DetectorOutput(torch.empty(0), logits), torch.empty(0), best)
     for layer in range(2):
         for row in range(3):
             total = 0.0
@@ -409,13 +409,17 @@ def test_contrasts_prefer_what_belongs_together() -> None:
     assert isinstance(model, TRDETR)
     alike, apart = torch.eye(3), torch.eye(3).roll(1, 0)
     good, bad = (
-        float(model.contrast(Detection(alike, alike, {"frames": alike, "segments": x}), ("a",) * 3))
+        float(
+            model.contrast(
+                DetectorOutput(alike, alike, {"frames": alike, "segments": x}), ("a",) * 3
+            )
+        )
         for x in (alike, apart)
     )
     assert good < 1e-4 and bad > 10
     inside = torch.tensor([[True, False, False]])
     values = [
-        float(model.inside(Detection(alike, alike, {"agreement": x}), inside, inside | True))
+        float(model.inside(DetectorOutput(alike, alike, {"agreement": x}), inside, inside | True))
         for x in (torch.tensor([[1.0, -1, -1]]), torch.tensor([[-1.0, 1, 1]]))
     ]
     assert values[0] < 1e-4 and values[1] > 10

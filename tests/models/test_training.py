@@ -15,7 +15,7 @@ from mgsv.models import blocks
 from mgsv.models.blocks import Attention, Dropout, sine_of_mask, sine_table, split_heads
 from mgsv.models.configs import ABLATIONS, MadeConfig
 from mgsv.models.embedding import SlotMLP
-from mgsv.models.losses import Detection, Matcher, generalised_iou, info_nce, same_track
+from mgsv.models.losses import DetectorOutput, Matcher, generalised_iou, info_nce, same_track
 from mgsv.models.made import MaDe
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
@@ -238,7 +238,7 @@ def test_matcher_takes_the_cheapest_query_of_each_layer() -> None:
     """Against scipy's Hungarian algorithm, which the authors use."""
     optimize = pytest.importorskip("scipy.optimize")
     torch.manual_seed(0)
-    found = Detection(torch.rand(3, 4, 10, 2), torch.randn(3, 4, 10, 2))
+    found = DetectorOutput(torch.rand(3, 4, 10, 2), torch.randn(3, 4, 10, 2))
     truth = torch.rand(4, 2)
     best = Matcher(10.0, 1.0, 4.0)(found, truth)
     for layer in range(3):

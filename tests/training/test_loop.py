@@ -15,7 +15,7 @@ from mgsv.evaluation.protocol import run as ask
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.logs import CsvLog
 from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step
-from mgsv.training.state import Progress
+from mgsv.training.state import TrainingProgress
 from subprocesses import python
 from tiny_model import TinyModel, TinyPairs
 
@@ -51,7 +51,7 @@ def a_run(output: Path, config: TrainConfig = CONFIG, stop_at: int | None = None
     )
 
 
-def fit(run: Run) -> Progress:
+def fit(run: Run) -> TrainingProgress:
     return run.fit(make_fabric(run.config))
 
 

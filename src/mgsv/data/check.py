@@ -18,7 +18,7 @@ from mgsv.errors import DataError
 
 
 @dataclass
-class CheckReport:
+class FolderReport:
     """What was read, and everything wrong with it."""
 
     rows: int = 0
@@ -33,7 +33,7 @@ class CheckReport:
 
 def check(
     folder: str | os.PathLike[str], *, progress: Callable[[str, int, int], None] | None = None
-) -> CheckReport:
+) -> FolderReport:
     """Check annotations, feature files and packed stores of a data folder, never stopping early.
 
     Named are: bad rows with line and field; feature files that are missing, truncated, of the
@@ -42,7 +42,7 @@ def check(
     nothing of the kind.
     """
     data = DataFolder.open(folder)
-    report = CheckReport()
+    report = FolderReport()
     ids: dict[Kind, set[str]] = {"frames": set(), "segments": set()}
     csvs = [path for split in SPLITS if (path := data.find_csv(split)) is not None]
     for path in csvs:

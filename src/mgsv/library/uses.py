@@ -97,7 +97,7 @@ class LibraryUses:
         progress: called with the number of lines read, now and then. Memory does not grow with the
         file. Raises DataError for a file that is no such CSV.
         """
-        tracks = _Tracks(self._store)
+        tracks = _TrackIndex(self._store)
         counts: Counter[str] = Counter()
         first: list[LeftOut] = []
         rows = 0
@@ -219,7 +219,7 @@ class LibraryUses:
             held.enter_context(self._store.uses.transaction())
             return held.pop_all()
 
-    def _learn(self, use: Use, row: Row, tracks: _Tracks) -> tuple[str, str] | None:
+    def _learn(self, use: Use, row: Row, tracks: _TrackIndex) -> tuple[str, str] | None:
         """(reason, text) where the use is not remembered."""
         found = tracks.find(row)
         if isinstance(found, str):
@@ -251,7 +251,7 @@ class LibraryUses:
         return ids
 
 
-class _Tracks:
+class _TrackIndex:
     """The library's tracks as a file of uses may name them."""
 
     def __init__(self, store: Store) -> None:

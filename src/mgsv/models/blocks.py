@@ -65,7 +65,7 @@ def sine_of_mask(mask: Tensor, dim: int) -> Tensor:
     return sine(count / (count[:, -1:] + 1e-6), dim, scale=2 * math.pi)
 
 
-class Placed(NamedTuple):
+class TokenSequence(NamedTuple):
     """A sequence as attention reads it."""
 
     tokens: Tensor
@@ -76,7 +76,7 @@ class Placed(NamedTuple):
     """[B, L]."""
 
     @classmethod
-    def cat(cls, *parts: Placed) -> Placed:
+    def cat(cls, *parts: TokenSequence) -> TokenSequence:
         """One sequence after the other."""
         tokens, positions, masks = (torch.cat(each, dim=1) for each in zip(*parts, strict=True))
         return cls(tokens, positions, masks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mgsv.models.blocks import Attention, Dropout, FeedForward, Placed
+from mgsv.models.blocks import Attention, Dropout, FeedForward, TokenSequence
 from mgsv.models.configs import LayerSize
 from mgsv.models.detr import initialise
 
@@ -48,7 +48,9 @@ class CrossModal(nn.Module):
         self.layers = nn.ModuleList(CrossModalLayer(size) for _ in range(layers))
         initialise(self)
 
-    def forward(self, x: Placed, context: Placed, *, authors_mask: bool = False) -> Tensor:
+    def forward(
+        self, x: TokenSequence, context: TokenSequence, *, authors_mask: bool = False
+    ) -> Tensor:
         """x's tokens [B, L, d] after looking at the context [B, K, d].
 
         The context's padding is not seen; padded places of x get values like any other.

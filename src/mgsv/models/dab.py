@@ -16,7 +16,7 @@ from mgsv.models.blocks import (
     MLP,
     Dropout,
     FeedForward,
-    Placed,
+    TokenSequence,
     attend,
     join_heads,
     sine,
@@ -81,7 +81,7 @@ class DABDecoderLayer(nn.Module):
         x: Tensor,
         query_positions: Tensor,
         query_sines: Tensor,
-        memory: Placed,
+        memory: TokenSequence,
         context: Tensor | None = None,
     ) -> Tensor:
         """[B, Q, d] from x, query_positions, query_sines [B, Q, d] and the memory [B, L, d]."""
@@ -102,7 +102,7 @@ class DABDecoderLayer(nn.Module):
         return out
 
     def _in_memory(
-        self, x: Tensor, query_positions: Tensor, query_sines: Tensor, memory: Placed
+        self, x: Tensor, query_positions: Tensor, query_sines: Tensor, memory: TokenSequence
     ) -> Tensor:
         q, k = self.cross_query(x), self.cross_key(memory.tokens)
         placed = self.cross_key_position(memory.positions)
@@ -174,7 +174,7 @@ class DABDecoder(nn.Module):
         self,
         x: Tensor,
         reference: Tensor,
-        memory: Placed,
+        memory: TokenSequence,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """All layers' normed outputs [N, B, Q, d] and their references [N, B, Q, 2].

@@ -1,7 +1,8 @@
-"""What every system that only finds moments shares: its inputs, its loss, its answer.
+"""What every system that only finds moments shares: its inputs, its loss, its output.
 
-A system is a :class:`SpanDetector` with a `forward` from :class:`Inputs` to a `Detection`, and, if
-it has losses of its own, `own_terms`. :class:`ReferenceDetector` adds the decoder that most share.
+A system is a :class:`SpanDetector` with a `forward` from :class:`Inputs` to a `DetectorOutput`,
+and, if it has losses of its own, `own_terms`. :class:`ReferenceDetector` adds the decoder that most
+share.
 B rows, F frames, S segments, L places of a sequence, Q queries, d width.
 """
 
@@ -17,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, InputProjection, Placed, refuse_features, sine_of_mask
+from mgsv.models.blocks import MLP, InputProjection, TokenSequence, refuse_features, sine_of_mask
 from mgsv.models.configs import DetectorConfig, SpanNorm
 from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length
 from mgsv.models.dab import DABDecoder, moved
-from mgsv.models.losses import Detection, SetCriterion, info_nce, set_criterion
+from mgsv.models.losses import DetectorOutput, SetCriterion, info_nce, set_criterion
 from mgsv.models.masks import lengths
 from mgsv.models.matching import Embedded, Gather
 
@@ -76,11 +77,11 @@ class SpanDetector(Grouped, nn.Module, ABC):
         self.criterion = criterion or set_criterion(c)
 
     @abstractmethod
-    def forward(self, x: Inputs) -> Detection:
+    def forward(self, x: Inputs) -> DetectorOutput:
         """Spans, by the config's `span_norm`, and logits of every decoder layer."""
 
     def own_terms(
-        self, found: Detection, batch: Batch, gather: Gather | None
+        self, found: DetectorOutput, batch: Batch, gather: Gather | None
     ) -> Mapping[str, Tensor]:
         """The system's named, weighted losses beyond the criterion's, of the whole batch.
 
@@ -119,11 +120,11 @@ class SpanDetector(Grouped, nn.Module, ABC):
 
     # Inside
 
-    def detection(self, batch: Batch) -> Detection:
+    def detection(self, batch: Batch) -> DetectorOutput:
         """Every decoder layer's spans (by `span_norm`) and logits."""
         groups = self._groups(batch)
         parts = [self(self.inputs(batch, rows)) for rows, _ in groups]
-        return Detection.cat(parts, inverse(groups))
+        return DetectorOutput.cat(parts, inverse(groups))
 
     def inputs(self, batch: Batch, rows: Tensor) -> Inputs:
         """These rows of the batch, prepared; cut to the longest of them, or padded to the most."""
@@ -138,15 +139,15 @@ class SpanDetector(Grouped, nn.Module, ABC):
             segments = torch.cat([segments, endpoints(segment_mask)], dim=-1)
         return Inputs(frames, frame_mask, segments, segment_mask)
 
-    def project(self, x: Inputs) -> tuple[Placed, Placed]:
+    def project(self, x: Inputs) -> tuple[TokenSequence, TokenSequence]:
         """Segments [B, S, d] with positions and frames [B, F, d] with zeros for positions, after
         their projections; padding is not zero.
         """
         segments, frames = self.segment_projection(x.segments), self.frame_projection(x.frames)
         places = sine_of_mask(x.segment_mask, self.config.hidden_dim)
         return (
-            Placed(segments, places, x.segment_mask),
-            Placed(frames, torch.zeros_like(frames), x.frame_mask),
+            TokenSequence(segments, places, x.segment_mask),
+            TokenSequence(frames, torch.zeros_like(frames), x.frame_mask),
         )
 
     def _seen(self, mask: Tensor) -> Tensor:
@@ -220,17 +221,17 @@ class ReferenceDetector(SpanDetector):
 
     def decode(
         self,
-        memory: Placed,
+        memory: TokenSequence,
         content: Tensor | None = None,
         aside: Mapping[str, Tensor] | None = None,
-    ) -> Detection:
-        """Detection in the memory [B, L, d] by queries of `content` [B, Q, d], or none."""
+    ) -> DetectorOutput:
+        """The output for queries of `content` [B, Q, d], or of none, in the memory [B, L, d]."""
         start = self.references.sigmoid().expand(len(memory.tokens), -1, -1)
         if content is None:
             content = start.new_zeros(*start.shape[:2], memory.tokens.shape[-1])
         hidden, references = self.decoder(content, start, memory)
         spans = moved(self.span_head(hidden), references)
-        return Detection(spans, self.class_head(hidden), aside or {})
+        return DetectorOutput(spans, self.class_head(hidden), aside or {})
 
 
 def contrast(

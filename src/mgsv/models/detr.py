@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgsv.models.blocks import MLP, Attention, Dropout, EncoderLayer, FeedForward, sine_of_mask
 from mgsv.models.configs import LayerSize
-from mgsv.models.losses import Detection
+from mgsv.models.losses import DetectorOutput
 
 
 def initialise(transformer: nn.Module) -> None:
@@ -20,7 +20,7 @@ def initialise(transformer: nn.Module) -> None:
             nn.init.xavier_uniform_(parameter)
 
 
-class Encoder(nn.Module):
+class EncoderStack(nn.Module):
     """A stack of post-norm layers; an empty stack returns its input."""
 
     def __init__(
@@ -62,7 +62,7 @@ class DecoderLayer(nn.Module):
         return normed
 
 
-class Decoder(nn.Module):
+class DecoderStack(nn.Module):
     """A stack of decoder layers. One norm, shared, is applied to every layer's output."""
 
     def __init__(self, size: LayerSize, layers: int) -> None:
@@ -101,8 +101,8 @@ class Detector(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim = size.dim
-        self.encoder = Encoder(size, encoder_layers)
-        self.decoder = Decoder(size, decoder_layers)
+        self.encoder = EncoderStack(size, encoder_layers)
+        self.decoder = DecoderStack(size, decoder_layers)
         self.query_positions = nn.Parameter(torch.randn(queries, dim))
         self.span_head = MLP(dim, dim, 2 if predict_width else 1, layers=3)
         self.class_head = nn.Linear(dim, 2)
@@ -110,7 +110,7 @@ class Detector(nn.Module):
 
     def forward(
         self, memory: Tensor, mask: Tensor, content: Tensor, width: Tensor, frames: Tensor
-    ) -> Detection:
+    ) -> DetectorOutput:
         """Spans and logits of every decoder layer.
 
         memory [B, L, d] with mask [B, L], content [B, d] of each query. `width` [B] (relative to
@@ -126,7 +126,7 @@ class Detector(nn.Module):
             spans = torch.cat([spans, width.to(spans)[:, None, None].expand_as(spans)], dim=-1)
         aligned = F.normalize(self.align_queries(hidden), dim=-1)
         aside = {"queries": aligned.transpose(0, 1), "frames": frames}
-        return Detection(spans, self.class_head(hidden), aside)
+        return DetectorOutput(spans, self.class_head(hidden), aside)
 
     def aligned(self, frames: Tensor) -> Tensor:
         """Frames [..., d] as the contrastive alignment loss compares them with the queries."""

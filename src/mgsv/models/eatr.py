@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, Attention, Dropout, Placed
+from mgsv.models.blocks import MLP, Attention, Dropout, TokenSequence
 from mgsv.models.configs import EatrConfig, LayerSize, SpanNorm
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detection import Inputs, SpanDetector
-from mgsv.models.detr import Encoder
+from mgsv.models.detr import EncoderStack
 from mgsv.models.events import Events, event_losses, events_between_changes
-from mgsv.models.losses import Detection
+from mgsv.models.losses import DetectorOutput
 from mgsv.models.masks import visible
 from mgsv.models.matching import Gather
 from mgsv.models.slots import SlotAttention
@@ -39,7 +39,7 @@ class EaTR(SpanDetector):
     def __init__(self, config: EatrConfig) -> None:
         super().__init__(config)
         c, d = config, config.hidden_dim
-        self.encoder = Encoder(c.layer, c.encoder_layers)
+        self.encoder = EncoderStack(c.layer, c.encoder_layers)
         self.slots = nn.Parameter(nn.init.xavier_uniform_(torch.empty(c.queries, d)))
         self.slot_attention = SlotAttention(d, d, mlp_layers=2, rounds=c.slot_rounds)
         self.event_head, self.event_norm = _still(MLP(d, d, 2, layers=3)), nn.LayerNorm(d)
@@ -53,9 +53,9 @@ class EaTR(SpanDetector):
         )
         _still(self.decoder.step_head)
 
-    def forward(self, x: Inputs) -> Detection:
+    def forward(self, x: Inputs) -> DetectorOutput:
         segments, frames = self.project(x)
-        sequence = Placed.cat(segments, frames)
+        sequence = TokenSequence.cat(segments, frames)
         memory = sequence._replace(tokens=self.encoder(*sequence))
         hidden = ~visible(self._seen(frames.mask))[..., None]
         strongest = frames.tokens.masked_fill(hidden, float("-inf")).amax(dim=1, keepdim=True)
@@ -71,10 +71,10 @@ class EaTR(SpanDetector):
         references = torch.cat([start[None], references[1:]])
         spans = moved(self.decoder.step_head(hidden), references)
         events = self.event_head(self.event_norm(slots)).sigmoid()
-        return Detection(spans, self.class_head(hidden), {"events": events})
+        return DetectorOutput(spans, self.class_head(hidden), {"events": events})
 
     def own_terms(
-        self, found: Detection, batch: Batch, gather: Gather | None
+        self, found: DetectorOutput, batch: Batch, gather: Gather | None
     ) -> Mapping[str, Tensor]:
         """`event_span` and `event_giou`: the slots' spans against the track's pseudo-events."""
         del gather  # a row's events are its own
@@ -91,7 +91,7 @@ class EaTR(SpanDetector):
         """Events in segments, of prepared features [B, S, D] and mask [B, S]."""
         return events_between_changes(features, mask, self._seen(mask))
 
-    def event_losses(self, found: Detection, events: Events) -> tuple[Tensor, Tensor]:
+    def event_losses(self, found: DetectorOutput, events: Events) -> tuple[Tensor, Tensor]:
         """Unweighted, for events in the unit of the network's spans; matched as spans are."""
         c = self.config
         return event_losses(found.aside["events"], events, c.span_cost, c.giou_cost)

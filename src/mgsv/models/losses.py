@@ -50,8 +50,8 @@ def generalised_iou(spans: Tensor, truth: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Detection:
-    """What a detector says, of every decoder layer."""
+class DetectorOutput:
+    """The spans and logits of every decoder layer."""
 
     spans: Tensor
     """[L, B, Q, 2]."""
@@ -61,7 +61,7 @@ class Detection:
     """[B, ...] what only some losses look at, by name; rows come first."""
 
     @classmethod
-    def cat(cls, parts: Sequence[Detection], order: Tensor) -> Detection:
+    def cat(cls, parts: Sequence[DetectorOutput], order: Tensor) -> DetectorOutput:
         """The rows of all `parts`, then put into `order`; what is aside is padded with zeros."""
         return cls(
             torch.cat([part.spans for part in parts], dim=1)[:, order],
@@ -85,7 +85,7 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([F.pad(part, (*rest, 0, longest - part.shape[1])) for part in parts])
 
 
-Term = Callable[[Detection, Tensor, Tensor], Tensor]
+Term = Callable[[DetectorOutput, Tensor, Tensor], Tensor]
 """(detection, true spans [B, 2], best query [L, B]) → unweighted loss [L, B]."""
 
 
@@ -95,16 +95,16 @@ def chosen(values: Tensor, best: Tensor) -> Tensor:
     return values.gather(2, index).squeeze(2)
 
 
-def span_loss(found: Detection, truth: Tensor, best: Tensor) -> Tensor:
+def span_loss(found: DetectorOutput, truth: Tensor, best: Tensor) -> Tensor:
     """L1 distance, mean of centre and width."""
     return (chosen(found.spans, best) - truth).abs().mean(dim=-1)
 
 
-def giou_loss(found: Detection, truth: Tensor, best: Tensor) -> Tensor:
+def giou_loss(found: DetectorOutput, truth: Tensor, best: Tensor) -> Tensor:
     return 1 - generalised_iou(chosen(found.spans, best), truth)
 
 
-def class_labels(found: Detection, best: Tensor) -> Tensor:
+def class_labels(found: DetectorOutput, best: Tensor) -> Tensor:
     """Class of every query [L, B, Q]: 0, foreground, for the best [L, B], else 1."""
     labels = torch.ones(found.logits.shape[:3], dtype=torch.long, device=best.device)
     return labels.scatter_(2, best[..., None], 0)
@@ -113,7 +113,7 @@ def class_labels(found: Detection, best: Tensor) -> Tensor:
 def label_loss(background_weight: float) -> Term:
     """Cross entropy over queries; the plain mean of weighted values, as the authors take it."""
 
-    def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
+    def loss(found: DetectorOutput, _: Tensor, best: Tensor) -> Tensor:
         labels = class_labels(found, best)
         weight = found.logits.new_tensor([1.0, background_weight])
         values = F.cross_entropy(
@@ -127,7 +127,7 @@ def label_loss(background_weight: float) -> Term:
 def focal_label_loss(alpha: float = 0.25, gamma: float = 2.0) -> Term:
     """Sigmoid focal loss of both logits against the one-hot class, mean over both and queries."""
 
-    def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
+    def loss(found: DetectorOutput, _: Tensor, best: Tensor) -> Tensor:
         truth = F.one_hot(class_labels(found, best), 2).to(found.logits)
         entropy = F.binary_cross_entropy_with_logits(found.logits, truth, reduction="none")
         share = found.logits.sigmoid()
@@ -141,7 +141,7 @@ def focal_label_loss(alpha: float = 0.25, gamma: float = 2.0) -> Term:
 def alignment_loss(temperature: float) -> Term:
     """−log of the matched query's share of the agreement with the frames; 0 for one query."""
 
-    def loss(found: Detection, _: Tensor, best: Tensor) -> Tensor:
+    def loss(found: DetectorOutput, _: Tensor, best: Tensor) -> Tensor:
         queries, frames = found.aside["queries"].transpose(0, 1), found.aside["frames"]
         logits = (queries * frames[:, None]).sum(dim=-1) / temperature
         return logits.logsumexp(dim=-1) - chosen(logits[..., None], best)[..., 0]
@@ -158,7 +158,7 @@ class Matcher:
     label_cost: float
 
     @torch.no_grad()
-    def __call__(self, found: Detection, truth: Tensor) -> Tensor:
+    def __call__(self, found: DetectorOutput, truth: Tensor) -> Tensor:
         """Number of the best query [L, B] for true spans [B, 2]; the first of equals."""
         truth = truth[:, None]
         distance = (found.spans - truth).abs().sum(dim=-1)
@@ -180,12 +180,12 @@ class SetCriterion:
     weights: Mapping[str, float]
     """Weight of each term."""
 
-    def unweighted(self, found: Detection, truth: Tensor) -> dict[str, Tensor]:
+    def unweighted(self, found: DetectorOutput, truth: Tensor) -> dict[str, Tensor]:
         """Each term per layer and row, [L, B]."""
         best = self.matcher(found, truth)
         return {name: term(found, truth, best) for name, term in self.terms.items()}
 
-    def __call__(self, found: Detection, truth: Tensor) -> Tensor:
+    def __call__(self, found: DetectorOutput, truth: Tensor) -> Tensor:
         """Weighted terms, in the order of `terms`, summed over layers and rows: [terms]."""
         values = self.unweighted(found, truth)
         return torch.stack([self.weights[name] * value.sum() for name, value in values.items()])

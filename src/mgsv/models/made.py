@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import Attention, CrossAttentionBlock
-from mgsv.models.configs import Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.configs import MadeConfig, Matching, MomentQuery, SequenceFusion
 from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length, sum_over_groups
 from mgsv.models.detr import Detector
 from mgsv.models.embedding import Tower
-from mgsv.models.losses import Detection, alignment_loss, info_nce, same_track, set_criterion
+from mgsv.models.losses import DetectorOutput, alignment_loss, info_nce, same_track, set_criterion
 from mgsv.models.masks import compact
 from mgsv.models.matching import Embedded, Gather, XPool, log_temperature
 
@@ -36,7 +36,7 @@ class MaDe(Grouped, nn.Module):
         self.log_temperature = log_temperature(c.temperature)
         self.xpool = None if c.matching is Matching.DUAL else XPool(d, c.pool_dropout)
         self.fusion: CrossAttentionBlock | None = None
-        if c.fusion is Fusion.CROSS_ATTENTION:
+        if c.fusion is SequenceFusion.CROSS_ATTENTION:
             self.fusion = CrossAttentionBlock(
                 d, c.fusion_heads, c.fusion_head_dim, c.embedding_feed_forward, c.embedding_dropout
             )
@@ -108,19 +108,19 @@ class MaDe(Grouped, nn.Module):
         videos, tracks = embedded or (self.embed_videos(batch), self.embed_tracks(batch))
         return self.detection(batch, videos, tracks).best_first()
 
-    def detection(self, batch: Batch, videos: Embedded, tracks: Embedded) -> Detection:
+    def detection(self, batch: Batch, videos: Embedded, tracks: Embedded) -> DetectorOutput:
         """Every decoder layer's spans and logits, for rows (videos[i], tracks[i])."""
         content, groups = self._content(videos, tracks), self._groups(videos, tracks)
         parts = [
             self._detect(batch.video_seconds[rows], videos[rows], tracks[rows], content[rows], size)
             for rows, size in groups
         ]
-        return Detection.cat(parts, inverse(groups))
+        return DetectorOutput.cat(parts, inverse(groups))
 
     def _detect(
         self, seconds: Tensor, videos: Embedded, tracks: Embedded, content: Tensor, length: int
-    ) -> Detection:
-        """Detection of one group of rows, whose memory has at most `length` valid places."""
+    ) -> DetectorOutput:
+        """The output for one group of rows, whose memory has at most `length` valid places."""
         if self.fusion is not None:
             mask = tracks.mask
             memory = self.fusion(tracks.tokens, videos.tokens, videos.mask) * mask[..., None]
@@ -129,7 +129,7 @@ class MaDe(Grouped, nn.Module):
             mask = torch.cat([videos.mask, tracks.mask], dim=1)
         width = seconds / self.config.canvas_seconds
         memory, mask = compact(memory, mask, length)  # its positions count valid places only
-        found: Detection = self.detector(memory, mask, content, width, self._frames(videos))
+        found: DetectorOutput = self.detector(memory, mask, content, width, self._frames(videos))
         return found
 
     def _frames(self, videos: Embedded) -> Tensor:

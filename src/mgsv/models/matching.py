@@ -69,7 +69,7 @@ Gather = Callable[
 Gradients must flow back to the process that an embedding came from."""
 
 
-class Pairs(NamedTuple):
+class PairScores(NamedTuple):
     """What one pass over all pairs gives."""
 
     scores: Tensor
@@ -123,7 +123,9 @@ class XPool(nn.Module):
         pooled: Tensor = self.norm3(mixed)
         return pooled
 
-    def pairs(self, videos: Tensor, tracks: Embedded, *, fused: bool, summaries: bool) -> Pairs:
+    def pairs(
+        self, videos: Tensor, tracks: Embedded, *, fused: bool, summaries: bool
+    ) -> PairScores:
         """Scores of all pairs, with gradients, never holding more than a chunk's pooled vectors.
 
         `videos` [V, d] pooled. `fused` scores against h0 + h1 instead of h1; `summaries` asks for
@@ -144,9 +146,9 @@ class XPool(nn.Module):
             else:
                 parts.append(self._chunk(*arguments))
         back = torch.cat([rows for rows, _ in groups]).argsort()
-        return Pairs(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))._replace(
-            scores=torch.cat([scores for scores, _, _ in parts])[back].T
-        )
+        return PairScores(
+            *(torch.cat(column)[back] for column in zip(*parts, strict=True))
+        )._replace(scores=torch.cat([scores for scores, _, _ in parts])[back].T)
 
     def _chunk(
         self,

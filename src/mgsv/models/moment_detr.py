@@ -12,25 +12,25 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mgsv.models.blocks import MLP, Placed
+from mgsv.models.blocks import MLP, TokenSequence
 from mgsv.models.configs import MomentDetrConfig
 from mgsv.models.detection import Inputs, SpanDetector
-from mgsv.models.detr import Decoder, Encoder
-from mgsv.models.losses import Detection
+from mgsv.models.detr import DecoderStack, EncoderStack
+from mgsv.models.losses import DetectorOutput
 
 
 class MomentDETR(SpanDetector):
     def __init__(self, config: MomentDetrConfig) -> None:
         super().__init__(config)
         c, d = config, config.hidden_dim
-        self.encoder = Encoder(c.layer, c.encoder_layers)
-        self.decoder = Decoder(c.layer, c.decoder_layers)
+        self.encoder = EncoderStack(c.layer, c.encoder_layers)
+        self.decoder = DecoderStack(c.layer, c.decoder_layers)
         self.query_positions = nn.Parameter(torch.randn(c.queries, d))
         self.span_head = MLP(d, d, 2, layers=3)
 
-    def forward(self, x: Inputs) -> Detection:
-        _, positions, mask = sequence = Placed.cat(*self.project(x))
+    def forward(self, x: Inputs) -> DetectorOutput:
+        _, positions, mask = sequence = TokenSequence.cat(*self.project(x))
         memory = self.encoder(*sequence)
         empty = memory.new_zeros(len(memory), *self.query_positions.shape)
         hidden = self.decoder(empty, self.query_positions, memory, positions, mask)
-        return Detection(self.span_head(hidden).sigmoid(), self.class_head(hidden))
+        return DetectorOutput(self.span_head(hidden).sigmoid(), self.class_head(hidden))

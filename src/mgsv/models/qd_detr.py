@@ -16,12 +16,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mgsv.models.blocks import Placed
+from mgsv.models.blocks import TokenSequence
 from mgsv.models.configs import QdDetrConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector
-from mgsv.models.detr import Encoder
-from mgsv.models.losses import Detection
+from mgsv.models.detr import EncoderStack
+from mgsv.models.losses import DetectorOutput
 
 
 class QDDETR(ReferenceDetector):
@@ -31,18 +31,18 @@ class QDDETR(ReferenceDetector):
         super().__init__(config)
         c, d = config, config.hidden_dim
         self.cross = CrossModal(c.layer, c.cross_layers) if c.cross else None
-        self.encoder = Encoder(c.layer, c.encoder_layers, nn.PReLU)
+        self.encoder = EncoderStack(c.layer, c.encoder_layers, nn.PReLU)
         self.token, self.token_position = (nn.Parameter(torch.randn(d)) for _ in range(2))
 
-    def forward(self, x: Inputs) -> Detection:
+    def forward(self, x: Inputs) -> DetectorOutput:
         segments, frames = self.project(x)
         if self.cross is not None:
             mixed = self.cross(segments, frames, authors_mask=self.config.authors_mask)
             segments = segments._replace(tokens=mixed)
         rows, count = segments.mask.shape
         token, place = (p.expand(rows, 1, -1) for p in (self.token, self.token_position))
-        parts = [Placed(token, place, segments.mask.new_ones(rows, 1)), segments]
+        parts = [TokenSequence(token, place, segments.mask.new_ones(rows, 1)), segments]
         if self.cross is None:
             parts.append(frames)
-        encoded = self.encoder(*Placed.cat(*parts))
+        encoded = self.encoder(*TokenSequence.cat(*parts))
         return self.decode(segments._replace(tokens=encoded[:, 1 : 1 + count]))

@@ -24,8 +24,8 @@ from mgsv.models.blocks import Dropout
 from mgsv.models.configs import TrDetrConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
-from mgsv.models.detr import Encoder
-from mgsv.models.losses import Detection, focal_label_loss, set_criterion
+from mgsv.models.detr import EncoderStack
+from mgsv.models.losses import DetectorOutput, focal_label_loss, set_criterion
 from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
 
@@ -41,11 +41,11 @@ class TRDETR(ReferenceDetector):
         c, d = config, config.hidden_dim
         self.refine = Refinement(d, c.dropout)
         self.cross = CrossModal(c.layer, c.cross_layers) if c.cross else None
-        self.encoder = Encoder(c.layer, c.encoder_layers, nn.PReLU)
+        self.encoder = EncoderStack(c.layer, c.encoder_layers, nn.PReLU)
         self.score = nn.Linear(d, d)
         self.unused_gru = nn.GRU(d, d)
 
-    def forward(self, x: Inputs) -> Detection:
+    def forward(self, x: Inputs) -> DetectorOutput:
         segments, frames = self.project(x)
         v, places, mask = segments
         seen, t = self._seen(mask), frames.tokens
@@ -66,7 +66,7 @@ class TRDETR(ReferenceDetector):
         return self.decode(segments._replace(tokens=memory), aside=aside)
 
     def own_terms(
-        self, found: Detection, batch: Batch, gather: Gather | None
+        self, found: DetectorOutput, batch: Batch, gather: Gather | None
     ) -> Mapping[str, Tensor]:
         """`contrast` tells the batch's pairs apart, `inside` segments in and out of the moment."""
         c, count = self.config, found.aside["agreement"].shape[1]
@@ -80,13 +80,13 @@ class TRDETR(ReferenceDetector):
         }
 
     def contrast(
-        self, found: Detection, track_ids: tuple[str, ...], gather: Gather | None = None
+        self, found: DetectorOutput, track_ids: tuple[str, ...], gather: Gather | None = None
     ) -> Tensor:
         """InfoNCE between mean frames and mean segments."""
         videos, tracks = found.aside["frames"], found.aside["segments"]
         return contrast(videos, tracks, track_ids, gather, self.config.contrast_temperature)
 
-    def inside(self, found: Detection, inside: Tensor, mask: Tensor) -> Tensor:
+    def inside(self, found: DetectorOutput, inside: Tensor, mask: Tensor) -> Tensor:
         """Cross entropy of each segment's agreement with the frames, of truth `inside` [B, S].
 
         Mean over all places, or over those of `mask` with `mask_padding`, then over rows.

@@ -25,13 +25,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.blocks import MLP, Placed
+from mgsv.models.blocks import MLP, TokenSequence
 from mgsv.models.centroids import Centroids, random_walk, representative
 from mgsv.models.configs import UvcomConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
-from mgsv.models.detr import Encoder, initialise
-from mgsv.models.losses import Detection
+from mgsv.models.detr import EncoderStack, initialise
+from mgsv.models.losses import DetectorOutput
 from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
 from mgsv.models.slots import SlotAttention
@@ -53,14 +53,14 @@ class UVCOM(ReferenceDetector):
         self.segment_centroids = Centroids(c.segment_centroids, d, c.centroid_rounds)
         self.neighbours = Neighbours(d)
         self.token_position = nn.Parameter(torch.randn(d))
-        self.encoder = Encoder(c.layer, c.encoder_layers, nn.PReLU)
+        self.encoder = EncoderStack(c.layer, c.encoder_layers, nn.PReLU)
         self.summary = nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d))
         self.slot_attention = SlotAttention(d, c.mlp_hidden, mlp_layers=3, rounds=c.slot_rounds)
         self.contents = nn.Parameter(nn.init.xavier_uniform_(torch.empty(c.queries, d)))
-        self.similarity = Similarity(d, c.mlp_hidden) if c.similarity else None
+        self.similarity = SimilarityHeads(d, c.mlp_hidden) if c.similarity else None
         initialise(self.summary)
 
-    def forward(self, x: Inputs) -> Detection:
+    def forward(self, x: Inputs) -> DetectorOutput:
         segments, frames = self._crossed(*self.project(x))
         v, mask = segments.tokens, segments.mask
         seen, seen_frames = self._seen(mask), self._seen(frames.mask)
@@ -69,12 +69,12 @@ class UVCOM(ReferenceDetector):
         token = representative(self.segment_centroids(v, seen), topics)
         near = v + self.neighbours(v * mask[..., None], seen)
         mixed = v + random_walk(near, topics, seen)
-        front = Placed(
+        front = TokenSequence(
             token[:, None],
             self.token_position.expand(len(v), 1, -1),
             mask.new_ones(len(v), 1),
         )
-        encoded = self.encoder(*Placed.cat(front, segments._replace(tokens=mixed)))
+        encoded = self.encoder(*TokenSequence.cat(front, segments._replace(tokens=mixed)))
         track, memory = encoded[:, 0], encoded[:, 1:]
         content = self.slot_attention(video[:, None], memory, mask, seen)
         aside = {} if self.similarity is None else self.similarity(video, track, mixed, seen)
@@ -83,7 +83,7 @@ class UVCOM(ReferenceDetector):
         )
 
     def own_terms(
-        self, found: Detection, batch: Batch, gather: Gather | None
+        self, found: DetectorOutput, batch: Batch, gather: Gather | None
     ) -> Mapping[str, Tensor]:
         """`similarity`, where its MLPs exist: true pairs and segments of the moment stand out."""
         if self.similarity is None:
@@ -96,7 +96,7 @@ class UVCOM(ReferenceDetector):
 
     def similarity_loss(
         self,
-        found: Detection,
+        found: DetectorOutput,
         spans: Tensor,
         unit: Tensor,
         mask: Tensor,
@@ -118,7 +118,9 @@ class UVCOM(ReferenceDetector):
         inside = mean((share * within)[..., None], self._seen(mask)).mean()
         return (between - inside) / 2
 
-    def _crossed(self, segments: Placed, frames: Placed) -> tuple[Placed, Placed]:
+    def _crossed(
+        self, segments: TokenSequence, frames: TokenSequence
+    ) -> tuple[TokenSequence, TokenSequence]:
         """Both after they have looked at each other as they were."""
         if self.cross is None or self.cross_frames is None:
             return segments, frames
@@ -144,7 +146,7 @@ class Neighbours(nn.Module):
         return out
 
 
-class Similarity(nn.Module):
+class SimilarityHeads(nn.Module):
     """What the similarity loss compares, of one length, by two MLPs of its own."""
 
     def __init__(self, dim: int, hidden: int) -> None:

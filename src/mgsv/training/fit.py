@@ -27,7 +27,7 @@ from mgsv.models.weights import checkpoint_named
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
-from mgsv.training.state import Progress
+from mgsv.training.state import TrainingProgress
 from mgsv.training.stopping import KEPT
 
 MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
@@ -109,7 +109,7 @@ def train(
     if start is not None:
         licences = [*dict.fromkeys([start.licence, *licences])]
 
-    def save_model(path: Path, network: nn.Module, progress: Progress) -> None:
+    def save_model(path: Path, network: nn.Module, progress: TrainingProgress) -> None:
         record = {
             "train": to_dict(config),
             "rows": len(rows),
@@ -126,7 +126,7 @@ def train(
         )
         fresh.replace(path)
 
-    def logs(progress: Progress) -> list[Log]:
+    def logs(progress: TrainingProgress) -> list[Log]:
         return [
             CsvLog(folder / "log.csv", progress.epoch),
             TensorBoardLog(folder / "tensorboard", progress.step),

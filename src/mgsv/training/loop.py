@@ -22,7 +22,7 @@ from mgsv.training.distributed import gather
 from mgsv.training.logs import Bar, Log, brief
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.schedule import rate_factor, stepped_factor
-from mgsv.training.state import Progress, read_state, save_state
+from mgsv.training.state import TrainingProgress, read_state, save_state
 from mgsv.training.stopping import KEPT
 
 try:
@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
 Rows = npt.NDArray[np.int64]
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Training pairs: which rows form the batches of an epoch, and those rows' features."""
 
     def plan(self, epoch: int) -> Sequence[Rows]:
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 """Val figures of a model, under the names of `mgsv.evaluation.measures`."""
-SaveModel = Callable[[Path, nn.Module, Progress], None]
+SaveModel = Callable[[Path, nn.Module, TrainingProgress], None]
 """Write a checkpoint that users load."""
 
 
@@ -86,12 +86,12 @@ class Run:
     """One training run: what it trains, on what, and where it writes."""
 
     model: Any
-    source: Source
+    source: BatchSource
     config: TrainConfig
     output: Path
     validate: Validate
     save_model: SaveModel
-    logs: Callable[[Progress], Sequence[Log]]
+    logs: Callable[[TrainingProgress], Sequence[Log]]
     """Opens the logs at the place a run stands."""
     identity: Mapping[str, Any]
     """JSON that must be the same when the run goes on: config, data."""
@@ -101,11 +101,11 @@ class Run:
     def state_path(self) -> Path:
         return self.output / "state.safetensors"
 
-    def fit(self, fabric: Fabric) -> Progress:
+    def fit(self, fabric: Fabric) -> TrainingProgress:
         """Train to the end, from the stored state if there is one; returns where it ended."""
         loss = fabric.setup_module(Loss(self.model, self.config.precision))
         optimizer = make_optimizer(self.model.parameter_groups(), self.config)
-        progress = Progress()
+        progress = TrainingProgress()
         if self.state_path.exists():
             state = read_state(self.state_path)
             refuse_change(state.identity, self.identity)
@@ -130,7 +130,7 @@ class _Loop:
     fabric: Fabric
     loss: Any
     optimizer: torch.optim.Optimizer
-    progress: Progress
+    progress: TrainingProgress
     logs: Sequence[Log]
 
     def __post_init__(self) -> None:
@@ -260,7 +260,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
 
 
-def prefetched(source: Source, order: Sequence[Rows]) -> Iterator[Batch]:
+def prefetched(source: BatchSource, order: Sequence[Rows]) -> Iterator[Batch]:
     """The batches of `order`, the next being read while the last is used."""
     with ThreadPoolExecutor(1, "batches") as pool:
         coming = [pool.submit(source.batch, rows) for rows in order[:1]]

@@ -24,7 +24,7 @@ MEASURES = ("mIoU", "MoR1", "MoR10", "MoR100")
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """A row of the paper's ablation table: how it words the change, and its test figures."""
 
     setup: str
@@ -32,21 +32,21 @@ class Row:
     """mIoU (a fraction) and MoR1, MoR10, MoR100 (per cent)."""
 
 
-PAPER: Mapping[str, Row] = {
-    "full": Row("full", (0.722, 8.3, 17.6, 30.7)),
-    "no_sa": Row("without SA (unimodal)", (0.699, 6.4, 14.3, 27.4)),
-    "mlp": Row("SA → MLP", (0.707, 6.8, 14.1, 26.9)),
-    "dual_only": Row("p_s = cs(h(v), h0(M))", (0.708, 7.1, 15.8, 29.1)),
-    "xpool_only": Row("p_s = cs(h(v), h1(M))", (0.707, 6.3, 15.1, 29.0)),
-    "single_loss": Row("single loss", (0.715, 7.5, 16.8, 29.2)),
-    "feature_fuse": Row("h0(M) + h1(M)", (0.716, 6.9, 16.0, 28.3)),
-    "no_encoder": Row("without SA×2 (fusion encoder)", (0.705, 8.1, 16.7, 29.1)),
-    "cross_attention_fusion": Row("SA×2 → CA", (0.697, 7.1, 16.4, 29.1)),
-    "query_zero": Row("0 as φ0", (0.709, 7.4, 16.4, 29.0)),
-    "query_music": Row("h0(M) as φ0", (0.719, 8.0, 17.4, 30.4)),
-    "query_xpool": Row("h1(M) as φ0", (0.718, 7.5, 16.9, 29.5)),
-    "ten_queries": Row("query tokens 1 → 10", (0.716, 7.6, 16.7, 30.6)),
-    "predict_center": Row("(p_c, p_w) → p_c", (0.706, 7.3, 16.5, 29.0)),
+PAPER: Mapping[str, AblationRow] = {
+    "full": AblationRow("full", (0.722, 8.3, 17.6, 30.7)),
+    "no_sa": AblationRow("without SA (unimodal)", (0.699, 6.4, 14.3, 27.4)),
+    "mlp": AblationRow("SA → MLP", (0.707, 6.8, 14.1, 26.9)),
+    "dual_only": AblationRow("p_s = cs(h(v), h0(M))", (0.708, 7.1, 15.8, 29.1)),
+    "xpool_only": AblationRow("p_s = cs(h(v), h1(M))", (0.707, 6.3, 15.1, 29.0)),
+    "single_loss": AblationRow("single loss", (0.715, 7.5, 16.8, 29.2)),
+    "feature_fuse": AblationRow("h0(M) + h1(M)", (0.716, 6.9, 16.0, 28.3)),
+    "no_encoder": AblationRow("without SA×2 (fusion encoder)", (0.705, 8.1, 16.7, 29.1)),
+    "cross_attention_fusion": AblationRow("SA×2 → CA", (0.697, 7.1, 16.4, 29.1)),
+    "query_zero": AblationRow("0 as φ0", (0.709, 7.4, 16.4, 29.0)),
+    "query_music": AblationRow("h0(M) as φ0", (0.719, 8.0, 17.4, 30.4)),
+    "query_xpool": AblationRow("h1(M) as φ0", (0.718, 7.5, 16.9, 29.5)),
+    "ten_queries": AblationRow("query tokens 1 → 10", (0.716, 7.6, 16.7, 30.6)),
+    "predict_center": AblationRow("(p_c, p_w) → p_c", (0.706, 7.3, 16.5, 29.0)),
 }
 """MGSV (ICCV 2025), rows 0 to 13."""
 

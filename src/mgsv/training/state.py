@@ -30,7 +30,7 @@ FORMAT = 1
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where a run stands: what a fresh run starts with, and what a state file holds as JSON."""
 
     epoch: int = 0
@@ -49,7 +49,7 @@ class Progress:
     finished: bool = False
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Progress:
+    def from_json(cls, values: dict[str, Any]) -> TrainingProgress:
         names = {f.name for f in fields(cls)}
         if set(values) != names:
             raise ValueError(f"expected the fields {', '.join(sorted(names))}")
@@ -58,7 +58,7 @@ class Progress:
 
 def save_state(
     path: Path,
-    progress: Progress,
+    progress: TrainingProgress,
     weights: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     identity: Mapping[str, Any],
@@ -84,7 +84,7 @@ class State:
     """A state file, read but not yet taken up."""
 
     path: Path
-    progress: Progress
+    progress: TrainingProgress
     identity: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -115,7 +115,7 @@ def read_state(path: Path) -> State:
             document = json.loads((file.metadata() or {})[KEY])
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']}, this version reads {FORMAT}")
-            progress = Progress.from_json(document["progress"])
+            progress = TrainingProgress.from_json(document["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return State(path, progress, document["identity"], tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -21,16 +21,18 @@ from mgsv.models.checkpoint import check_weights
 from mgsv.models.detection import SpanDetector
 from mgsv.models.eatr import EaTR
 from mgsv.models.events import Events
-from mgsv.models.losses import Detection
+from mgsv.models.losses import DetectorOutput
 from mgsv.models.registry import build
 from mgsv.models.tr_detr import TRDETR
 from mgsv.models.uvcom import UVCOM
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 """Pattern in the authors' name, what stands there in ours."""
-OwnLosses = Callable[[Any, Detection, Mapping[str, Tensor]], Mapping[str, tuple[Tensor, float]]]
+OwnLosses = Callable[
+    [Any, DetectorOutput, Mapping[str, Tensor]], Mapping[str, tuple[Tensor, float]]
+]
 """(model, detection, inputs) → the authors' name, unweighted value and weight of each."""
-OwnOutputs = Callable[[Any, Detection, Mapping[str, Tensor]], Mapping[str, Tensor]]
+OwnOutputs = Callable[[Any, DetectorOutput, Mapping[str, Tensor]], Mapping[str, Tensor]]
 """(model, detection, inputs) → what else the authors' model gives, by their names."""
 
 _INPUTS: tuple[Rule, ...] = (
@@ -116,7 +118,7 @@ class Family:
 
 
 def _tr_losses(
-    model: TRDETR, found: Detection, inputs: Mapping[str, Tensor]
+    model: TRDETR, found: DetectorOutput, inputs: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, float]]:
     inside, mask = inputs["ctc_pos_mask"], inputs["src_vid_mask"] != 0
     rows = tuple(str(row) for row in range(len(mask)))
@@ -135,7 +137,7 @@ def _eatr_events(model: EaTR, inputs: Mapping[str, Tensor]) -> Events:
 
 
 def _eatr_losses(
-    model: EaTR, found: Detection, inputs: Mapping[str, Tensor]
+    model: EaTR, found: DetectorOutput, inputs: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, float]]:
     c = model.config
     span, giou = model.event_losses(found, _eatr_events(model, inputs))
@@ -145,14 +147,16 @@ def _eatr_losses(
     }
 
 
-def _eatr_outputs(model: EaTR, found: Detection, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _eatr_outputs(
+    model: EaTR, found: DetectorOutput, inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     spans, counts = _eatr_events(model, inputs)
     rows = {f"pseudo_event_spans.{i}": spans[i, :count] for i, count in enumerate(counts)}
     return {"pred_event_spans": found.aside["events"], **rows}
 
 
 def _uvcom_losses(
-    model: UVCOM, found: Detection, inputs: Mapping[str, Tensor]
+    model: UVCOM, found: DetectorOutput, inputs: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, float]]:
     if model.similarity is None:
         return {}

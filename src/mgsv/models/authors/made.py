@@ -17,7 +17,7 @@ from mgsv.errors import ConfigError
 from mgsv.models import checkpoint
 from mgsv.models.authors.files import read_weights
 from mgsv.models.authors.terms import loss_terms, sum_of
-from mgsv.models.configs import Embedding, Fusion, MadeConfig, Matching, MomentQuery
+from mgsv.models.configs import Embedding, MadeConfig, Matching, MomentQuery, SequenceFusion
 from mgsv.models.made import MaDe
 from mgsv.models.registry import build
 
@@ -126,7 +126,9 @@ def made_config(weights: Mapping[str, Tensor], switches: Mapping[str, Any]) -> M
         queries=queries,
         embedding=Embedding(embedding),
         matching=matching,
-        fusion=Fusion.CROSS_ATTENTION if "video_music_fusion" in names else Fusion.CONCATENATION,
+        fusion=SequenceFusion.CROSS_ATTENTION
+        if "video_music_fusion" in names
+        else SequenceFusion.CONCATENATION,
         moment_query=_QUERIES[switches.get("moment_query_type", "video")],
         predict_width=width,
     )

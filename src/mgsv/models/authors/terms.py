@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from mgsv.models.losses import Detection, SetCriterion, chosen
+from mgsv.models.losses import DetectorOutput, SetCriterion, chosen
 
 
-def loss_terms(criterion: SetCriterion, found: Detection, truth: Tensor) -> dict[str, Tensor]:
+def loss_terms(criterion: SetCriterion, found: DetectorOutput, truth: Tensor) -> dict[str, Tensor]:
     """Each term unweighted under the authors' name, the last layer's without a number.
 
     `loss.class_error` is the share of matched queries that are not called foreground, in per cent.

@@ -13,10 +13,10 @@ from mgsv.models.configs.detectors import (
 from mgsv.models.configs.made import (
     ABLATIONS,
     Embedding,
-    Fusion,
     MadeConfig,
     Matching,
     MomentQuery,
+    SequenceFusion,
 )
 from mgsv.models.configs.rankers import CONQUER_AUTHORS, ConquerConfig, MvptConfig, Similarity
 from mgsv.models.configs.shared import InputConfig, LayerSize, check_sizes
@@ -29,7 +29,6 @@ __all__ = [
     "DetectorConfig",
     "EatrConfig",
     "Embedding",
-    "Fusion",
     "InputConfig",
     "LayerSize",
     "MadeConfig",
@@ -38,6 +37,7 @@ __all__ = [
     "MomentQuery",
     "MvptConfig",
     "QdDetrConfig",
+    "SequenceFusion",
     "Similarity",
     "SpanNorm",
     "TrDetrConfig",

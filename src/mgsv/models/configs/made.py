@@ -35,7 +35,7 @@ class Matching(StrEnum):
     """cos(h(v), h0(M) + h1(M|v))."""
 
 
-class Fusion(StrEnum):
+class SequenceFusion(StrEnum):
     """How frames and segments become the detector's sequence."""
 
     CONCATENATION = "concatenation"
@@ -70,7 +70,7 @@ class MadeConfig(InputConfig):
     queries: int = option(1, "Moment queries.")
     embedding: Embedding = option(Embedding.SELF_ATTENTION, "Unimodal embedding.")
     matching: Matching = option(Matching.DUAL_AND_POOLED, "Similarity and its losses.")
-    fusion: Fusion = option(Fusion.CONCATENATION, "What the detector attends to.")
+    fusion: SequenceFusion = option(SequenceFusion.CONCATENATION, "What the detector attends to.")
     fusion_heads: int = option(8, "Heads of the cross-attention fusion.")
     fusion_head_dim: int = option(128, "Width of each head of the cross-attention fusion.")
     moment_query: MomentQuery = option(MomentQuery.VIDEO, "Content of the moment queries.")

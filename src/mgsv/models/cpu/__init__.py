@@ -1,7 +1,7 @@
 """Faster ways to compute what the models' formulas say, behind one switch.
 
 Each function in here returns what the plain formula beside its call returns, up to rounding; inside
-:func:`plain` the formula itself is computed. `groups` sorts the rows of a batch by length,
+:func:`plain_formulas` the formula itself is computed. `groups` sorts the rows of a batch by length,
 `functional` has the linear map and dropout, `attention` folds the projections of keys and values
 away, `xpool` the pooled vector of each pair, and `assignment` matches a whole batch at once.
 """
@@ -18,7 +18,7 @@ _ENABLED = ContextVar("mgsv_models_cpu", default=True)
 
 
 def enabled(on: Tensor | None = None) -> bool:
-    """Whether to compute by the ways in here: always, but not inside :func:`plain`.
+    """Whether to compute by the ways in here: always, but not inside :func:`plain_formulas`.
 
     With `on`, only where that tensor is on the CPU: for ways that pay on no other device.
     """
@@ -26,7 +26,7 @@ def enabled(on: Tensor | None = None) -> bool:
 
 
 @contextmanager
-def plain() -> Iterator[None]:
+def plain_formulas() -> Iterator[None]:
     """Compute every model by its plain formula inside the block, in this thread."""
     token = _ENABLED.set(False)
     try:
