@@ -6,7 +6,7 @@ import skimage.data
 import torch
 from torch.nn.functional import interpolate
 
-from mgsv.encoders.efficientnet import Layer, embed_pictures, load_efficientnet, prepare
+from mgsv.encoders.efficientnet import Layer, efficientnet_input, embed_pictures, load_efficientnet
 
 ESPRESSO = 967  # in ImageNet's order of its 1000 classes
 
@@ -23,14 +23,14 @@ def coffee() -> np.ndarray:
 
 def test_a_cup_of_coffee_is_an_espresso(coffee: np.ndarray) -> None:
     network = load_efficientnet()
-    probabilities = network.classify(network(prepare([coffee]))).softmax(1)
+    probabilities = network.classify(network(efficientnet_input([coffee]))).softmax(1)
     assert probabilities.argmax() == ESPRESSO
     assert probabilities.max() > 0.8
 
 
 def test_folding_the_norms_changes_nothing(coffee: np.ndarray) -> None:
     plain, folded = load_efficientnet(folded=False), load_efficientnet(folded=True)
-    pictures = prepare([coffee, coffee[::-1].copy(), 255 - coffee])
+    pictures = efficientnet_input([coffee, coffee[::-1].copy(), 255 - coffee])
     torch.testing.assert_close(folded(pictures), plain(pictures), atol=1e-4, rtol=0)
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in plain.modules())
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
@@ -49,13 +49,16 @@ def test_only_the_centre_is_seen(coffee: np.ndarray) -> None:
     painted = coffee.copy()
     top, left = (256 - 224) // 2, (coffee.shape[1] - 224) // 2
     painted[:top], painted[top + 224 :], painted[:, :left] = 0, 0, 0
-    assert torch.equal(prepare([painted]), prepare([coffee]))
-    assert prepare([coffee]).min() >= -127 / 128 and prepare([coffee]).max() <= 1.0
+    assert torch.equal(efficientnet_input([painted]), efficientnet_input([coffee]))
+    assert (
+        efficientnet_input([coffee]).min() >= -127 / 128
+        and efficientnet_input([coffee]).max() <= 1.0
+    )
 
 
 def test_a_picture_smaller_than_the_crop_is_refused() -> None:
     with pytest.raises(ValueError, match="smaller than 224"):
-        prepare([np.zeros((256, 200, 3), np.uint8)])
+        efficientnet_input([np.zeros((256, 200, 3), np.uint8)])
 
 
 @pytest.mark.parametrize(("kernel", "size"), [(3, 8), (3, 7), (5, 8), (5, 9)])

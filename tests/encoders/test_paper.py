@@ -131,7 +131,7 @@ def test_each_picture_gives_the_models_image_embedding(weights: Path) -> None:
     assert features.shape == (11, 512) == (11, encoder.dim)
     model = transformers.CLIPModel.from_pretrained(weights / "clip-vit-base-patch32").eval()
     with torch.inference_mode():
-        pooled = model.vision_model(pixel_values=clip.prepare(seen)).pooler_output
+        pooled = model.vision_model(pixel_values=clip.clip_input(seen)).pooler_output
         expected = model.visual_projection(pooled)
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
@@ -140,7 +140,7 @@ def test_pictures_are_prepared_as_clip_prepares_them() -> None:
     processor = transformers.CLIPImageProcessor()
     (picture,) = pictures(1)
     expected = processor(picture, return_tensors="np")["pixel_values"]
-    np.testing.assert_allclose(clip.prepare([picture]), expected, atol=1e-5)
+    np.testing.assert_allclose(clip.clip_input([picture]), expected, atol=1e-5)
 
 
 def no_curves() -> VideoCurves:

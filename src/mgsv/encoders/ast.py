@@ -7,23 +7,14 @@ or zero-padded to 1024 frames, then scaled by AudioSet's mean and deviation, pad
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.encoders.hub import load_pretrained, require_dim, weights_digest
-from mgsv.encoders.registry import (
-    SEGMENT_STEP,
-    Features,
-    MusicFeatures,
-    batches,
-    fingerprint,
-    segment_count,
-)
+from mgsv.encoders.hub import PretrainedEncoder
+from mgsv.encoders.registry import SEGMENT_STEP, Features, MusicFeatures, batches, segment_count
 from mgsv.moment import CANVAS_SECONDS
 
 if TYPE_CHECKING:
@@ -32,7 +23,6 @@ if TYPE_CHECKING:
     from mgsv.media.audio import Audio
     from mgsv.media.rhythm import Rhythm
 
-REPOSITORY = "MIT/ast-finetuned-audioset-10-10-0.4593"
 REACH = 5.0  # seconds to either side of a window's centre
 FRAMES = 1024
 # Mean and standard deviation of AudioSet's filter banks; the model takes half of the usual scale.
@@ -40,7 +30,7 @@ MEAN, DEVIATION = -4.2677393, 4.5689974
 BATCH = 4
 
 
-class AstEncoder:
+class AstEncoder(PretrainedEncoder):
     """Rows of 768 values: the mean of class and distillation token after the last norm."""
 
     name = "ast-audioset"
@@ -49,22 +39,8 @@ class AstEncoder:
     channel: Literal["first"] = "first"
     step = SEGMENT_STEP
     version = 1
-
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        """folder: where the weights lie, see `mgsv.encoders.hub.load_pretrained`."""
-        self._folder = folder
-
-    @cached_property
-    def network(self) -> Any:
-        """`ASTModel`, loaded when first needed."""
-        model = load_pretrained(self.name, "ASTModel", REPOSITORY, self._folder)
-        require_dim(self.name, model.config.hidden_size, self.dim)
-        return model
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Loads the network: its weights may come in any file format."""
-        return fingerprint(self.name, self.version, weights_digest(self.network))
+    repository = "MIT/ast-finetuned-audioset-10-10-0.4593"
+    class_name, width = "ASTModel", "hidden_size"
 
     def encode(
         self,

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mgsv.encoders.registry import centre_crops
 from mgsv.encoders.weights import efficientnet_path
 
 CROP = 224
@@ -165,20 +166,16 @@ def shared_efficientnet() -> EfficientNetLite0:
     return load_efficientnet()
 
 
-def prepare(pictures: Iterable[npt.NDArray[np.uint8]]) -> Tensor:
+def efficientnet_input(pictures: Iterable[npt.NDArray[np.uint8]]) -> Tensor:
     """Pictures, uint8 RGB [H, W, 3] with H, W >= 224 → their centres as input [B, 3, 224, 224]."""
-    crops = []
-    for picture in pictures:
-        top, left = ((size - CROP) // 2 for size in picture.shape[:2])
-        if top < 0 or left < 0:
-            raise ValueError(f"a picture of {picture.shape[:2]} is smaller than {CROP} x {CROP}")
-        crops.append(picture[top : top + CROP, left : left + CROP])
-    batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+    batch = torch.from_numpy(centre_crops(pictures, CROP)).permute(0, 3, 1, 2)
     return ((batch.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
 def embed_pictures(pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
     """Up to BATCH pictures, uint8 RGB with a shorter side of 256 → features [B, 1280]."""
-    features: npt.NDArray[np.float32] = shared_efficientnet()(prepare(pictures)).float().numpy()
+    features: npt.NDArray[np.float32] = (
+        shared_efficientnet()(efficientnet_input(pictures)).float().numpy()
+    )
     return features

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from mgsv.encoders.registry import fingerprint
 from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class PretrainedEncoder:
+    """What the paper's encoders share: a network of `transformers`, loaded when first needed."""
+
+    name: str
+    dim: int
+    version: int
+    repository: ClassVar[str]
+    """On the hub."""
+    class_name: ClassVar[str]
+    """Of the network, in `transformers`."""
+    width: ClassVar[str]
+    """The field of the network's config that must equal `dim`."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        """folder: where the weights lie, see :func:`load_pretrained`."""
+        self._folder = folder
+
+    @cached_property
+    def network(self) -> Any:
+        model = load_pretrained(self.name, self.class_name, self.repository, self._folder)
+        require_dim(self.name, getattr(model.config, self.width), self.dim)
+        return model
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Loads the network: its weights may come in any file format."""
+        return fingerprint(self.name, self.version, weights_digest(self.network))
 
 
 def load_pretrained(

@@ -181,6 +181,17 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def centre_crops(pictures: Iterable[npt.NDArray[np.uint8]], size: int) -> npt.NDArray[np.uint8]:
+    """The central squares [B, size, size, 3] of RGB pictures [H, W, 3] of at least that size."""
+    crops = []
+    for picture in pictures:
+        top, left = ((side - size) // 2 for side in picture.shape[:2])
+        if top < 0 or left < 0:
+            raise ValueError(f"a picture of {picture.shape[:2]} is smaller than {size} x {size}")
+        crops.append(picture[top : top + size, left : left + size])
+    return np.stack(crops)
+
+
 def fingerprint(name: str, version: int, weights: Path | str = "") -> str:
     """`name` and a short hash of all that shapes its features.
 

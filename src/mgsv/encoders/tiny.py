@@ -1,5 +1,5 @@
 """Encoders of a few columns without weights, for tests and for trying things out. Not for use:
-they know colours and loudness, nothing of what is seen or heard.
+their features are colours and loudness alone.
 """
 
 from __future__ import annotations
@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mgsv.encoders import motion, pulse
-from mgsv.encoders.registry import (
-    SEGMENT_STEP,
-    Features,
-    MusicFeatures,
-    fingerprint,
-    segment_count,
-)
+from mgsv.encoders.registry import SEGMENT_STEP, Features, MusicFeatures, fingerprint, segment_count
 
 if TYPE_CHECKING:
     from mgsv.media.audio import Audio
