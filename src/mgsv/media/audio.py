@@ -165,11 +165,12 @@ def audio_stream(
 
     Raises `MediaError` if there is none or it is an absurd one.
     """
-    streams = container.streams.audio
+    best = container.streams.best("audio")
+    streams: list[Any] = list(container.streams.audio)
     if number is None:
-        stream = container.streams.best("audio") or next(iter(streams), None)
-    else:
-        stream = streams[number] if number < len(streams) else None
+        # Telephones add a second form of the sound that FFmpeg cannot decode.
+        streams.sort(key=lambda one: (one.codec_context is None, one is not best))
+    stream = next(iter(streams[number or 0 :]), None)
     if not isinstance(stream, AudioStream):
         raise MediaError(path, "it has no sound", "give a file with a sound track")
     context: Any = stream.codec_context  # None without a decoder, whatever the stubs say
