@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mgsv.errors import ConfigError, EncoderMismatch
+from mgsv.errors import ConfigError, EncoderMismatch, OutputError
 from mgsv.evaluation.sources import AST, CLIP
 from mgsv.models.authors import import_checkpoint, read_weights, replay
 from mgsv.models.checkpoint import FORMAT, Encoder, Encoders, load, save
@@ -47,7 +47,7 @@ def test_round_trip(written: Path) -> None:
 
 def test_nothing_is_overwritten(written: Path) -> None:
     before = written.read_bytes()
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         save(written, "made", small_made(), ENCODERS, record={}, licence="")
     assert written.read_bytes() == before
     assert [*written.parent.iterdir()] == [written]
@@ -88,7 +88,7 @@ def test_missing_and_unreadable_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="truncated or not a checkpoint"):
         load(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         save(tmp_path / "file" / "x", "made", small_made(), ENCODERS, record={}, licence="")
 
 
@@ -174,7 +174,7 @@ def test_import_of_the_authors_checkpoint(tmp_path: Path, wrap: str) -> None:
     assert loaded.encoders == Encoders(Encoder(CLIP, 512), Encoder(AST, 768))
     own = loaded.model.state_dict()
     assert torch.equal(own["video.projection.weight"], golden.weights["vit_proj.weight"])
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         import_checkpoint(tmp_path / "authors.bin", tmp_path / "ours", set=changes)
 
 

@@ -121,6 +121,10 @@ def test_a_checkpoint_refuses_features_of_another_recipe(tmp_path: Path, trained
 
 
 def test_evaluation_reports_all_there_is(data: Path, trained: fit.TrainResult, tmp_path: Path):
+    # What an evaluation leaves that is killed before its page is written.
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "results.jsonl").write_text("{}\n")
+    (tmp_path / "report" / f".mgsv-{'0' * 16}.part").write_text("{")
     document = evaluate(trained.checkpoints["mIoU"], data, "val", report=tmp_path / "report")
     # What training saw on val is what evaluation sees there.
     assert document["measures"]["mIoU"] == pytest.approx(trained.best["mIoU"], abs=1e-6)
@@ -129,6 +133,9 @@ def test_evaluation_reports_all_there_is(data: Path, trained: fit.TrainResult, t
         document["shuffled"].keys() == document["measures"].keys() == document["intervals"].keys()
     )
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == document
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        *("evaluation.json", "results.jsonl", "index.html")
+    }
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.count("data:image/") == 5
     assert "http://" not in page and "https://" not in page and 'src="/' not in page

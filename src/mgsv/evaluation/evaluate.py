@@ -24,12 +24,15 @@ from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.breakdown import breakdown
 from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
+from mgsv.files import remove_leftovers, unwritable, write_file
 from mgsv.methods import blind
 from mgsv.models.composite import parts_of
 from mgsv.models.system import System
 from mgsv.synthesis.planted import predict_oracle
 
 SCHEMA = "mgsv.evaluation/1"
+RESULTS, DOCUMENT = "results.jsonl", "evaluation.json"
+"""Beside the page of a report: an answer per line, and all figures."""
 
 
 def evaluate(
@@ -111,9 +114,9 @@ def evaluate(
     if folder is not None:
         from mgsv.evaluation.report import write_report  # plots: matplotlib is half a second
 
-        results.save(folder / "results.jsonl")
+        results.save(folder / RESULTS)
         text = json.dumps(document, indent=2, ensure_ascii=False)
-        (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+        write_file(folder / DOCUMENT, text + "\n", overwrite=True)
         write_report(folder / "index.html", document, results, baselines.get("highlight"))
     return document
 
@@ -164,11 +167,13 @@ def _training_rows(data: str | os.PathLike[str]) -> Annotations | None:
 
 
 def _new_folder(path: str | os.PathLike[str]) -> Path:
+    """`path`, made if need be. The page is written last: without it, a report is unfinished."""
     folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"--report {shown(folder)}: is not empty", "name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        if {entry.name for entry in folder.iterdir()} - {RESULTS, DOCUMENT}:
+            raise ConfigError(f"--report {shown(folder)}: is not empty", "name another folder")
     except OSError as error:
-        raise ConfigError(f"--report {shown(folder)}: {error.strerror}") from error
+        raise unwritable(folder, error) from error
     return folder

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mgsv.drawing import BLUE, GREY, ORANGE
 from mgsv.evaluation import plots
 from mgsv.evaluation.results import Results
+from mgsv.files import write_file
 from mgsv.moment import clock
 
 CASES = 12
@@ -71,7 +72,7 @@ def write_report(
 
 
 def write_page(path: Path, title: str, body: Iterable[str]) -> None:
-    """Write a page of HTML parts; a reader never sees half of it."""
+    """Write a page of HTML parts, in place of an earlier one."""
     page = (
         "<!doctype html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
@@ -80,9 +81,7 @@ def write_page(path: Path, title: str, body: Iterable[str]) -> None:
         + "\n".join(body)
         + "\n</body></html>\n"
     )
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    write_file(path, page, overwrite=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mgsv.data.annotations import Annotations
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation.measures import all_measures, moment_iou
+from mgsv.files import new_text
 from mgsv.moment import CANVAS_SECONDS
 
 
@@ -125,13 +126,10 @@ class Results:
             yield record
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one JSON record per line; a reader never sees half a file."""
-        target = Path(path)
-        unfinished = target.with_name(target.name + ".part")
-        with unfinished.open("w", encoding="utf-8") as lines:
+        """Write one JSON record per line."""
+        with new_text(path, overwrite=True) as lines:
             for record in self.records():
                 lines.write(json.dumps(record, ensure_ascii=False) + "\n")
-        unfinished.replace(target)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], canvas: float = CANVAS_SECONDS) -> Results:

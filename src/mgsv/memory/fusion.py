@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError, shown
+from mgsv.files import write_file
 from mgsv.memory.density import GRID, NEAR, Density, LikelyStart
 from mgsv.moment import Moment
 
@@ -116,16 +117,9 @@ class Fusion:
         return Fused(best, both, remembered, answer, self.right(confidence))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file that `load` reads; whole or not at all."""
-        target = Path(path)
-        unfinished = target.with_name(f".{target.name}.part")
-        try:
-            unfinished.write_text(json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n")
-            unfinished.replace(target)
-        except OSError as error:
-            raise ConfigError(f"{shown(target)}: {error.strerror}", "name another file") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+        """Write a JSON file that `load` reads, in place of an earlier one."""
+        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+        write_file(path, text + "\n", overwrite=True)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Fusion:

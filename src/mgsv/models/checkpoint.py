@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,12 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError, EncoderMismatch, shown
+from mgsv.files import write_file
 from mgsv.models.registry import Config, build, config_of
 
 FORMAT = "mgsv-checkpoint-1"
@@ -101,12 +100,13 @@ def save(
     record: Mapping[str, Any],
     licence: str,
     half: bool = False,
+    overwrite: bool = False,
 ) -> Path:
-    """Write `model`, registered as `name`, to `path`; an existing file is never overwritten.
+    """Write `model`, registered as `name`, to `path`, whole or not at all.
 
     `record` is JSON-ready: what the model was trained on and how. `half` stores 16 bits a weight;
-    they are read as 32 again. The file appears whole or not at
-    all: it is written beside its place and linked to it.
+    they are read as 32 again. Raises OutputError where `path` exists, unless `overwrite`, or cannot
+    be written.
     """
     path = Path(path)
     described = {
@@ -120,25 +120,7 @@ def save(
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{shown(path)}: cannot be written ({error.strerror})") from None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            save_file(tensors, temporary, metadata=described)
-            Path(temporary).chmod(0o644)
-            os.link(temporary, path)  # unlike a rename, fails where something is there already
-        finally:
-            Path(temporary).unlink()
-    except FileExistsError:
-        raise ConfigError(
-            f"{shown(path)}: exists already", "choose another name, or move the file away"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{shown(path)}: cannot be written ({error.strerror})") from None
+    write_file(path, tensors_to_bytes(tensors, described), overwrite=overwrite, parents=True)
     return path
 
 

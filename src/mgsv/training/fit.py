@@ -20,6 +20,7 @@ from mgsv.data.sampler import BucketedBatches
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, licence_of, part_of
+from mgsv.files import remove_leftovers, write_file
 from mgsv.methods.survey import RECORD
 from mgsv.models import checkpoint, registry
 from mgsv.models.checkpoint import Checkpoint
@@ -119,12 +120,15 @@ def train(
             "val": progress.best.value,
             **_survey_of(start),
         }
-        fresh = path.with_name(f".new-{path.name}")
-        fresh.unlink(missing_ok=True)  # of a sitting that was killed
         checkpoint.save(
-            fresh, model, network, encoders, record=record, licence=" and ".join(licences)
+            path,
+            model,
+            network,
+            encoders,
+            record=record,
+            licence=" and ".join(licences),
+            overwrite=True,
         )
-        fresh.replace(path)
 
     def logs(progress: TrainingProgress) -> list[Log]:
         return [
@@ -241,15 +245,10 @@ def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
             f"--output {shown(folder)}: is not empty",
             "give --resume to go on with the run in it, or name another folder",
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "config.json").exists():
-            text = json.dumps(identity, indent=2, ensure_ascii=False)
-            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"--output {shown(folder)}: cannot be written ({error.strerror})", "name another folder"
-        ) from error
+    remove_leftovers(folder)
+    if not (folder / "config.json").exists():
+        text = json.dumps(identity, indent=2, ensure_ascii=False)
+        write_file(folder / "config.json", text + "\n", parents=True)
 
 
 def widths_of(split: SplitData) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mgsv.files import new_text
+
 
 class Log(Protocol):
     """Takes one epoch's figures at a time."""
@@ -42,14 +44,12 @@ class CsvLog:
         self._rewrite()
 
     def _rewrite(self) -> None:
-        """Whole and by rename: at most a few hundred short rows, and no row is ever half there."""
+        """At most a few hundred short rows; none is ever half there."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        unfinished = self.path.with_name(self.path.name + ".part")
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with new_text(self.path, overwrite=True) as file:
             table = csv.DictWriter(file, names or ["epoch", "step"])
             table.writeheader()
             table.writerows(self.rows)
-        unfinished.replace(self.path)
 
     def close(self) -> None:
         pass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgsv.evaluation.evaluate import evaluate
+from mgsv.files import write_file
 from mgsv.models.registry import about
 from mgsv.models.system import System
 from mgsv.training.fit import refuse_other_run, train
@@ -94,11 +95,8 @@ def _kept(folder: Path) -> dict[str, Any] | None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write `text` and a newline to `path`; a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    """Write `text` and a newline to `path`, in place of what an earlier call wrote."""
+    write_file(path, text + "\n", overwrite=True, parents=True)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 0) -> str:

@@ -1,8 +1,8 @@
 """A run's state on disk: everything needed to go on after a kill as if nothing had happened.
 
 One safetensors file holds the tensors (weights, optimizer moments); the JSON in its metadata holds
-the rest (position in the data, best figures, sums for the log). One file, renamed into place, can
-be neither half-written nor out of step with itself, and nothing is ever unpickled.
+the rest (position in the data, best figures, sums for the log). One file can be neither half
+written nor out of step with itself, and nothing is ever unpickled.
 
 No state of a random generator is stored: every step seeds its own from (seed, step, rank), see
 `loop.seed_step`.
@@ -11,7 +11,6 @@ No state of a random generator is stored: every step seeds its own from (seed, s
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mgsv.errors import ConfigError, shown
+from mgsv.files import write_file
 from mgsv.training.stopping import Best
 
 KEY = "mgsv.training_state"
@@ -71,12 +71,9 @@ def save_state(
     document = json.dumps(
         {"format": FORMAT, "progress": asdict(progress), "identity": dict(identity)}, sort_keys=True
     )
-    unfinished = path.with_name(path.name + ".part")
     # A tensor that shares memory with another (tied weights) is refused unless cloned.
-    save_file({k: v.clone() for k, v in tensors.items()}, unfinished, {KEY: document})
-    with unfinished.open("rb") as written:
-        os.fsync(written.fileno())
-    unfinished.replace(path)
+    data = save({k: v.clone() for k, v in tensors.items()}, {KEY: document})
+    write_file(path, data, overwrite=True)
 
 
 @dataclass(frozen=True)
