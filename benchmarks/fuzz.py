@@ -32,6 +32,8 @@ from fuzz_mutations import mutated
 from fuzz_specimens import RECIPES, Specimen, specimens, write
 from fuzz_stages import OUTCOMES, STAGES, Bench, Result, run
 
+from mgsv.encoders.registry import music_encoder
+
 BATCH = 20
 """Inputs that are indexed and annotated together."""
 SILENCE = 60.0
@@ -79,7 +81,7 @@ def main() -> int:
     plan = Plan(**vars(parser.parse_args()))
     start = time.monotonic()
     tally = fuzz(plan)
-    print_table(tally, plan.count)
+    print_table(tally)
     print(f"\n{plan.count} inputs in {time.monotonic() - start:.0f} s, seed {plan.seed}")
     return 0 if tally.passed() else 1
 
@@ -103,6 +105,8 @@ def fuzz(plan: Plan) -> Tally:
             time.sleep(0.2)
             for job in jobs:
                 job.end_if_silent()
+        if not work.empty():
+            raise RuntimeError("the fuzzing itself failed")
         if plan.keep is not None:
             _keep(tally, sources, plan, plan.keep)
     return tally
@@ -116,12 +120,11 @@ def made(sources: Sequence[Specimen], seed: int, number: int) -> tuple[str, byte
     return f"{number:06d}-{source.format}{source.ending}", data, notes
 
 
-def serve(folder: Path, scratch: Path, seed: int, formats: str, encoder: str) -> None:
+def serve(specimens: str, folder: str, seed: str, formats: str, encoder: str) -> None:
     """Be a job: read ranges of numbers, one a line, and tell what comes of those inputs."""
-    from mgsv.encoders.registry import music_encoder
-
-    sources = _sources(folder, formats)
+    sources = _sources(Path(specimens), formats)
     recipes = {recipe.name: recipe for recipe in RECIPES}
+    scratch = Path(folder)
     inputs, output = scratch / "inputs", scratch / "output"
     inputs.mkdir(parents=True)
     output.mkdir()
@@ -138,7 +141,7 @@ def serve(folder: Path, scratch: Path, seed: int, formats: str, encoder: str) ->
     for line in sys.stdin:
         videos, files = [], []
         for number in range(*map(int, line.split())):
-            name, data, _ = made(sources, seed, number)
+            name, data, _ = made(sources, int(seed), number)
             (inputs / name).write_bytes(data)
             files.append(inputs / name)
             if sources[number % len(sources)].is_video:
@@ -200,6 +203,8 @@ class _Job:
             else:
                 return range(0)
         status = process.wait()
+        if not stage:
+            raise RuntimeError(f"the fuzzing itself failed at {batch}")
         outcome = "hang" if self._hangs else "crash"
         tally.results.append((name, Result(stage, name, outcome, f"exit status {status}")))
         self._process = None
@@ -210,16 +215,19 @@ class _Job:
         if self._process is None:
             self._hangs = False
             plan, scratch = self._plan, self._scratch / str(next(self._starts))
-            arguments = (self._folder, scratch, plan.seed, plan.formats, plan.encoder)
-            call = "serve(Path(folder), Path(scratch), int(seed), formats, encoder)"
-            code = f"import sys; from fuzz import *; _, folder, scratch, seed, formats, encoder = sys.argv; {call}"
-            paths = [str(Path(__file__).parent), *(path for path in sys.path if path)]
+            code = "from fuzz import *; serve(*sys.argv[1:])"
+            here = str(Path(__file__).parent)
+            told = (self._folder, scratch, plan.seed, plan.formats, plan.encoder)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, arguments)],
+                [sys.executable, "-c", code, *map(str, told)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([here, *(path for path in sys.path if path)]),
+                    "OMP_NUM_THREADS": "1",
+                },
             )
         return self._process
 
@@ -240,7 +248,7 @@ def _keep(tally: Tally, sources: Sequence[Specimen], plan: Plan, folder: Path) -
         path.with_suffix(".txt").write_text(text, errors="backslashreplace")
 
 
-def print_table(tally: Tally, count: int) -> None:
+def print_table(tally: Tally) -> None:
     """Files that went well, by format and stage; what came of all, by stage; every fault."""
     formats: dict[str, Counter[tuple[str, str]]] = {}
     for name, result in tally.results:
@@ -251,14 +259,8 @@ def print_table(tally: Tally, count: int) -> None:
     for name in sorted(formats):
         of = formats[name]
         cells = [f"{of[stage, 'ok']} of {of[stage, '']}" for stage in STAGES]
-        bad = Counter(
-            {
-                f"{stage}: {outcome}": n
-                for (stage, outcome), n in of.items()
-                if outcome not in ("", *HARMLESS)
-            }
-        )
-        faults = ", ".join(f"{n} {what}" for what, n in sorted(bad.items()))
+        bad = [key for key in sorted(of) if key[1] not in ("", *HARMLESS)]
+        faults = ", ".join(f"{of[key]} {': '.join(key)}" for key in bad)
         print(f"{name:18}" + "".join(f"{cell:>14}" for cell in cells) + f"   {faults}")
     print()
     whole: Counter[tuple[str, str]] = sum(formats.values(), Counter())

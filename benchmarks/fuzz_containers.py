@@ -181,31 +181,12 @@ def _elements(data: bytes) -> Pieces:
     yield from _rest(data, at)
 
 
-_MASTERS = set(
-    # EBML, Segment, SeekHead, Seek, Info, Cluster, BlockGroup, Tracks, TrackEntry, Video, Colour,
-    # Audio, ContentEncodings, ContentEncoding, Cues, CuePoint, CueTrackPositions, Tags, Tag
-    [
-        "1a45dfa3",
-        "18538067",
-        "114d9b74",
-        "4dbb",
-        "1549a966",
-        "1f43b675",
-        "a0",
-        "1654ae6b",
-        "ae",
-        "e0",
-        "55b0",
-        "e1",
-        "6d80",
-        "6240",
-        "1c53bb6b",
-        "bb",
-        "b7",
-        "1254c367",
-        "7373",
-    ]
-)
+# EBML, Segment, SeekHead, Seek, Info, Cluster, BlockGroup, Tracks, TrackEntry, Video, Colour,
+# Audio, ContentEncodings, ContentEncoding, Cues, CuePoint, CueTrackPositions, Tags, Tag
+_MASTERS = """
+1a45dfa3 18538067 114d9b74 4dbb 1549a966 1f43b675 a0 1654ae6b ae e0 55b0 e1
+6d80 6240 1c53bb6b bb b7 1254c367 7373
+""".split()  # noqa: SIM905
 
 
 def _pages(data: bytes) -> Pieces:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from fuzz_containers import Node, parsed
 
@@ -33,211 +34,177 @@ def mutated(data: bytes, donor: bytes, seed: str) -> tuple[bytes, list[str]]:
 def _variant(data: bytes, donor: bytes, rng: random.Random) -> tuple[bytes, list[str]]:
     root, notes = parsed(data), []
     for _ in range(min(MOST, 1 + int(rng.expovariate(0.9)))):
+        places = list(_places(root))
+        headers = [place for place in places if place.is_header()]
+        if not places:
+            break
+        place = rng.choice(headers if headers and rng.random() < 0.7 else places)
         change = rng.choice(_CHANGES)
-        place = _chosen(root, rng)
-        if place is not None:
-            notes.append(f"{change.__name__.strip('_')} {change(*place, donor, rng)}")
+        name = place.node.kind[:8].decode("ascii", "backslashreplace")
+        notes.append(f"{name}: {change(place, rng)}")
+        if rng.random() < 0.7:  # mostly the heads around it tell the new lengths
+            place.repair()
     whole = bytes(root)
     if rng.random() < 0.15:
-        change = rng.choice(_WHOLE)
-        whole, note = change(whole, donor, rng)
-        notes.append(f"{change.__name__.strip('_')} {note}")
+        whole, note = rng.choice(_WHOLE)(whole, donor, rng)
+        notes.append(note)
+    elif rng.random() < 0.15 and (places := list(_places(root))):
+        place, others = rng.choice(places), list(_places(parsed(donor)))
+        alike = [other for other in others if other.node.kind == place.node.kind]
+        other = rng.choice(alike if alike and rng.random() < 0.7 else others)
+        place.siblings[place.index : place.index + rng.choice((0, 1))] = [other.node]
+        place.repair()
+        whole = bytes(root)
+        notes.append(f"graft {other.node.kind[:8]!r} of another file at {place.node.kind[:8]!r}")
     return whole, notes
 
 
-Place = tuple[list[Node], int, list[Node]]
-"""Siblings, the place of the chosen one among them, and the nodes that hold them, outermost first."""
+@dataclass
+class Place:
+    """A node among its siblings, and the nodes that hold them, outermost first."""
+
+    siblings: list[Node]
+    index: int
+    above: list[Node]
+
+    def __post_init__(self) -> None:
+        self.node = self.siblings[self.index]
+
+    def is_header(self) -> bool:
+        body = self.node.body
+        return isinstance(body, list) or (len(body) < HEADER and self.node.kind != b"slice")
+
+    def repair(self) -> None:
+        for node in reversed(self.above):
+            node.claim()
 
 
-def _chosen(root: Node, rng: random.Random) -> Place | None:
-    """One node, of any depth."""
-    places = list(_places(root, []))
-    headers = [place for place in places if _is_header(place[0][place[1]])]
-    if headers and rng.random() < 0.7:
-        return rng.choice(headers)
-    return rng.choice(places) if places else None
-
-
-def _places(node: Node, above: list[Node]) -> Iterator[Place]:
+def _places(node: Node, above: tuple[Node, ...] = ()) -> Iterator[Place]:
     if isinstance(node.body, list):
         for index, child in enumerate(node.body):
-            yield node.body, index, [*above, node]
-            yield from _places(child, [*above, node])
+            yield Place(node.body, index, [*above, node])
+            yield from _places(child, (*above, node))
 
 
-def _is_header(node: Node) -> bool:
-    return isinstance(node.body, list) or (len(node.body) < HEADER and node.kind != b"slice")
+# --- changes at a place ---------------------------------------------------------------------------
 
 
-def _edit(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
+def _edit(place: Place, rng: random.Random) -> str:
     """Put a value where a number may stand."""
-    node = siblings[index]
+    node = place.node
     in_head = not isinstance(node.body, bytes) or not node.body or rng.random() < 0.15
     text = bytearray(node.head if in_head else node.body)
     if not text:
         return "nothing"
-    width = rng.choice([w for w in _WIDTHS if w <= len(text)])
-    at = rng.randrange(0, len(text) - width + 1)
+    width = rng.choice([width for width in _WIDTHS if width <= len(text)])
+    at = rng.randrange(len(text) - width + 1)
     at -= at % width if rng.random() < 0.7 else 0
     order = rng.choice(("big", "little"))
     old = int.from_bytes(text[at : at + width], order)
-    near = (
-        old + 1,
-        old - 1,
-        old * 2,
-        old // 2,
-        old << 8,
-        ~old,
-        old ^ 1 << rng.randrange(8 * width),
-    )
-    value = (rng.choice(_VALUES) if rng.random() < 0.6 else rng.choice(near)) % (1 << 8 * width)
+    near = (old + 1, old - 1, old * 2, old // 2, old << 8, ~old, old ^ 1 << rng.randrange(64))
+    value = rng.choice(_VALUES if rng.random() < 0.6 else near) % (1 << 8 * width)
     text[at : at + width] = value.to_bytes(width, order)
     if in_head:
         node.head = bytes(text)
     else:
         node.body = bytes(text)
-    return f"{_named(node)}[{at}:{at + width}] {old} -> {value} {order}"
+    return f"{'head' if in_head else 'body'}[{at}:{at + width}] {old} -> {value} {order}"
 
 
-def _lie(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
-    """Claim another length."""
-    node = siblings[index]
-    length = len(node.content())
+def _lie(place: Place, rng: random.Random) -> str:
+    length = len(place.node.content())
     value = rng.choice((*_VALUES, length - 1, length + 1, length * 2, length // 2, -8))
-    node.claim(value)
-    return f"{_named(node)} {length} -> {value}"
+    place.node.claim(value)
+    return f"claims {value} bytes, has {length}"
 
 
-def _drop(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
-    node = siblings.pop(index)
-    _repair(above, rng)
-    return _named(node)
+def _drop(place: Place, _: random.Random) -> str:
+    del place.siblings[place.index]
+    return "dropped"
 
 
-def _double(
-    siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random
-) -> str:
+def _double(place: Place, rng: random.Random) -> str:
     times = rng.choice((1, 1, 1, 2, 8, 40))
-    copy = parsed_again(siblings[index])
-    siblings[index:index] = [copy] * times
-    _repair(above, rng)
-    return f"{_named(copy)} x {times}"
+    node = place.node
+    copy = Node(node.kind, node.head, node.content(), node.size, node.tail, node.seal)
+    place.siblings[place.index : place.index] = [copy] * times
+    return f"doubled {times} times"
 
 
-def _swap(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
-    other = rng.randrange(len(siblings))
-    siblings[index], siblings[other] = siblings[other], siblings[index]
-    return f"{_named(siblings[index])} {_named(siblings[other])}"
+def _swap(place: Place, rng: random.Random) -> str:
+    other = rng.randrange(len(place.siblings))
+    place.siblings[place.index] = place.siblings[other]
+    place.siblings[other] = place.node
+    return f"changes places with number {other}"
 
 
-def _shorten(
-    siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random
-) -> str:
-    node = siblings[index]
-    content = node.content()
-    keep = rng.randrange(len(content) + 1)
-    node.body = content[:keep]
-    _repair([*above, node], rng)
-    return f"{_named(node)} {len(content)} -> {keep}"
+def _shorten(place: Place, rng: random.Random) -> str:
+    content = place.node.content()
+    place.node.body = content[: rng.randrange(len(content) + 1)]
+    place.above.append(place.node)
+    return f"{len(content)} bytes cut to {len(place.node.body)}"
 
 
-def _lengthen(
-    siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random
-) -> str:
-    node = siblings[index]
+def _lengthen(place: Place, rng: random.Random) -> str:
     more = rng.choice((1, 4, 16, 300, 70_000))
-    node.body = node.content() + rng.choice((bytes(more), b"\xff" * more, rng.randbytes(more)))
-    _repair([*above, node], rng)
-    return f"{_named(node)} + {more}"
+    place.node.body = place.node.content() + _filling(more, rng)
+    place.above.append(place.node)
+    return f"{more} bytes more"
 
 
-def _flip(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
-    node = siblings[index]
-    content = bytearray(node.content())
-    if not content:
-        return "nothing"
+def _flip(place: Place, rng: random.Random) -> str:
+    content = bytearray(place.node.content())
     count = rng.choice((1, 1, 2, 8, 64))
-    for _bit in range(count):
+    for _ in range(count if content else 0):
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    node.body = bytes(content)
-    return f"{_named(node)} {count} bits"
+    place.node.body = bytes(content)
+    return f"{count} bits flipped"
 
 
-def _wipe(siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random) -> str:
-    node = siblings[index]
-    content = bytearray(node.content())
-    if not content:
-        return "nothing"
-    at = rng.randrange(len(content))
+def _wipe(place: Place, rng: random.Random) -> str:
+    content = place.node.content()
+    at = rng.randrange(len(content) + 1)
     length = min(rng.choice((1, 4, 16, 64, 1024, 1 << 20)), len(content) - at)
-    fill = rng.choice((bytes(length), b"\xff" * length, rng.randbytes(length)))
-    content[at : at + length] = fill
-    node.body = bytes(content)
-    return f"{_named(node)}[{at}:{at + length}]"
+    place.node.body = content[:at] + _filling(length, rng) + content[at + length :]
+    return f"[{at}:{at + length}] overwritten"
 
 
-def _graft(
-    siblings: list[Node], index: int, above: list[Node], donor: bytes, rng: random.Random
-) -> str:
-    """Put a node of another file beside or in the place of one, of the same kind if there is one."""
-    others = [each[index] for each, index, _ in _places(parsed(donor), [])]
-    if not others:
-        return "nothing"
-    alike = [node for node in others if node.kind == siblings[index].kind]
-    node = rng.choice(alike if alike and rng.random() < 0.7 else others)
-    siblings[index : index + rng.choice((0, 1))] = [node]
-    _repair(above, rng)
-    return f"{_named(node)} of another file"
-
-
-def _rename(
-    siblings: list[Node], index: int, above: list[Node], _: bytes, rng: random.Random
-) -> str:
+def _rename(place: Place, rng: random.Random) -> str:
     """Say that a node is of a kind that another one is."""
-    node, other = siblings[index], rng.choice(siblings)
-    if other.kind == node.kind or node.kind not in node.head:
-        return "nothing"
-    before = _named(node)
+    node, other = place.node, rng.choice(place.siblings)
     node.head = node.head.replace(node.kind, other.kind, 1)
-    return f"{before} -> {_named(other)}"
+    return f"called {other.kind[:8]!r}"
+
+
+_CHANGES: tuple[Callable[[Place, random.Random], str], ...] = (
+    *(_edit,) * 6,
+    *(_lie, _drop, _double, _swap, _shorten, _lengthen, _flip, _flip, _wipe, _rename),
+)
+
+
+# --- changes to the whole file --------------------------------------------------------------------
 
 
 def _cut(data: bytes, _: bytes, rng: random.Random) -> tuple[bytes, str]:
     at = rng.randrange(len(data) + 1)
-    return data[:at], f"at {at}"
+    return data[:at], f"cut at {at}"
 
 
 def _splice(data: bytes, donor: bytes, rng: random.Random) -> tuple[bytes, str]:
     here, there = rng.randrange(len(data) + 1), rng.randrange(len(donor) + 1)
-    return data[:here] + donor[there:], f"at {here} with another file from {there}"
+    return data[:here] + donor[there:], f"from {here} on another file from {there} on"
 
 
 def _shift(data: bytes, _: bytes, rng: random.Random) -> tuple[bytes, str]:
     """Lose or add some bytes in the middle."""
     at, count = rng.randrange(len(data) + 1), rng.choice((1, 2, 188, 4096))
     if rng.random() < 0.5:
-        return data[:at] + data[at + count :], f"{count} lost at {at}"
-    return data[:at] + rng.randbytes(count) + data[at:], f"{count} added at {at}"
+        return data[:at] + data[at + count :], f"{count} bytes lost at {at}"
+    return data[:at] + rng.randbytes(count) + data[at:], f"{count} bytes added at {at}"
 
 
-_CHANGES: tuple[Callable[..., str], ...] = (
-    *(_edit,) * 6,
-    *(_lie, _drop, _double, _swap, _shorten, _lengthen, _flip, _flip, _wipe, _graft, _rename),
-)
 _WHOLE = (_cut, _splice, _shift)
 
 
-def _repair(above: list[Node], rng: random.Random) -> None:
-    """Mostly let the heads of the nodes around a change tell the new lengths."""
-    if rng.random() < 0.7:
-        for node in reversed(above):
-            node.claim()
-
-
-def parsed_again(node: Node) -> Node:
-    """A copy that does not change with `node`."""
-    return Node(node.kind, node.head, node.content(), node.size, node.tail, node.seal)
-
-
-def _named(node: Node) -> str:
-    return node.kind[:8].decode("ascii", "backslashreplace")
+def _filling(length: int, rng: random.Random) -> bytes:
+    return rng.choice((bytes(length), b"\xff" * length, rng.randbytes(length)))

@@ -47,6 +47,8 @@ class Recipe:
         return self.name.rpartition(".")[0]
 
 
+SHORT_PAGES = (("page_duration", "100000"),)
+
 RECIPES = (
     Recipe("mp4-h264-aac.mp4", "mp4", "libx264", "aac"),
     Recipe("mp4-hevc-aac51.mp4", "mp4", "libx265", "aac", layout="5.1"),
@@ -98,9 +100,9 @@ RECIPES = (
     Recipe("flac.flac", "flac", "", "flac"),
     Recipe("flac71.flac", "flac", "", "flac", layout="7.1", rate=16_000),
     Recipe("mp3.mp3", "mp3", "", "libmp3lame"),
-    Recipe("ogg-vorbis.ogg", "ogg", "", "vorbis"),
-    Recipe("ogg-opus51.opus", "ogg", "", "libopus", layout="5.1", rate=48_000),
-    Recipe("ogg-flac.oga", "ogg", "", "flac"),
+    Recipe("ogg-vorbis.ogg", "ogg", "", "vorbis", options=SHORT_PAGES),
+    Recipe("ogg-opus51.opus", "ogg", "", "libopus", "5.1", 48_000, options=SHORT_PAGES),
+    Recipe("ogg-flac.oga", "ogg", "", "flac", options=SHORT_PAGES),
     Recipe("m4a-aac.m4a", "ipod", "", "aac"),
     Recipe("m4a-alac.m4a", "ipod", "", "alac"),
     Recipe("mka-wavpack.mka", "matroska", "", "wavpack"),

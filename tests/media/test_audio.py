@@ -219,10 +219,14 @@ class TestDuration:
             decoded_seconds(path)
 
 
-def test_values_that_are_no_numbers_become_silence(tmp_path: Path) -> None:
-    """Written by hand: the wav format of float samples, with a NaN and an infinity among them."""
+@pytest.mark.parametrize("values", [(np.nan, np.inf), (1e5, -3e38)])
+def test_values_that_are_no_sound_become_silence(
+    tmp_path: Path, values: tuple[float, float]
+) -> None:
+    """Written by hand: the wav format of float samples, with impossible ones among them."""
     tone = sine(1.0, 16_000).astype("<f4")
-    tone[[100, 200]] = np.nan, np.inf
+    tone[[100, 200]] = values
+    tone[300] = 32_767.0  # in the scale of 16-bit integers
     form = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
     chunks = b"fmt " + struct.pack("<I", len(form)) + form
     chunks += b"data" + struct.pack("<I", tone.nbytes) + tone.tobytes()

@@ -36,6 +36,8 @@ MAX_TRACK_SECONDS = 2 * 3600.0
 MAX_SAMPLE_RATE = 768_000
 # FFmpeg's resampler takes no more.
 MAX_CHANNELS = 64
+# Float files in the scale of 16-bit integers are found in use; what goes beyond is no sound.
+LOUDEST = 32768.0
 # Seconds of sound that are resampled together. Frames are some 20 ms, and each call costs as much
 # in Python as the work itself; two threads that decode would wait for each other.
 RESAMPLED_AT_ONCE = 1.0
@@ -263,7 +265,8 @@ class _Waveform:
         self._drain()
         samples = np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
         # Float formats can hold anything, and one NaN would spoil every feature after it.
-        return np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        samples[~((samples >= -LOUDEST) & (samples <= LOUDEST))] = 0.0
+        return samples
 
     def _drain(self) -> None:
         if self._resampler is not None:
