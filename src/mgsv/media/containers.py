@@ -23,3 +23,13 @@ LEAVES_OUT = {
     "matroska": Hidden.NONE,
 }
 """What may lead up to the last picture without being shown: QuickTime's edit lists leave it out."""
+
+SUBTITLES = {
+    "mp4": frozenset({"mov_text"}),
+    "mov": frozenset({"mov_text"}),
+    "matroska": frozenset({"srt", "subrip", "ssa", "ass", "webvtt", "pgssub", "dvdsub", "dvbsub"}),
+}
+"""Codecs (by decoder) of subtitles that go into a container as they are."""
+
+TEXT_SUBTITLES = frozenset({"mov_text", "srt", "subrip", "ssa", "ass", "webvtt", "text"})
+"""Those that are text, which every container takes in some form."""

@@ -7,8 +7,10 @@ variable frame rate included, stays.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
@@ -16,7 +18,7 @@ from mgsv.media.containers import CONTAINERS, LEAVES_OUT, PICTURES
 from mgsv.media.extent import Extent, make_up_times
 from mgsv.media.timing import shown_for
 
-Timed = tuple[float, "av.Packet[VideoStream] | av.Packet[av.AudioStream]"]
+Timed = tuple[float, "av.Packet[Any]"]
 """A packet and when it is due, in seconds."""
 
 
@@ -33,14 +35,38 @@ def obstacle(stream: VideoStream, extent: Extent, suffix: str) -> str | None:
 
 
 def copy_pictures(
-    container: InputContainer, stream: VideoStream, extent: Extent, output: OutputContainer
+    container: InputContainer,
+    stream: VideoStream,
+    extent: Extent,
+    output: OutputContainer,
+    *,
+    plain: bool = False,
 ) -> Iterator[Timed]:
-    """The packets as they are, moved to start at 0; adds the stream to `output` at once."""
+    """The packets as they are, moved to start at 0; adds the stream to `output` at once.
+
+    plain: without what cameras put between the pictures of H.264, such as date and place; decoding
+        does not need it.
+    """
     # All a header says about the stream comes along, side data such as the rotation included.
     target = output.add_stream_from_template(stream, opaque=True)
     if stream.codec_context.name == "hevc" and output.format.name in ("mp4", "mov"):
         target.codec_context.codec_tag = "hvc1"  # Apple's players take no other
-    return _copied(container, stream, extent, target)
+    packets = _copied(container, stream, extent, target)
+    if not plain or stream.codec_context.name != "h264":
+        return packets
+    # The filter writes the packets in another form, which the target's header has to tell.
+    strip = BitStreamFilterContext("filter_units=remove_types=6", stream, target)
+    target.codec_context.codec_tag = "\0\0\0\0"  # the muxer's choice, not the source's
+    return _filtered(packets, strip, target)
+
+
+def _filtered(
+    packets: Iterator[Timed], through: BitStreamFilterContext, target: VideoStream
+) -> Iterator[Timed]:
+    for due, packet in packets:
+        for left in through.filter(packet):
+            left.stream = target
+            yield due, left
 
 
 def _copied(

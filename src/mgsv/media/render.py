@@ -54,6 +54,7 @@ def render(
     true_peak: float = -1.0,
     fade: float = 0.3,
     alpha: Alpha = "black",
+    strip_metadata: bool = False,
 ) -> RenderReport:
     """Write `output`: the clip `video` with `moment` of `track` as its sound.
 
@@ -69,6 +70,8 @@ def render(
         loudness down, a note says so.
     fade: seconds of fade-out at the end.
     alpha: what is seen through transparent pixels; the files written have none.
+    strip_metadata: leave out what tells who took the clip, when, where and with what: tags,
+        chapters, subtitles, timecode. Otherwise what the container can hold is kept.
 
     Raises `ConfigError` for values that make no sense, `MediaError` for a file that cannot be read
     and for a moment that starts after the track's end, `OutputError` where `output` exists or
@@ -103,17 +106,20 @@ def render(
             fade=fade,
             scratch=scratch,
         )
-        parts, notes = Parts(video, extent, sound.aac), sound.notes
+        parts = Parts(video, extent, sound.aac, plain=strip_metadata)
+        notes: tuple[str, ...] = ()
         if why_not is None:
             try:
-                write_copied(parts, path, overwrite=overwrite)
+                notes = write_copied(parts, path, overwrite=overwrite)
             except CannotCopyError:  # damaged, or cut in a way the container has no place for
                 why_not = f"{_suffix(path)} does not take the clip's pictures as they are"
         if why_not is not None:
-            made = write_encoded(parts, path, alpha, overwrite=overwrite)
-            notes += (f"the picture was encoded again as {made.codec}: {why_not}", *made.notes)
-    level = sound.level
-    return RenderReport(path, extent.seconds, why_not is None, level.loudness, level.peak, notes)
+            codec, notes = write_encoded(parts, path, alpha, overwrite=overwrite)
+            notes = (f"the picture was encoded again as {codec}: {why_not}", *notes)
+    copied, level = why_not is None, sound.level
+    return RenderReport(
+        path, extent.seconds, copied, level.loudness, level.peak, sound.notes + notes
+    )
 
 
 def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
