@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from mgsv.media.containers import CONTAINERS, LEAVES_OUT, PICTURES
 from mgsv.media.extent import Extent, make_up_times
+from mgsv.media.source import packets
 from mgsv.media.timing import shown_for
 
 Timed = tuple[float, "av.Packet[Any]"]
@@ -51,19 +52,19 @@ def copy_pictures(
     target = output.add_stream_from_template(stream, opaque=True)
     if stream.codec_context.name == "hevc" and output.format.name in ("mp4", "mov"):
         target.codec_context.codec_tag = "hvc1"  # Apple's players take no other
-    packets = _copied(container, stream, extent, target)
+    copied = _copied(container, stream, extent, target)
     if not plain or stream.codec_context.name != "h264":
-        return packets
+        return copied
     # The filter writes the packets in another form, which the target's header has to tell.
     strip = BitStreamFilterContext("filter_units=remove_types=6", stream, target)
     target.codec_context.codec_tag = "\0\0\0\0"  # the muxer's choice, not the source's
-    return _filtered(packets, strip, target)
+    return _filtered(copied, strip, target)
 
 
 def _filtered(
-    packets: Iterator[Timed], through: BitStreamFilterContext, target: VideoStream
+    copied: Iterator[Timed], through: BitStreamFilterContext, target: VideoStream
 ) -> Iterator[Timed]:
-    for due, packet in packets:
+    for due, packet in copied:
         for left in through.filter(packet):
             left.stream = target
             yield due, left
@@ -73,11 +74,11 @@ def _copied(
     container: InputContainer, stream: VideoStream, extent: Extent, target: VideoStream
 ) -> Iterator[Timed]:
     make_up_times(container, stream)
-    packets = container.demux(stream)
+    source = packets(container, stream)
     count = 0
     while count < extent.packets:
         try:
-            packet = next(packets)
+            packet = next(source)
         except (StopIteration, av.FFmpegError):
             return
         if not packet.size:

@@ -7,6 +7,7 @@ was not recorded.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +18,7 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
-from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, video_stream
+from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, packets, video_stream
 from mgsv.media.timing import MAX_STILL, PictureClock, shown_for
 
 
@@ -79,13 +80,9 @@ def survey(container: InputContainer, stream: VideoStream, path: StrPath) -> Ext
     """As `read_extent`, of an open file; `container` is at its end afterwards."""
     make_up_times(container, stream)
     tally = _Tally(stream)
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError):  # cut short: what comes before the break counts
-            break
-        tally.add(packet)
+    with contextlib.suppress(av.FFmpegError):  # cut short: what comes before the break counts
+        for packet in packets(container, stream):
+            tally.add(packet)
     extent = tally.extent()
     if extent is not None:
         return extent

@@ -53,11 +53,11 @@ class Subtitles:
         sources = [s for s in self._clip.streams.subtitles if s.index in self._targets]
         if not sources:
             return
-        packets = self._clip.demux(sources)
+        source = self._clip.demux(sources)
         while True:
             try:
-                packet = next(packets)
-            except (StopIteration, av.FFmpegError):
+                packet = next(source)
+            except (StopIteration, av.FFmpegError, IndexError):  # see `source.packets`
                 return
             if packet.size and bytes(packet) != _NOTHING and self._moved(packet):
                 yield from self._fitting(packet)
