@@ -6,6 +6,7 @@ pictures of the same file, by `VideoScan`, are the measure where a clock is rese
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from media_files import Clip, write_audio, write_video
 from mgsv.errors import MediaError
+from mgsv.media import soundclock
 from mgsv.media.audio import Audio, decoded_seconds, read_audio
 from mgsv.media.pictureclock import read_picture_clock
 from mgsv.media.render import render
@@ -156,3 +158,36 @@ def test_recordings_put_one_after_the_other(
     beeped = np.array(heard(read)) + clock.place(read.start)
     assert beeped == pytest.approx(flashed, abs=0.12)  # pictures are a tenth of a second apart
     assert beeped - flashed == pytest.approx(beeped[0] - flashed[0], abs=0.05)
+
+
+def test_a_damaged_first_time(tmp_path: Path) -> None:
+    """An error of transmission: the first sound says that it is heard four hours later."""
+    path = take(tmp_path / "a.ts", 20)
+    data = bytearray(path.read_bytes())
+    at = data.index(bytes([0, 0, 1, 0xC0])) + 9  # the time in a PES header: 3 + 15 + 15 bits
+    assert data[at] >> 4 in (2, 3)
+    data[at] |= 2 << 1 | 8  # adds 2 ** 30 or more ticks of 1/90,000 s
+    path.write_bytes(data)
+    read = read_audio(path)
+    assert read.start is not None
+    [beep] = np.array(heard(read)) + read_picture_clock(path).place(read.start)
+    assert beep == pytest.approx(5, abs=0.1)
+    assert heard(rendered(path)) == pytest.approx([5], abs=0.1)
+
+
+def test_holes_before_every_frame_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: a Core Audio file that says four times as many samples as its packets have."""
+    packets, samples = 60, 2048
+    noise = np.random.default_rng(0).normal(0, 3000, packets * samples).astype(">i2").tobytes()
+    form = struct.pack(">d4sIIIII", RATE, b"lpcm", 0, 2 * samples, 4 * samples, 1, 16)
+    chunks = {b"desc": form, b"data": bytes(4) + noise}
+    with (tmp_path / "a.caf").open("wb") as file:
+        file.write(b"caff" + struct.pack(">HH", 1, 0))
+        for name, content in chunks.items():
+            file.write(name + struct.pack(">q", len(content)) + content)
+    monkeypatch.setattr(soundclock, "MOST_JUMPS", 20)
+    believed = 20 * 4 * samples + 40 * samples
+    duration = read_audio(tmp_path / "a.caf").duration
+    assert duration == pytest.approx(believed / RATE, abs=3 * 4 * samples / RATE)

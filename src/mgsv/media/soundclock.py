@@ -22,6 +22,9 @@ from mgsv.media.timing import MAX_BACK, MAX_STILL
 # A shorter hole in the timestamps is rounding in the container; what is missing in one that is no
 # longer than `MAX_GAP` needs no second opinion.
 MIN_GAP, MAX_GAP = 0.02, 10.0
+# More holes and jumps, or resets in the picture, are in no recording: then the times are damaged.
+# Each costs time, and a hole before every frame would take minutes.
+MOST_JUMPS, MOST_RUNS = 5000, 1000
 # MPEG's clock of 33 bits. FFmpeg goes on counting where it begins anew, but takes times from just
 # before 0, as those of the samples that warm up a codec, for ones from just before the end.
 _MPEG, _TURN, _BEFORE_TURN = ("mpegts", "mpeg"), 2**33 / 90_000, 60.0
@@ -46,6 +49,7 @@ class SoundClock:
         self._run: int | None = None  # of the pictures, that the sound is at
         self._begun = False
         self._late = False  # more was heard before a reset than there is room for
+        self._jumps = 0
         self.start: float | None = None
         """Presentation time of the first frame."""
         self.now = 0.0
@@ -77,27 +81,37 @@ class SoundClock:
         if self._origin is None:
             self._origin = time
         gap = time - self._origin - self.now
+        if not self._begun:
+            # Without an `origin`, this is 0. A first time that is out of the question is damaged.
+            return gap if abs(gap) <= MAX_GAP or self._covered(time) else 0.0
+        if abs(gap) < MIN_GAP:
+            return 0.0
+        self._jumps += gap > 0
+        if self._jumps > MOST_JUMPS:
+            self._origin = time - self.now
+            return 0.0
         back = MAX_GAP if self._late else MAX_BACK
-        if self._begun and not -back <= gap <= MAX_GAP:
-            gap = self._after_jump(time, gap)
-        return gap if abs(gap) >= MIN_GAP or not self._begun else 0.0
+        return gap if -back <= gap <= MAX_GAP else self._after_jump(time, gap)
 
     def _after_jump(self, time: float, gap: float) -> float:
         """The gap to `time` once it is known what the jump means."""
         assert self._origin is not None
         runs, before = self._pictures.runs, self._origin + self.now
-        if self._run is None:
+        if self._run is None and self._covered(before):
             self._run = self._pictures.run_at(before) or 0
-        run = self._pictures.run_at(time, self._run if gap > 0 else self._run + 1)
-        if run is not None:
+        since = 0 if self._run is None else self._run if gap > 0 else self._run + 1
+        run = self._pictures.run_at(time, since)
+        if run is not None and self._run is not None:
             self._origin += runs[run].zero - runs[self._run].zero
             self._late = run != self._run
             self._run = run
             gap = time - self._origin - self.now
             if gap >= -MAX_GAP:
                 return gap
-        elif gap > 0 and self._holds(time, gap):
+        elif run is None and gap > 0 and self._holds(time, gap):
             return gap
+        elif run is not None:  # what came before had times of its own; it ends where this begins
+            self._run, self.start = run, time - self.now
         self._late = False
         self._origin = time - self.now
         return 0.0
@@ -112,9 +126,17 @@ class SoundClock:
     @functools.cached_property
     def _pictures(self) -> PictureClock:
         try:
-            return read_picture_clock(self._path)
+            clock = read_picture_clock(self._path)
         except MediaError:  # there are none
             return PictureClock((), 0.0)
+        return clock if len(clock.runs) <= MOST_RUNS else PictureClock((), 0.0)
+
+    def _covered(self, time: float) -> bool:
+        """Whether `time` is in the file's own timeline, or not far from its pictures."""
+        runs = self._pictures.runs
+        if any(run.first - MAX_STILL < time < run.last + MAX_STILL for run in runs):
+            return True
+        return not (runs and self._container.format.name in SPLICED) and self._holds(time, 0.0)
 
     def _holds(self, time: float, gap: float) -> bool:
         """Whether the file's own timeline, by its header, has `time` in it and is not broken."""
