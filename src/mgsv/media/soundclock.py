@@ -86,11 +86,11 @@ class SoundClock:
             return gap if abs(gap) <= MAX_GAP or self._covered(time) else 0.0
         if abs(gap) < MIN_GAP:
             return 0.0
-        self._jumps += gap > 0
+        back = MAX_GAP if self._late else MAX_BACK
+        self._jumps += not -back <= gap <= 0
         if self._jumps > MOST_JUMPS:
             self._origin = time - self.now
             return 0.0
-        back = MAX_GAP if self._late else MAX_BACK
         return gap if -back <= gap <= MAX_GAP else self._after_jump(time, gap)
 
     def _after_jump(self, time: float, gap: float) -> float:
@@ -101,17 +101,18 @@ class SoundClock:
             self._run = self._pictures.run_at(before) or 0
         since = 0 if self._run is None else self._run if gap > 0 else self._run + 1
         run = self._pictures.run_at(time, since)
-        if run is not None and self._run is not None:
+        if run is None:
+            if gap > 0 and self._holds(time, gap):
+                return gap
+        elif self._run is None:  # what came before had times of its own; it ends where this begins
+            self._run, self.start = run, time - self.now
+        else:
             self._origin += runs[run].zero - runs[self._run].zero
             self._late = run != self._run
             self._run = run
             gap = time - self._origin - self.now
             if gap >= -MAX_GAP:
                 return gap
-        elif run is None and gap > 0 and self._holds(time, gap):
-            return gap
-        elif run is not None:  # what came before had times of its own; it ends where this begins
-            self._run, self.start = run, time - self.now
         self._late = False
         self._origin = time - self.now
         return 0.0
