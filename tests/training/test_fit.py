@@ -106,6 +106,10 @@ def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     for name, path in trained.checkpoints.items():
         mine, theirs = load_file(again.checkpoints[name]), load_file(path)
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs), name
+    last = [checkpoint.load(run.checkpoints["last"]).record for run in (trained, again)]
+    assert json.dumps(last[0]["val"]) == json.dumps(last[1]["val"])  # in the same order
+    logs = [(run.output / "log.csv").read_text() for run in (trained, again)]
+    assert logs[0] == logs[1]
 
 
 def test_features_of_another_width_are_refused_before_training(data: Path, tmp_path: Path):

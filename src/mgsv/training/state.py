@@ -68,8 +68,9 @@ def save_state(
     for parameter, slots in optimizer.state_dict()["state"].items():
         for slot, value in slots.items():
             tensors[f"optimizer.{parameter}.{slot}"] = value.detach().cpu()
+    # In the order in which things are: figures are summed, listed and written in it.
     document = json.dumps(
-        {"format": FORMAT, "progress": asdict(progress), "identity": dict(identity)}, sort_keys=True
+        {"format": FORMAT, "progress": asdict(progress), "identity": dict(identity)}
     )
     # A tensor that shares memory with another (tied weights) is refused unless cloned.
     data = save({k: v.clone() for k, v in tensors.items()}, {KEY: document})
