@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from mgsv.data.planted import PlantOptions, plant
 from safetensors import SafetensorError, safe_open
 
-from mgsv.data.planted import PlantOptions, plant
 from mgsv.media.film import write_film
 from mgsv.media.render import render
 from mgsv.moment import Moment

@@ -18,6 +18,7 @@ from mgsv.library.answer import RankedMoment as RankedMoment
 from mgsv.library.usable import usable_tracks
 from mgsv.library.walk import left_out
 from mgsv.media import isolated
+from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
 from mgsv.media.timeline import TimelineReport
 from mgsv.media.video import VideoInfo
@@ -331,6 +332,8 @@ def render(
     output: PathLike | None = None,
     *,
     keep_audio: bool = False,
+    alpha: Alpha = "black",
+    strip_metadata: bool = False,
     overwrite: bool = False,
 ) -> RenderReport:
     """Write `video` with the music of `moment`; see `mgsv.media.render.render`.
@@ -344,6 +347,8 @@ def render(
         moment.moment,
         target,
         keep_audio=keep_audio,
+        alpha=alpha,
+        strip_metadata=strip_metadata,
         overwrite=overwrite,
     )
 

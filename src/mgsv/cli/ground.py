@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from mgsv.cli import grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
+
+if TYPE_CHECKING:
+    from mgsv.media.colour import Alpha
 
 
 @click.command()
@@ -37,6 +40,18 @@ from mgsv.errors import shown
     default=False,
     help="Keep the clip's own sound on top of the music, or drop it (default).",
 )
+@click.option(
+    "--alpha",
+    type=click.Choice(["black", "white"]),
+    default="black",
+    show_default=True,
+    help="What is seen through the clip's transparent pixels.",
+)
+@click.option(
+    "--strip-metadata",
+    is_flag=True,
+    help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
+)
 @grounded.how_to_ground
 def ground(
     video: Path,
@@ -50,6 +65,8 @@ def ground(
     timeline: Path | None,
     render: bool,
     keep_audio: bool,
+    alpha: Alpha,
+    strip_metadata: bool,
     **how: Unpack[How],
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
@@ -94,7 +111,13 @@ def ground(
         show.note(f"timeline: {shown(written.path)}")
     if render:
         report = grounding.render(
-            video, result[0], output, keep_audio=keep_audio, overwrite=overwrite
+            video,
+            result[0],
+            output,
+            keep_audio=keep_audio,
+            alpha=alpha,
+            strip_metadata=strip_metadata,
+            overwrite=overwrite,
         )
         for line in report.notes:
             show.note(f"note: {line}")
