@@ -77,3 +77,15 @@ def test_curves_are_written_under_their_group(tmp_path: Path):
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in events.Scalars("val/mIoU")] == [(10, 0.25)]
     assert "train/loss" in events.Tags()["scalars"]
+
+
+def test_curves_go_on_after_the_step_that_a_run_is_resumed_at(tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for steps, loss in (((10, 20), 1.0), ((20, 30), 2.0)):
+        log = TensorBoardLog(tmp_path, step=steps[0] - 10)
+        for step in steps:
+            log.write(step // 10, step, {"train loss": loss})
+        log.close()
+    points = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert [(point.step, point.value) for point in points] == [(10, 1.0), (20, 2.0), (30, 2.0)]

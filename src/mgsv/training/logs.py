@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import os
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mgsv.files import new_text
+from mgsv.files import new_text, unwritable
 
 
 class Log(Protocol):
@@ -56,22 +59,44 @@ class CsvLog:
 
 
 class TensorBoardLog:
-    """Curves for `tensorboard --logdir`, against the step."""
+    """Curves for `tensorboard --logdir`, against the step.
+
+    Written here, since TensorBoard's own writer works in a thread, whose errors reach nobody.
+    """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # 1.5 s to import
-
-        self.writer: Any = SummaryWriter(str(folder), purge_step=step)
+        """step: where the run stands; what an earlier file holds after it is not shown."""
+        moment = f"{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self.path = folder / f"events.out.tfevents.{moment}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb")
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        self._add(file_version="brain.Event:2")
+        self._add(step=step + 1, session_log={"status": "START"})
 
     def write(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
-            # Slashes group the curves: train/loss, val/mIoU.
-            self.writer.add_scalar(name.replace(" ", "/", 1), value, step)
-        self.writer.add_scalar("epoch", epoch, step)
-        self.writer.flush()
+        # Slashes group the curves: train/loss, val/mIoU.
+        curves = {name.replace(" ", "/", 1): value for name, value in figures.items()}
+        curves["epoch"] = epoch
+        values = [{"tag": tag, "simple_value": value} for tag, value in curves.items()]
+        self._add(step=step, summary={"value": values})
+
+    def _add(self, **fields: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event  # a quarter of a second
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        try:
+            event = Event(wall_time=time.time(), **fields)
+            RecordWriter(self._file).write(event.SerializeToString())
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     def close(self) -> None:
-        self.writer.close()
+        with suppress(OSError):  # what could not be written has been said
+            self._file.close()
 
 
 class Bar:
