@@ -16,7 +16,7 @@ from av.stream import Stream
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream, decoded_seconds, probe_audio
-from mgsv.media.source import open_media, video_stream
+from mgsv.media.source import open_media, packets, video_stream
 from mgsv.media.timeline.model import Sound, Source
 from mgsv.media.timeline.rates import NTSC, counted, is_ntsc, meant
 from mgsv.media.timeline.timecode import Written, frame_number, nominal, parse
@@ -114,7 +114,7 @@ def _base(container: InputContainer, code: Written) -> int | None:
     streams = [s for s in container.streams.data if parse(s.metadata.get("timecode", "")) == code]
     if not streams or not code.seconds:
         return None
-    packet = next(container.demux(streams[0]))
+    packet = next(packets(container, streams[0]))
     if packet.size != 4:
         return None
     number = int.from_bytes(bytes(packet), "big")
