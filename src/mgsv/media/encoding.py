@@ -6,6 +6,7 @@ variable frame rate included, stays.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -45,6 +46,7 @@ _TURNS: dict[int, tuple[Filter, ...]] = {
 _DEINTERLACED: Filter = ("bwdif", "mode=send_frame:deint=interlaced")
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _SAME_RATE = Fraction(1, 200)  # of it. Nearer, the header's rate is the one that was meant
+_COPIES = 100  # of the last good picture in the place of damaged ones
 _STAYS = 1.5  # times the mean: longer, the last picture is one that stays
 
 
@@ -65,6 +67,7 @@ class Encoding:
         alpha: Alpha,
     ) -> None:
         self._container, self._stream, self._alpha = container, stream, alpha
+        self._extent = extent
         self._lengths: dict[int, int] = {}  # time -> how long it is shown, both in ticks
         self._interlaced = self._see_through = False
         self._pictures = self._made_fit()
@@ -160,6 +163,7 @@ class Encoding:
         clock = PictureClock(self._stream)
         before = 0
         decoder = _alpha_decoder(self._stream)
+        last: VideoFrame | None = None
         for frame in decoded(self._container, self._stream, decoder):
             if not isinstance(frame, VideoFrame):
                 continue
@@ -168,8 +172,25 @@ class Encoding:
                 continue  # a second picture for the same moment cannot be shown
             self._lengths[before] = time - before
             self._lengths[time] = max(1, round(clock.end) - time)
-            before = time
+            before, last = time, frame
             frame.pts, frame.time_base = time, self._stream.time_base
+            yield frame
+        if last is not None:
+            yield from self._held(last, before, round(clock.end) - before)
+
+    def _held(self, frame: VideoFrame, time: int, length: int) -> Iterator[VideoFrame]:
+        """`frame` again and again where pictures after it, the last at `time`, are damaged.
+
+        Not as one that is shown for longer: where an encoder puts it before one that is shown
+        before it, a file cannot say for how long.
+        """
+        assert self._stream.time_base is not None
+        end = round(self._extent.seconds / self._stream.time_base)
+        step = max(length, -(-(end - time) // _COPIES), 1)
+        times = range(time + max(length, 1), end - step // 2, step)
+        for again, following in itertools.pairwise([*times, end]):
+            self._lengths[again] = following - again
+            frame.pts = again
             yield frame
 
 
