@@ -154,3 +154,13 @@ def test_no_picture(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "sound.wav", np.zeros(8000, np.float32), 8000)
     with pytest.raises(MediaError, match="no moving picture"):
         read_extent(path)
+
+
+def test_times_below_zero(tmp_path: Path, base: Path) -> None:
+    """As a clock has them that runs over: the first picture is the first all the same."""
+    path = tmp_path / "clip.ts"
+    early = ("-output_ts_offset", -9, "-avoid_negative_ts", "disabled")
+    ffmpeg("-i", base, "-c", "copy", *early, path)
+    extent = one_truth(path)
+    assert extent.origin < -6
+    assert (extent.pictures, extent.seconds) == (60, pytest.approx(6.0, abs=2e-3))

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edit_lists import Edit, set_edits
 from ffmpeg_tools import ffmpeg, ffprobe
 from media_files import Clip, write_video
 from mgsv.errors import ConfigError
 from mgsv.media.render import RenderReport, render
+from mgsv.media.video import VideoScan
 from mgsv.moment import Moment
 
 PATCHES = (
@@ -52,8 +54,9 @@ def seen(path: Path) -> NDArray[np.float64]:
 
 
 def marks(path: Path) -> tuple[str | None, ...]:
-    stream = picture_stream(path)
-    return tuple(stream.get(mark) for mark in MARKS)
+    """None for each that is missing or unknown."""
+    found = (picture_stream(path).get(mark) for mark in MARKS)
+    return tuple(None if mark == "unknown" else mark for mark in found)
 
 
 def picture_stream(path: Path) -> dict[str, Any]:
@@ -242,3 +245,35 @@ def test_unusual_pixels(tmp_path: Path, shelf: Path, master: Path, form: str) ->
     assert np.abs(seen(report.path) - seen(clip)).max() <= (9 if form == "rgb555le" else 5)
     with av.open(str(report.path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "matrix", "kept"),
+    [
+        (1, 1, 8, ("ycgco", "bt709", "bt709")),  # FFmpeg cannot convert these, only carry them
+        (9, 16, 14, ("ictcp", "bt2020", "smpte2084")),
+        (3, 3, 3, (None, None, None)),  # reserved
+        (250, 250, 250, (None, None, None)),
+        (2, 2, 0, (None, None, None)),  # RGB, which 4:2:0 is not
+    ],
+)
+def test_marks_that_cannot_be_converted(
+    tmp_path: Path,
+    shelf: Path,
+    primaries: int,
+    transfer: int,
+    matrix: int,
+    kept: tuple[str | None, ...],
+) -> None:
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "clip.mp4"
+    write_video(plain, Clip(seconds=1))
+    numbers = f"colour_primaries={primaries}:transfer_characteristics={transfer}"
+    marked = f"h264_metadata={numbers}:matrix_coefficients={matrix}"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", marked, clip)
+    scan = VideoScan(clip, 96)
+    assert len(list(scan)) == 1
+    assert scan.warnings == []
+    set_edits(clip, [Edit(0.4, 0.4)])  # so that it cannot be copied
+    report = rendered(clip, shelf, ".mkv")
+    assert not report.copied_video
+    assert marks(report.path)[:3] == kept

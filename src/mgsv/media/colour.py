@@ -18,6 +18,10 @@ Alpha = Literal["black", "white"]
 
 _BT709, _UNKNOWN, _BT601, _BT2020 = 1, 2, (5, 6), 9
 _PQ, _HLG = 16, 18
+# Values with a meaning that encoders know; damaged files have others.
+_MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
+_PRIMARIES = frozenset({1, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+_TRANSFERS = frozenset({1, *range(4, 19)})
 _FULL, _LIMITED = int(ColorRange.JPEG), int(ColorRange.MPEG)
 _NAMES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 
@@ -46,7 +50,9 @@ def colours_for(frame: VideoFrame) -> Colours:
     marks; other pictures keep what they are marked as, or that they are not. High dynamic range is
     kept, which takes 10 bits, and those HEVC; all else is H.264 in 8 bits.
     """
-    matrix, primaries, transfer = frame.colorspace, frame.color_primaries, frame.color_trc
+    matrix = _known(frame.colorspace, _MATRICES)
+    primaries = _known(frame.color_primaries, _PRIMARIES)
+    transfer = _known(frame.color_trc, _TRANSFERS)
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
     high = transfer in (_PQ, _HLG)
     from_rgb = is_rgb(frame)
@@ -72,6 +78,17 @@ def colours_for(frame: VideoFrame) -> Colours:
         _LIMITED if full or from_rgb else frame.color_range,
         (("scale", ":".join(options)), ("format", pixels)),
     )
+
+
+def take_marks_off(frame: VideoFrame) -> None:
+    """Leave `frame` no marks but those that FFmpeg's conversions know and need."""
+    if frame.colorspace not in _NAMES and not (frame.colorspace == 0 and frame.format.is_rgb):
+        frame.colorspace = _UNKNOWN
+    frame.color_primaries = frame.color_trc = _UNKNOWN
+
+
+def _known(number: int, numbers: frozenset[int]) -> int:
+    return number if number in numbers else _UNKNOWN
 
 
 def is_rgb(frame: VideoFrame) -> bool:

@@ -15,7 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from mgsv.media.containers import CONTAINERS, LEAVES_OUT, PICTURES
-from mgsv.media.extent import Extent, make_up_times
+from mgsv.media.extent import Extent, Leading, make_up_times
 from mgsv.media.source import packets
 from mgsv.media.timing import shown_for
 
@@ -75,7 +75,7 @@ def _copied(
 ) -> Iterator[Timed]:
     make_up_times(container, stream)
     source = packets(container, stream)
-    count = 0
+    count, leading = 0, Leading()
     while count < extent.packets:
         try:
             packet = next(source)
@@ -84,10 +84,10 @@ def _copied(
         if not packet.size:
             continue
         count += 1
+        if leading.is_lost(packet, extent.start):
+            continue
         assert packet.pts is not None
         packet.pts -= extent.start
-        if packet.pts < 0 and not packet.is_discard:
-            continue  # refers to what is not there, and no player shows it
         if packet.dts is not None:
             packet.dts -= extent.start
         if not packet.duration:

@@ -18,7 +18,15 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
-from mgsv.media.colour import Alpha, Colours, colours_for, has_alpha, is_see_through, opaque
+from mgsv.media.colour import (
+    Alpha,
+    Colours,
+    colours_for,
+    has_alpha,
+    is_see_through,
+    opaque,
+    take_marks_off,
+)
 from mgsv.media.copying import Timed
 from mgsv.media.extent import Extent
 from mgsv.media.filtering import PictureFilters
@@ -146,6 +154,8 @@ class Encoding:
     def _plan(self, frame: VideoFrame) -> tuple[Colours, tuple[Filter, ...]]:
         """The colours that pictures like `frame` get, and all that is to be done to them."""
         row: list[Filter] = []
+        colours = colours_for(frame)
+        take_marks_off(frame)
         self._interlaced |= frame.interlaced_frame
         if self._interlaced:
             row.append(_DEINTERLACED)
@@ -155,7 +165,6 @@ class Encoding:
         mirrored, turns = orientation(frame)
         if mirrored:
             row.append(("hflip", ""))
-        colours = colours_for(frame)
         return colours, (*row, *_TURNS[turns], _EVEN, *colours.filters)
 
     def _placed(self) -> Iterator[VideoFrame]:

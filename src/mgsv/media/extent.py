@@ -100,6 +100,25 @@ def make_up_times(container: InputContainer, stream: VideoStream) -> None:
         container.flags |= GEN_PTS
 
 
+class Leading:
+    """The packets before the first picture shown, one after the other."""
+
+    def __init__(self) -> None:
+        self._key: int | None = None  # presentation time of the latest keyframe
+
+    def is_lost(self, packet: av.Packet[VideoStream], start: int) -> bool:
+        """Whether `packet` refers to what is not there, so that no player shows it before `start`.
+
+        To be called for every packet of the stream, in its order.
+        """
+        assert packet.pts is not None
+        if packet.is_keyframe:
+            self._key = packet.pts
+            return False
+        early = packet.pts < start and (self._key is None or packet.pts < self._key)
+        return early and not packet.is_discard
+
+
 class _Tally:
     """What is known of a stream from its packets so far."""
 
@@ -108,8 +127,10 @@ class _Tally:
         self._waiting: list[av.Packet[VideoStream]] = []  # until the first picture comes out
         self._start: int | None = None
         self._trusted = True
+        self._leading = Leading()
         self._dts: int | None = None  # of the packet before
-        self._last, self._end = -1, Fraction(0)
+        self._last: int | None = None
+        self._end = Fraction(0)
         self._pictures = self._packets = self._shown_packets = 0
         self._hidden = Hidden.NONE
         self._unshown: int | None = None  # first time of the hidden since the last shown packet
@@ -124,7 +145,7 @@ class _Tally:
 
     def extent(self) -> Extent | None:
         """None where the packets alone do not tell."""
-        if not self._trusted or self._start is None:
+        if not self._trusted or self._start is None or self._last is None:
             return None
         assert self._stream.time_base is not None
         hidden = self._hidden
@@ -164,16 +185,16 @@ class _Tally:
             self._trusted = False
             return
         assert self._start is not None
+        lost = self._leading.is_lost(packet, self._start)
         if packet.pts < self._start:
-            if packet.is_discard:
-                self._hidden |= Hidden.BEFORE
-            return  # otherwise it refers to what is not there, and no player shows it
+            self._hidden |= Hidden.NONE if lost else Hidden.BEFORE
+            return
         if packet.is_discard:
             self._unshown = _earlier(packet.pts, self._unshown)
             return
         self._pictures += 1
         self._shown_packets = self._packets
-        if packet.pts > self._last:
+        if self._last is None or packet.pts > self._last:
             self._last = packet.pts
             self._end = packet.pts + shown_for(packet.duration, self._stream)
         if self._unshown is not None:

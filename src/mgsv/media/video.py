@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mgsv.errors import MediaError
+from mgsv.media.colour import take_marks_off
 from mgsv.media.extent import read_extent
 from mgsv.media.shots import (
     CURVE_RATE,
@@ -135,6 +136,7 @@ class VideoScan:
                     continue
                 if tick is None:
                     continue
+                take_marks_off(frame)
                 time = clock.seconds(tick)
                 while self.shorter_side is not None and shown is not None:
                     due = wanted / self.per_second
