@@ -178,6 +178,29 @@ def test_high_dynamic_range_is_kept(
         assert stream["codec_tag_string"] == "hvc1"
 
 
+def test_the_display_that_hdr_was_graded_on_stays_known(
+    tmp_path: Path, shelf: Path, master: Path
+) -> None:
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,500)"
+    marked = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    light = f"hdr10=1:master-display={display}:max-cll=1000,400"
+    coding = ("-c:v", "libx265", "-x265-params", f"log-level=none:{marked}:{light}")
+    clip = tmp_path / "clip.mp4"
+    ffmpeg("-i", master, *coding, "-pix_fmt", "yuv420p10le", clip)
+    set_edits(clip, [Edit(0.3, 0.4)])  # so that it cannot be copied
+    report = rendered(clip, shelf, ".mkv")
+    assert not report.copied_video
+    before, after = (
+        ffprobe(path, "-select_streams", "v", "-show_frames")["frames"][0]["side_data_list"]
+        for path in (clip, report.path)
+    )
+    kinds = ("Mastering display metadata", "Content light level metadata")
+    assert [d for d in after if d["side_data_type"] in kinds] == [
+        d for d in before if d["side_data_type"] in kinds
+    ]
+    assert len(after) >= 2
+
+
 def half_transparent() -> NDArray[np.uint8]:
     """uint8 [192, 384, 4]: the patches opaque, half opaque (128) and transparent, from above."""
     alpha = np.repeat(np.array([255, 128, 0], np.uint8), 64)[:, None, None]

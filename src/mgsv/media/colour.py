@@ -5,8 +5,10 @@ Numbers are those of ITU-T H.273, which FFmpeg uses too.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from typing import Any, Literal
 
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
@@ -31,7 +33,8 @@ class Colours:
     """How pictures are stored and marked.
 
     codec: FFmpeg's encoder. pixels: its pixel format. matrix, primaries, transfer: by H.273.
-    range: FFmpeg's. filters: what makes them of the pictures as decoded.
+    range: FFmpeg's. light: what x265 is told of it. filters: what makes them of the pictures as
+    decoded.
     """
 
     codec: str
@@ -40,6 +43,7 @@ class Colours:
     primaries: int
     transfer: int
     range: int
+    light: str
     filters: tuple[Filter, ...]
 
 
@@ -76,8 +80,36 @@ def colours_for(frame: VideoFrame) -> Colours:
         primaries,
         transfer,
         _LIMITED if full or from_rgb else frame.color_range,
+        light_of(frame) if high else "",
         (("scale", ":".join(options)), ("format", pixels)),
     )
+
+
+def light_of(frame: VideoFrame) -> str:
+    """What `frame` says of the display that HDR was graded on, and of its brightest pictures.
+
+    As parameters of x265, "" where it says nothing. Players adapt the picture to their own display
+    by it.
+    """
+    said = []
+    display: Any = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    light: Any = frame.side_data.get("CONTENT_LIGHT_LEVEL")
+    if display is not None:
+        # FFmpeg's struct: x and y of red, green, blue and white, least and greatest luminance, each
+        # as numerator and denominator; then whether colours and luminances are known.
+        *parts, colours, luminances = struct.unpack("=22i", bytes(display)[:88])
+        if colours and luminances and all(parts[1::2]):
+            values = [Fraction(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            red, green, blue, white = (
+                f"({round(x * 50_000)},{round(y * 50_000)})"
+                for x, y in zip(values[0:8:2], values[1:8:2], strict=True)
+            )
+            least, greatest = (round(value * 10_000) for value in values[8:])
+            said.append(f"master-display=G{green}B{blue}R{red}WP{white}L({greatest},{least})")
+    if light is not None:
+        brightest, mean = struct.unpack("=2I", bytes(light)[:8])
+        said.append(f"max-cll={brightest},{mean}")
+    return ":".join(said)
 
 
 def take_marks_off(frame: VideoFrame) -> None:

@@ -114,6 +114,8 @@ class Encoding:
     def _added_to(self, output: OutputContainer, extent: Extent) -> VideoStream:
         name, first, colours = self._colours.codec, self._first, self._colours
         options = dict(_OPTIONS[name])
+        if colours.light:
+            options["x265-params"] += f":{colours.light}"
         if extent.last > _STAYS / extent.frame_rate:
             # A file's last packet is one with a B picture, shown before the last one: how long that
             # one stays could not be said.
