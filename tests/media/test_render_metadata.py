@@ -134,6 +134,16 @@ def test_tags_that_are_not_utf_8(tmp_path: Path, shelf: Path, suffix: str) -> No
     expect({"title": "Caf� am Meer", "artist": "Jo"}, rendered(clip, shelf, suffix).path)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_senseless_tags_do_no_harm(tmp_path: Path, shelf: Path, suffix: str) -> None:
+    tags = {"creation_time": "yesterday", "location": "here", "date": "x" * 300, "rotate": "90"}
+    report = rendered(write_clip(tmp_path / "clip.mkv", tags), shelf, suffix)
+    assert report.copied_video
+    assert tags_of(report.path)["date"] == "x" * 300
+    with av.open(str(report.path)) as container:
+        assert next(container.decode(video=0)).rotation == 0
+
+
 # Chapters, timecode
 
 

@@ -21,6 +21,9 @@ from mgsv.files import StrPath
 from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, packets, video_stream
 from mgsv.media.timing import MAX_STILL, PictureClock, shown_for
 
+# Packets among which to look for the first picture, all kept until then: 10 s between keyframes.
+_PATIENCE = 1000
+
 
 class Hidden(enum.Flag):
     """Which packets are decoded for others to refer to, but never shown.
@@ -142,6 +145,9 @@ class _Tally:
         elif self._trusted:
             self._waiting.append(packet)
             self._look_for_first(packet)
+            if len(self._waiting) > _PATIENCE:
+                self._trusted = False
+                self._waiting.clear()
 
     def extent(self) -> Extent | None:
         """None where the packets alone do not tell."""

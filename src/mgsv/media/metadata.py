@@ -61,7 +61,7 @@ def tags_for(container: str, clip: InputContainer, picture: VideoStream) -> Tags
     own = _own(picture.metadata)
     if (code := _timecode(clip, picture)) is not None:
         own["timecode"] = code
-    file.pop("timecode", None)
+    file = {name: value for name, value in file.items() if name.lower() != "timecode"}
     fields = _FIELDS.get(container)
     if fields is None:
         return Tags(file, own)
