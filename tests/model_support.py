@@ -17,6 +17,7 @@ from mgsv.models.conquer import CONQUER
 from mgsv.models.made import MaDe
 from mgsv.models.mvpt import MVPt
 from mgsv.models.registry import build
+from tolerances import GRADIENT, NETWORK
 
 ROOT = Path(__file__).parents[1]
 CLONED = ROOT / "tests" / "golden"
@@ -135,7 +136,7 @@ def small_batch(
     )
 
 
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
+def close(a: Tensor, b: Tensor, tolerance: float = NETWORK) -> None:
     assert a.shape == b.shape and float((a - b).detach().abs().max()) <= tolerance
 
 
@@ -153,7 +154,9 @@ def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     }
 
 
-def assert_same_gradients(a: dict[str, Tensor], b: dict[str, Tensor], tolerance: float) -> None:
+def assert_same_gradients(
+    a: dict[str, Tensor], b: dict[str, Tensor], tolerance: float = GRADIENT
+) -> None:
     scale = max(float(g.abs().max()) for g in a.values())
     assert scale > 0
     for name, gradient in a.items():

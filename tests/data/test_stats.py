@@ -1,4 +1,7 @@
-"""The statistics table and its plots."""
+"""The statistics table and its plots.
+
+Tolerances: the paper's table has two or three digits.
+"""
 
 from __future__ import annotations
 

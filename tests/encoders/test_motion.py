@@ -1,4 +1,7 @@
-"""A second's motion, cuts and light land in its row and column, on a fixed scale."""
+"""A second's motion, cuts and light land in its row and column, on a fixed scale.
+
+Tolerances: a few float32 operations; cuts fall on one side of a second's border or the other.
+"""
 
 import numpy as np
 import pytest

@@ -12,6 +12,7 @@ from mgsv.evaluation.measures import distinct_scores, ranks
 from mgsv.evaluation.protocol import run
 from mgsv.evaluation.results import Results
 from tiny_model import TinyModel, TinyPairs
+from tolerances import CANVAS
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_streaming_changes_nothing(model: TinyModel, batch_size: int, queries_at
     results = run(model, pairs, batch_size=batch_size, queries_at_once=queries_at_once)
     rank, moments = plainly(model, pairs)
     np.testing.assert_array_equal(results.rank, rank)
-    np.testing.assert_allclose(results.predicted, moments, atol=1e-4)
+    np.testing.assert_allclose(results.predicted, moments, atol=CANVAS)
 
 
 def test_batches_are_bounded(model: TinyModel):

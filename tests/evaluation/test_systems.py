@@ -22,6 +22,7 @@ from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 from mgsv.models.system import System
 from tiny_model import FRAME_DIM, SEGMENT_DIM, TinyModel, TinyPairs
+from tolerances import CANVAS
 
 INPUTS = dict.fromkeys(("frame_dim", "segment_dim", "max_frames", "max_segments"), 1)
 
@@ -95,7 +96,7 @@ def test_a_composite_ranks_like_one_and_places_like_the_other() -> None:
     pairs, matcher, detector = TinyPairs(rows=14, tracks=9), OnlyMatches(0), OnlyDetects(1)
     results = run(Composite(matcher, detector), pairs, batch_size=5, queries_at_once=6)
     np.testing.assert_array_equal(results.rank, run(matcher, pairs).rank)
-    np.testing.assert_allclose(results.predicted, run(detector, pairs).predicted, atol=1e-5)
+    np.testing.assert_allclose(results.predicted, run(detector, pairs).predicted, atol=CANVAS)
     assert {"R1", "MoR1@0.5"} | MOMENTS < results.measures().keys()
 
 

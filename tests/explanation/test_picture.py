@@ -1,4 +1,7 @@
-"""What is drawn where: lines and dots in data coordinates, words in the file, files on the disk."""
+"""What is drawn where: lines and dots in data coordinates, words in the file, files on the disk.
+
+Tolerances: float32 of values near 1, through one subtraction.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The whole path with a checkpoint: files in, ranked moments out. Its weights are random."""
+"""The whole path with a checkpoint: files in, ranked moments out. Its weights are random.
+
+Tolerances: a clip's length is known to one frame at 25 frames/s, and rounding.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Grounding with past uses: none, some, trusted or not; accepted, learned and forgotten."""
+"""Grounding with past uses: none, some, trusted or not; accepted, learned and forgotten.
+
+Tolerances: starts lie on a grid of 0.1 s, or on a beat at most 2 s away.
+"""
 
 from __future__ import annotations
 

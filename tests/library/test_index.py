@@ -1,4 +1,7 @@
-"""What adding music reads, keeps and reports."""
+"""What adding music reads, keeps and reports.
+
+Tolerances: durations of wav files are exact; 0.1 s covers what a step of 2.5 s rounds.
+"""
 
 import contextlib
 import os

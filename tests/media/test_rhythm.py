@@ -1,4 +1,10 @@
-"""Rhythm against metronomes, and against slow textbook versions of the same definitions."""
+"""Rhythm against metronomes, and against slow textbook versions of the same definitions.
+
+Tolerances: a tempo is refined between lags of 16 ms, to 0.5 %; a dynamic programme may miss a beat
+at each end; curves are float32 sums over a window's 1,024 points and 80 bands, off by some hundred
+roundings of values up to 16, or 1e-4; the bands' centres lie on bins 16 Hz apart, and the last is
+as wide as six.
+"""
 
 import tracemalloc
 

@@ -1,4 +1,7 @@
-"""The door: only plain local files are opened, and every refusal is one clear line."""
+"""The door: only plain local files are opened, and every refusal is one clear line.
+
+Tolerances: one frame at 25 frames/s, and rounding, in every duration.
+"""
 
 import contextlib
 import errno

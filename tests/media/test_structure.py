@@ -1,4 +1,8 @@
-"""Structure of made-up music, whose bars, sections and phrases are known beforehand."""
+"""Structure of made-up music, whose bars, sections and phrases are known beforehand.
+
+Tolerances: bars and borders lie on given beats, kept as float32 of up to 64 s (4e-6 apart), so 1e-3
+means the very beat; a border without a downbeat near it is known to the features' step of 2.5 s.
+"""
 
 from __future__ import annotations
 

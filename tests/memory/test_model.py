@@ -1,4 +1,8 @@
-"""The usage memory: densities that are densities, the rule it beats, and who is believed."""
+"""The usage memory: densities that are densities, the rule it beats, and who is believed.
+
+Tolerances: sums of probabilities are in float64; recorded figures have four digits; what is fitted
+to 600 answers is known to three to five of its standard errors (0.09, 0.1 and 0.04).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Learned methods: windows, resampling, placing, refusals, and a tiny MaDe that has learned."""
+"""Learned methods: windows, resampling, placing, refusals, and a tiny MaDe that has learned.
+
+Tolerances: NETWORK for scores, and 240 s of it for the edges of spans; float32 of seconds below 64
+is 4e-6 apart; starts that a model gives are moved by at most REACH, and cuts were put on a grid of
+16 ms.
+"""
 
 from __future__ import annotations
 
@@ -263,7 +268,7 @@ def test_a_still_clip_stays_where_the_model_says_or_starts_on_a_beat() -> None:
     beatless = replace(features, beats=np.empty(0, np.float32))
     asked = seen(query(12.0))
     (found,) = of(MarkFinder(0.25)).detect(asked, [beatless], Placement())
-    assert found.moment.start == pytest.approx(14.25, abs=1e-6)
+    assert found.moment.start == pytest.approx(14.25, abs=1e-5)
     (found,) = of(MarkFinder(0.25)).detect(asked, [features], Placement())
     assert np.abs(features.beats - found.moment.start).min() < 0.02
     assert abs(found.evidence["shift"]) <= REACH

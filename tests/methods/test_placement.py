@@ -1,4 +1,8 @@
-"""Fine placement: what it must never do, and moments whose exact start is known."""
+"""Fine placement: what it must never do, and moments whose exact start is known.
+
+Tolerances: sums of ten terms in float32 (1e-4 is a hundred times their rounding); starts lie on
+float32 grids of seconds; the fine grid is 10 ms.
+"""
 
 from __future__ import annotations
 

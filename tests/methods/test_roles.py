@@ -1,4 +1,7 @@
-"""Who ranks and who places: models that only match, only detect or only re-rank, and composites."""
+"""Who ranks and who places: models that only match, only detect or only re-rank, and composites.
+
+Tolerances: NETWORK for scores; times in float64 from frames that are whole in number.
+"""
 
 from __future__ import annotations
 

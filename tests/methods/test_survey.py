@@ -1,4 +1,8 @@
-"""The survey of whole tracks: probabilities, and what they change where a checkpoint has one."""
+"""The survey of whole tracks: probabilities, and what they change where a checkpoint has one.
+
+Tolerances: NETWORK for scores; starts lie on a grid of 40 ms and on beats; sums of probabilities
+are in float64.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""`sync` against a plain implementation, and on clips whose answer is known."""
+"""`sync` against a plain implementation, and on clips whose answer is known.
+
+Tolerances: correlations by float32 transforms of up to 2,500 points, twelve stages of four
+roundings of curves whose squares sum to some 600, are off by 2e-4 at most; starts lie on a grid of
+16 ms or, for motion, of 0.1 s.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from mgsv.models.losses import DetectorOutput, info_nce
 from mgsv.models.registry import build
 from mgsv.models.uvcom import UVCOM, Neighbours
 from model_support import small_batch
+from tolerances import NETWORK
 
 
 def sample(rows: int, places: int, seed: int, dim: int = 6) -> torch.Tensor:
@@ -66,7 +67,7 @@ def test_neighbours_of_the_last_place_are_zero_where_padding_is_unseen() -> None
     model, x = Neighbours(6), sample(2, 9, 0).float() * MASK[..., None]
     cut = model(x[1:, :4], MASK[1:, :4])
     torch.testing.assert_close(model(x, MASK)[1:, :4], cut)
-    assert not torch.allclose(model(x, MASK | True)[1:, 3], cut[:, 3], atol=1e-4)
+    assert not torch.allclose(model(x, MASK | True)[1:, 3], cut[:, 3], atol=10 * NETWORK)
 
 
 def test_the_similarity_loss_exists_with_its_mlps_alone() -> None:
@@ -98,4 +99,4 @@ def test_similarity_loss_is_its_two_halves() -> None:
         found, spans, torch.full((3,), 8), torch.ones(3, 8, dtype=torch.bool), ("a", "b", "c")
     )
     expected = (float(info_nce(videos @ tracks.T)) - inside) / 2
-    assert float(value) == pytest.approx(expected, rel=1e-5)
+    assert float(value) == pytest.approx(expected, rel=NETWORK)

@@ -18,6 +18,7 @@ from mgsv.models.cpu import functional as module
 from mgsv.models.cpu.functional import dropout, linear
 from mgsv.models.registry import Detects, Matches, Reranks, list_models
 from model_support import close, gradients, small_batch, small_conquer, small_made, small_mvpt
+from tolerances import GRADIENT
 
 ROWS = 1100
 needs_onednn = pytest.mark.skipif(not module._ONEDNN, reason="this CPU is left to F.linear")
@@ -45,7 +46,7 @@ def test_values_and_gradients_equal_those_of_pytorch(
         leaves = [x, weight] if b is None else [x, weight, b]
         found.append([y.detach(), *(leaf.grad for leaf in leaves)])
     for theirs, ours in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(ours, theirs, rtol=GRADIENT, atol=GRADIENT)
 
 
 def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
@@ -53,7 +54,7 @@ def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
     x.requires_grad_()
     linear(x, weight[:40], bias).sum().backward()
     expected = weight[:40].sum(dim=0).expand_as(x)
-    torch.testing.assert_close(x.grad, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(x.grad, expected, rtol=GRADIENT, atol=GRADIENT)
 
 
 @needs_onednn

@@ -23,6 +23,7 @@ from mgsv.models.registry import Detects, Matches, Reranks, about, build, config
 from mgsv.models.tr_detr import TRDETR, within
 from mgsv.moment import iou, spans_to_moments
 from model_support import assert_same_gradients, gradients, small_batch
+from tolerances import FEW32, NETWORK
 
 
 def loss(model: SpanDetector, batch: Batch) -> Tensor:
@@ -102,7 +103,7 @@ def test_other_rows_and_their_lengths_never_matter(name: str) -> None:
     whole = said(model, batch)
     for row in range(6):
         alone = said(model, rows_of(batch, slice(row, row + 1)).trimmed())
-        torch.testing.assert_close(alone[0], whole[row], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone[0], whole[row], rtol=0, atol=NETWORK)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -127,8 +128,8 @@ def test_padding_does_not_matter_where_it_is_masked(name: str) -> None:
         model = small(name, mask_padding=True, **longest)
         results.append((said(model, rows), loss(model, rows)))
     for spans, value in results[1:]:
-        torch.testing.assert_close(spans, results[0][0], rtol=0, atol=1e-5)
-        torch.testing.assert_close(value, results[0][1], rtol=0, atol=1e-5)
+        torch.testing.assert_close(spans, results[0][0], rtol=0, atol=NETWORK)
+        torch.testing.assert_close(value, results[0][1], rtol=0, atol=NETWORK)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -136,7 +137,7 @@ def test_padding_leaks_where_the_authors_let_it(name: str) -> None:
     batch = small_batch(frame_counts=[4, 2, 3, 1, 4, 2], segment_counts=[8, 3, 5, 7, 1, 2])
     short, long = (small(name, max_frames=9 + n, max_segments=14 + n) for n in (0, 5))
     difference = float((said(short, batch) - said(long, batch)).abs().max())
-    assert (difference > 1e-4) == short.padding_leaks
+    assert (difference > 10 * NETWORK) == short.padding_leaks
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -148,9 +149,9 @@ def test_groups_equal_the_whole(name: str, mask_padding: bool) -> None:
         model.places = places
         value = loss(model, small_batch())
         results.append((said(model, small_batch()), value, gradients(model, value)))
-    torch.testing.assert_close(results[0][0], results[1][0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-5)
-    assert_same_gradients(results[0][2], results[1][2], 1e-4)
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=0, atol=NETWORK)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=NETWORK, atol=NETWORK)
+    assert_same_gradients(results[0][2], results[1][2])
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -186,7 +187,8 @@ def test_inputs_are_of_length_1_where_asked_and_zero_in_padding() -> None:
         assert not x.frames[~x.frame_mask].any() and not x.segments[~x.segment_mask].any()
     assert torch.equal(raw.segments[0], batch.segment_feats[4, :7])
     lengths = scaled.segments[scaled.segment_mask].norm(dim=-1)
-    torch.testing.assert_close(lengths, torch.ones(13), rtol=0, atol=1e-4)
+    # The authors add 1e-5 to a norm, which is 3 here.
+    torch.testing.assert_close(lengths, torch.ones(13), rtol=0, atol=1e-5)
     ratio = scaled.frames[0, 0] / raw.frames[0, 0]
     torch.testing.assert_close(ratio, ratio[:1].expand(12))
 
@@ -304,7 +306,7 @@ def test_reference_sine(dim: int) -> None:
     for i in range(dim):
         angle = 0.3 * 2 * math.pi / 10000 ** (2 * (i // 2) / dim)
         expected = math.cos(angle) if i % 2 else math.sin(angle)
-        assert float(found[1, i]) == pytest.approx(expected, abs=1e-6)
+        assert float(found[1, i]) == pytest.approx(expected, abs=FEW32)
 
 
 class Shift(nn.Module):

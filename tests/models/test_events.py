@@ -18,6 +18,7 @@ from mgsv.models.events import Events, event_losses, events_between_changes
 from mgsv.models.losses import generalised_iou
 from mgsv.models.slots import SlotAttention
 from model_support import small_batch
+from tolerances import NETWORK
 
 # Pseudo-events
 
@@ -147,7 +148,7 @@ def test_one_slot_is_as_good_as_many_that_are_alike() -> None:
     mask = torch.arange(7) < torch.tensor([[7], [3]])
     for seen in (mask, mask | True):
         one, many = (attention(slot.expand(2, n, 8), x, mask, seen) for n in (1, 4))
-        torch.testing.assert_close(one.expand(2, 4, 8), many, rtol=0, atol=1e-6)
+        torch.testing.assert_close(one.expand(2, 4, 8), many, rtol=0, atol=NETWORK)
 
 
 def test_unseen_places_win_no_share() -> None:

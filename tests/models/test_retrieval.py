@@ -24,6 +24,7 @@ from model_support import (
     small_conquer,
     small_mvpt,
 )
+from tolerances import NETWORK
 
 
 def rows(batch: Batch, at: list[int]) -> Batch:
@@ -54,7 +55,7 @@ def test_parameter_counts() -> None:
     assert count("conquer", **CONQUER_AUTHORS, **official) == 54_169_216
     assert count("conquer", **CONQUER_AUTHORS, **official, similarity="disjoint") == 44_025_344
     for name, millions in (("mvpt", 3.6), ("mvpt_plus", 3.6), ("conquer", 39.4)):
-        assert count(name) == pytest.approx(millions * 1e6, rel=0.01)
+        assert count(name) == pytest.approx(millions * 1e6, rel=0.01)  # two digits
 
 
 def test_one_layer_of_mvpt_is_mades_tower() -> None:
@@ -128,7 +129,7 @@ def test_masked_padding_never_enters_conquers_heads() -> None:
             model = small_conquer(mask_padding=hidden, max_segments=14)
             model.config = replace(model.config, max_segments=slots, longest=7)
             pairs.append(model.pairs(model.embed_videos(batch), model.embed_tracks(batch)))
-        same = torch.allclose(pairs[0][2], pairs[1][2], atol=1e-6)  # type: ignore[arg-type]
+        same = torch.allclose(pairs[0][2], pairs[1][2], atol=NETWORK)  # type: ignore[arg-type]
         assert same is hidden
 
 
@@ -173,10 +174,12 @@ def test_the_best_moment_is_found_among_all() -> None:
             for j in range(i + 1, min(i + 6, 14))
         ]
         best = sorted(every, reverse=True)[:7]
-        close(found[row, :, 2], torch.tensor([score for score, _, _ in best]), 1e-6)
-        close(found[row, 0, :2], torch.tensor(best[0][1:]), 1e-6)
+        close(found[row, :, 2], torch.tensor([score for score, _, _ in best]))
+        close(found[row, 0, :2], torch.tensor(best[0][1:]))
         expected = float(ranking[row].exp()) * best[0][0]
-        assert float(scores[row].exp()) == pytest.approx(expected, rel=1e-4)
+        assert float(scores[row].exp()) == pytest.approx(
+            expected, rel=10 * NETWORK
+        )  # of scores up to 10
 
 
 def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +196,7 @@ def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.manual_seed(1)
         again = sum(model.loss(batch).values())
         close(again.detach(), loss.detach())
-        assert_same_gradients(expected, gradients(model, again), 1e-5)
+        assert_same_gradients(expected, gradients(model, again))
 
 
 def test_without_a_head_begin_and_end_rank() -> None:
@@ -204,7 +207,7 @@ def test_without_a_head_begin_and_end_rank() -> None:
     joint = begin[0][:, None] + end[0][None]
     assert float(model.pair_scores(videos, tracks)[0, 0]) == pytest.approx(
         float(joint.triu().where(torch.ones(14, 14).triu() > 0, torch.tensor(-torch.inf)).max()),
-        abs=1e-5,
+        abs=NETWORK,
     )
 
 
@@ -287,7 +290,9 @@ def test_conquer_starts_like_bert() -> None:
     model = build("conquer", {"backbone_layers": 1, "max_segments": 8, "longest": 7})
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2:
-            assert float(parameter.std()) == pytest.approx(0.02, rel=0.15), name
+            assert float(parameter.std()) == pytest.approx(0.02, rel=0.15), (
+                name
+            )  # 1,536 draws or more
         elif name.endswith("bias"):
             assert not parameter.any(), name
         elif parameter.dim() == 1:

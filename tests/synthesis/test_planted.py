@@ -1,4 +1,9 @@
-"""The planted benchmark: laid out and spread like MGSV-EC, and solvable."""
+"""The planted benchmark: laid out and spread like MGSV-EC, and solvable.
+
+Tolerances: how near the generator means to come to the real files (2.5 s of a clip's length, 8 s of
+a track's and of starts, two digits of shares), which is more than another seed changes; states come
+back from float32 features through a well-conditioned matrix.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,7 @@ from mgsv.synthesis.planted.options import FULL
 from mgsv.synthesis.planted.rows import frame_count, segment_count
 from mgsv.synthesis.planted.songs import SongOptions, song, states_at
 from mgsv.synthesis.planted.views import View, best_start, predict_oracle, views
+from tolerances import FEW32
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -149,7 +155,7 @@ def test_songs_of_a_family_are_alike() -> None:
 def test_states_between_two_steps_are_linear() -> None:
     states = np.arange(96, dtype=np.float32)[:, None]
     got = states_at(states, np.array([0.0, 1.25, 2.5, 6.0, 999.0]))
-    np.testing.assert_allclose(got[:, 0], [0, 0.5, 1, 2.4, 95])
+    np.testing.assert_allclose(got[:, 0], [0, 0.5, 1, 2.4, 95], rtol=FEW32)
 
 
 def test_the_oracle_finds_the_moments(planted: Path) -> None:

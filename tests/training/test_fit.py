@@ -1,4 +1,9 @@
-"""`train` and the lists of runs, from a planted data folder to checkpoints, tables and pages."""
+"""`train` and the lists of runs, from a planted data folder to checkpoints, tables and pages.
+
+Tolerances: two processes add the same gradients in another order, and X-Pool's folded products
+differ with the rows at hand: 1e-3 of a running mean, or 1e-7, which is rounding of gradients near
+1.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The loop: a killed run goes on to the very same weights, and two processes equal one."""
+"""The loop: a killed run goes on to the very same weights, and two processes equal one.
+
+Tolerances: PyTorch adds 1e-6 to the norm it divides by, a thousandth of the limit here, in each
+group.
+"""
 
 from __future__ import annotations
 

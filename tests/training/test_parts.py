@@ -1,4 +1,7 @@
-"""Schedule, stopping rule and logs, each against its definition."""
+"""Schedule, stopping rule and logs, each against its definition.
+
+Tolerances: `approx` alone, a millionth, as factors are products of few terms in float64.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def fbank(samples: Tensor) -> Tensor:
     """Log-mel energies [T, 128] of samples [N], T = `frame_count(N)`.
 
     Frame t depends on the 400 samples from 160 t on and on nothing else, so the bank of a part of a
-    track is that part of the track's bank, bit for bit, where the part begins on a frame.
+    track is that part of the track's bank where the part begins on a frame.
     """
     if len(samples) < WINDOW:
         return samples.new_zeros(0, MELS)

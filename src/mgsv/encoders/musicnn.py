@@ -78,7 +78,7 @@ def log_mel(samples: Tensor, first: int, count: int) -> Tensor:
 
     samples: [N] mono at 16 kHz. Frame i is centred on sample 256 i; outside of the track lie
     zeros. Each frame depends on its own 512 samples only, so any part of a long track can be had
-    without the rest, bit for bit the same.
+    without the rest.
     """
     start = first * HOP - FFT // 2
     stop = start + (count - 1) * HOP + FFT
