@@ -1,19 +1,45 @@
-# Two commands for a fresh machine: `make demo` and `make test`. Both set up .venv first.
+# For a fresh machine: each command sets up .venv first.
+#   make demo       ground a real clip in a real music folder
+#   make check      format, lint, types, floors and the fast tests: before each commit
+#   make test       the same with the slow tests, as CI runs them
+#   make test-all   the same with the thorough tests: more of what a quicker test covers
+#   make test-isa   the fast numeric tests with the kernels of older processors
+#   make bench      measure speed and memory
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses auto --dist worksteal
+FAST := -m 'not slow and not thorough'
 
-.PHONY: demo test lint bench clean
+# What rounds differently from one processor to the next, and how to have a library take the kernels
+# of another: PyTorch, its two libraries of kernels (oneDNN and MKL), and NumPy's (OpenBLAS).
+NUMERIC := tests/models tests/encoders tests/media
+PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
+
+.PHONY: demo check lint test test-all test-isa bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/python -m mgsv.demo --output demo
 
-test: .venv/ready-dev
+lint: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+check: lint
+	$(PYTEST) $(FAST)
+
+test: lint
+	$(PYTEST)
+
+test-all: lint
+	$(PYTEST) -m ''
+
+test-isa: .venv/ready-dev
+	$(PLAIN) $(PYTEST) $(FAST) $(NUMERIC)
+	$(AVX2) $(PYTEST) $(FAST) $(NUMERIC)
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py
