@@ -23,8 +23,8 @@ GRADIENT = 10 * NETWORK
 """1.0e-4, relative to the largest gradient of a model: a gradient passes every layer twice, and is
 a sum over the rows and places of a batch."""
 RECORDED_GRADIENT = 2e-3
-"""20 GRADIENT, relative to the norm of one parameter's gradient: a gradient that is small beside the
-largest is a sum whose terms cancel, here to a twentieth of their size."""
+"""20 GRADIENT, relative to the norm of one parameter's gradient: a gradient that is small beside
+the largest is a sum whose terms cancel, here to a twentieth of their size."""
 SMALL_GRADIENT = 1e-6
 """Relative to the largest norm: below it a norm is rounding noise (20 roundings)."""
 FEW32 = 20 * UNIT32
