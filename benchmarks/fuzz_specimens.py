@@ -1,6 +1,6 @@
 """Small real files to start from, of every container and codec that PyAV can write.
 
-About a second each, 64 x 48 pixels where the codec can go so low, so that thousands of variants of
+Less than a second each, 64 x 48 pixels where the codec can go so low, so that thousands of variants of
 them can be decoded in minutes.
 """
 
@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-SECONDS = 1.2
+SECONDS = 0.8
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: the AV1 encoder is talkative
 
 

@@ -159,16 +159,17 @@ def _render(path: Path, is_video: bool, bench: Bench) -> None:
         return
     video, track = (path, bench.track) if is_video else (bench.clip, path)
     write = isolated.isolate(timeline.write_timeline, ("video", "track"), "output")
-    moment = Moment(0.1, 0.9)
+    moment = Moment(0.1, 0.6)
     with _emptied(bench.folder) as folder:
         report = isolated.render(video, track, moment, folder / "out.mp4", keep_audio=True)
         made = isolated.probe_video(folder / "out.mp4")
         _check(
             abs(made.duration - report.duration) < 0.2, f"{made.duration} of {report.duration} s"
         )
-        write(video, track, moment, folder / "out.otio")
-        write(video, track, moment, folder / "out.edl")
-        _check("nan" not in (folder / "out.edl").read_text(), "the timeline's times")
+        name = "out.edl" if int(path.name[:6]) % 2 else "out.otio"
+        write(video, track, moment, folder / name)
+        text = (folder / name).read_text()
+        _check(re.search(r"\bnan\b", text, re.IGNORECASE) is None, "the timeline's times")
 
 
 def _seconds(path: Path) -> float:
