@@ -1,7 +1,7 @@
 """Small real files to start from, of every container and codec that PyAV can write.
 
-Less than a second each, 64 x 48 pixels where the codec can go so low, so that thousands of variants of
-them can be decoded in minutes.
+Less than a second each, 64 x 48 pixels where the codec can go so low, so that thousands of variants
+of them can be decoded in minutes.
 """
 
 from __future__ import annotations
