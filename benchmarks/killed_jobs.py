@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from mgsv.data.planted import PlantOptions, plant
 from safetensors import SafetensorError, safe_open
 
 from mgsv.media.film import write_film
 from mgsv.media.render import render
 from mgsv.moment import Moment
+from mgsv.synthesis.planted import PlantOptions, plant
 
 TRACKS, TRACK_SECONDS, CLIP_SECONDS = 6, 16, 6
 TRAINING = ("--preset", "tiny", "--set", "train.epochs=3", "--set", "train.save_seconds=0")

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mgsv.data.planted import PlantOptions, plant
 
 from media_files import Clip, write_video
+from mgsv.synthesis.planted import PlantOptions, plant
 from model_support import Golden
 from planted_small import TINY
 from subprocesses import mgsv_here

@@ -12,7 +12,7 @@ from library_support import opened
 from media_files import Clip, write_audio, write_video
 from mgsv.errors import LibraryError
 from mgsv.library.prints import open_prints, print_file
-from mgsv.media import audio
+from mgsv.media import audio, isolated
 from mgsv.media.audio import read_audio
 from mgsv.media.landmarks import Peaks, find_peaks, pair_keys
 from mgsv.media.polarity import pack_signs, signs, whiten
@@ -74,7 +74,7 @@ def test_a_track_that_changes_while_it_is_read_leaves_no_print(
         return read(*how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audio, "read_audio", read_then_change)
+        patch.setattr(isolated, "read_audio", read_then_change)
         tracks, report = open_prints([bytes(music)], folder)
     assert tracks == [] and "changed while it was being read" in report.failed[0][1]
     assert not list(folder.rglob("*.safetensors"))

@@ -504,7 +504,7 @@ def test_a_library_that_disappears_in_the_middle_is_not_begun_anew(filled, music
         if step.done == 1:
             shutil.rmtree(filled)
 
-    assert_refused("written", filled, music=music, progress=vanish)
+    assert_refused("moved or deleted", filled, music=music, progress=vanish)
     assert not filled.exists()
     with opened(music, filled) as library:
         assert library.report.added == 8

@@ -50,7 +50,7 @@ def test_a_failure_that_may_pass_is_named_too(
     def stale(*_: object) -> None:
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr("mgsv.media.audio.read_audio", stale)
+    monkeypatch.setattr("mgsv.media.isolated.read_audio", stale)
     assert "no track can be used: 000.wav: stale file handle" in refusal(music, folder)
     assert song.exists()
 

@@ -290,7 +290,7 @@ def test_a_run_may_start_from_another_ones_weights(
     result = fit.train(data=data, output=tmp_path / "on", preset="tiny", set=still, init=last)
     before, after = load_file(last), load_file(result.checkpoints["last"])
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
-    with pytest.raises(ConfigError, match="init is None but the run was started with"):
+    with pytest.raises(ConfigError, match="but the run was started with"):
         fit.train(data=data, output=tmp_path / "on", preset="tiny", set=still, resume=True)
     wider = (*still, "model.hidden_dim=16")
     with pytest.raises(ConfigError, match=r"--init: .* the config says .*leave out --set"):

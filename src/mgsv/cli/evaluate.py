@@ -96,6 +96,8 @@ def evaluate(
     from mgsv.evaluation.evaluate import evaluate
     from mgsv.models.system import System
 
+    if candidates < 1:
+        raise ConfigError(f"--candidates {candidates}: at least one candidate is needed")
     system = System(
         checkpoint=checkpoint,
         matcher=matcher,
