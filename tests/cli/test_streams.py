@@ -82,7 +82,7 @@ def test_the_library(
     status, _, errors = mgsv("library", "add", "Müsic", "--progress", "machine")
     assert status == 1 and "left out: " in errors
     assert mgsv("library", "list", "Müsic")[1].count("\n") == 1
-    status, printed, _ = mgsv("library", "list", "--json")
+    status, printed, _ = mgsv("library", "list", "Müsic", "--json")
     assert NAME in [Path(track["path"]).name for track in json.loads(printed)["tracks"]]
     assert mgsv("library", "check", "Müsic")[0] == 0
     result = {
