@@ -206,7 +206,8 @@ class _Job:
         if not stage:
             raise RuntimeError(f"the fuzzing itself failed at {batch}")
         outcome = "hang" if self._hangs else "crash"
-        tally.results.append((name, Result(stage, name, outcome, f"exit status {status}")))
+        inputs = f"exit status {status}, inputs {batch.start} to {batch.stop - 1}"
+        tally.results.append((name, Result(stage, name, outcome, inputs)))
         self._process = None
         alone = name[:6].isdigit() and stage in ("probe", "decode", "render")
         return range(int(name[:6]) + 1, batch.stop) if alone else range(0)
