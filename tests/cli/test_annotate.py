@@ -75,6 +75,24 @@ def test_a_row_per_moment(here: Path) -> None:
     assert "2 moments in 1 videos" in done.stdout
 
 
+def test_what_is_no_video_and_no_music_is_counted(here: Path) -> None:
+    videos = here / "videos"
+    videos.mkdir()
+    video(videos / "clip.mp4", music(0, 3, 9))
+    for name in ("song.mp3", "project.prproj", "cover.jpg", ".hidden.mp3"):
+        (videos / name).write_bytes(b"x")
+    (here / "music" / "tune.mid").write_bytes(b"x")
+    done = mgsv_here("annotate", "videos", "-m", "music", "-o", "uses.csv")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "left out: 2 files that are not videos: 1 .mp3, 1 .prproj (name a file itself to use it)",
+        "left out: 1 file that is not music: 1 .mid (name a file itself to use it)",
+    ]
+    (videos / "clip.mp4").unlink()
+    done = mgsv_here("annotate", "videos", "-m", "music", "-o", "more.csv")
+    assert done.returncode == 1 and "no videos, only 1 .mp3, 1 .prproj: " in done.stderr
+
+
 def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
     videos = here / "videos"
     videos.mkdir()

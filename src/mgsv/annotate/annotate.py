@@ -25,7 +25,7 @@ from mgsv.library import pool
 from mgsv.library.features import content_hash
 from mgsv.library.library import default_folder
 from mgsv.library.prints import open_prints
-from mgsv.library.walk import find_files, plain
+from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
 
@@ -103,23 +103,27 @@ def annotate(
     limits = Limits(min_video, max_video, min_moment, min_confidence)
     given = [Path(path) for path in videos]
     target = check_output(output, (".csv",), overwrite=overwrite, inputs=given)
-    paths = list(_find(given))
+    others: set[bytes] = set()
+    paths = list(_find(given, others))
     if not paths:
-        raise DataError(", ".join(map(shown, given)), "no videos", "name a video or a folder")
+        only = f", only {listed(by_ending(others))}" if others else ""
+        names = ", ".join(map(shown, given))
+        raise DataError(names, f"no videos{only}", "name a video or a folder")
     tell = progress or (lambda *_: None)
     prints, made = open_prints(
         [plain(path) for path in music],
         default_folder() if folder is None else Path(folder),
         progress=lambda done, total, path: tell("music", done, total, path),
     )
-    names = _Names()
-    music_ids = {track.id: names.take(track.path) for track in prints}
+    ids = _Names()
+    music_ids = {track.id: ids.take(track.path) for track in prints}
     heard = _listen(paths, LandmarkIndex(prints), limits, tell)
     found: list[Found] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
-    notes: list[str] = []
-    names, copies = _Names(), Copies()
+    ignored = (("videos", by_ending(others)), ("music", made.ignored))
+    notes = [left_out(counts, kind) for kind, counts in ignored if counts]
+    ids, copies = _Names(), Copies()
     for path, result in heard:
         if isinstance(result, str):
             failed.append((path, result))
@@ -132,7 +136,7 @@ def annotate(
                 if problem := _problem(path, match, limits, copies):
                     dropped.append(problem)
                 else:
-                    video_id, music_id = names.take(path), music_ids[match.track.id]
+                    video_id, music_id = ids.take(path), music_ids[match.track.id]
                     row = _row(result.info, match, video_id, music_id, category)
                     found.append(Found(path, row, match, use.sound, result.sounds))
     if found:
@@ -226,11 +230,11 @@ class _Names:
         return name
 
 
-def _find(given: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and those with a video's ending in the folders named."""
+def _find(given: Iterable[Path], others: set[bytes]) -> Iterator[Path]:
+    """The files named, and those with a video's ending in the folders named; see `find_files`."""
     for path in given:
         if path.is_dir():
-            for found in find_files([plain(path)], VIDEO_EXTENSIONS):
+            for found in find_files([plain(path)], VIDEO_EXTENSIONS, others=others):
                 yield Path(os.fsdecode(found.path))
         else:
             yield path
