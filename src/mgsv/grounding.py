@@ -15,6 +15,7 @@ from mgsv.library import Library, Progress, Track, TrackCurves
 from mgsv.library.accept import accept_moment
 from mgsv.library.answer import Grounding as Grounding
 from mgsv.library.answer import RankedMoment as RankedMoment
+from mgsv.library.recordings import Recording, distinct
 from mgsv.library.usable import usable_tracks
 from mgsv.library.walk import left_out
 from mgsv.media import isolated
@@ -75,7 +76,7 @@ def ground(
         encoders: "default" or "paper", of the clip's features, and of the music's where `library`
             is a path; or a pair that was made already.
         encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
-        top: how many moments to return, at most one per track.
+        top: how many moments to return, at most one per recording, however many files have it.
         fit: "video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
             "free" lets the method choose the width.
         start_on: "border", "downbeat" or "beat" starts on a section border, on the first beat of a
@@ -249,13 +250,9 @@ def _ground(
     whole = method.wants_features or placement.start_on == "border"
     read = library.features if whole else cache(library.curves)
     seen = _Tracks(read, usable)
-    best = method.shortlist(query, seen, top, placement)
-    candidates = [Candidate(seen[n], ranked) for n, ranked in best]
-    placed = zip(candidates, method.place(query, candidates, placement), strict=True)
-    moments = tuple(
-        _ranked(rank, candidate.features.track, found)
-        for rank, (candidate, found) in enumerate(placed, start=1)
-    )
+    recordings, candidates = _shortlist(query, library, seen, method, top, placement)
+    placed = zip(recordings, method.place(query, candidates, placement), strict=True)
+    moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(placed, start=1))
     chance = method.ranker.chance(query, seen)
     notes += _remarks(query, moments, chance, method)
     return Grounding(
@@ -275,10 +272,10 @@ class _Tracks(Sequence[TrackCurves]):
     """Tracks as a method sees them, each read when it is looked at."""
 
     def __init__(self, read: Callable[[Track], TrackCurves], tracks: Sequence[Track]) -> None:
-        self._read, self._tracks = read, tracks
+        self._read, self.tracks = read, tracks
 
     def __len__(self) -> int:
-        return len(self._tracks)
+        return len(self.tracks)
 
     @overload
     def __getitem__(self, index: int) -> TrackCurves: ...
@@ -286,14 +283,35 @@ class _Tracks(Sequence[TrackCurves]):
     def __getitem__(self, index: slice) -> _Tracks: ...
     def __getitem__(self, index: int | slice) -> TrackCurves | _Tracks:
         if isinstance(index, slice):
-            return _Tracks(self._read, self._tracks[index])
-        return self._read(self._tracks[index])
+            return _Tracks(self._read, self.tracks[index])
+        return self._read(self.tracks[index])
 
 
-def _ranked(rank: int, track: Track, found: Detection) -> RankedMoment:
-    return RankedMoment(
-        rank, track, found.moment.start, found.moment.end, found.score, dict(found.evidence)
-    )
+def _shortlist(
+    query: Query,
+    library: Library,
+    tracks: _Tracks,
+    method: Method,
+    top: int,
+    placement: Placement,
+) -> tuple[list[Recording], list[Candidate]]:
+    """The `top` best recordings, best first, each as the best of its tracks."""
+    least = top
+    while True:
+        best = method.shortlist(query, tracks, least, placement)
+        names = [tracks.tracks[n] for n, _ in best]
+        recordings = distinct(names, library.curves, top)
+        if len(recordings) == top or len(best) == len(tracks):
+            break
+        least *= 4  # they were too few, with many of each
+    chosen = (best[one.place] for one in recordings)
+    return recordings, [Candidate(tracks[n], ranked) for n, ranked in chosen]
+
+
+def _ranked(rank: int, recording: Recording, found: Detection) -> RankedMoment:
+    start, end = found.moment.start, found.moment.end
+    evidence = dict(found.evidence)
+    return RankedMoment(rank, recording.track, start, end, found.score, evidence, recording.also_as)
 
 
 def _remarks(

@@ -17,6 +17,7 @@ import pytest
 import mgsv as package
 import real_media
 from conftest import Run
+from media_files import write_audio
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
 from subprocesses import mgsv_here
@@ -56,7 +57,8 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path
     assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
     assert [moment["rank"] for moment in document["moments"]] == [1, 2]
     for moment in document["moments"]:
-        assert set(moment) == {"rank", "track", "start", "end", "score", "why", "evidence"}
+        names = "rank track also_as start end score why evidence"
+        assert set(moment) == set(names.split())
         assert Path(moment["track"]).parent == music
         assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)
     assert document["model"]["fingerprint"] and document["library"]["fingerprint"]
@@ -102,6 +104,27 @@ def test_one_bad_file_is_named_and_the_rest_is_indexed(mgsv: Run, music: Path) -
     assert "broken.mp3" in added.stderr and "3 moved" in added.stdout
     done = mgsv("ground", real_media.bikes(), "--music", music, "--no-render")
     assert done.returncode == 0 and "broken.mp3" in done.stderr
+
+
+def test_one_recording_in_several_files_is_one_answer(mgsv: Run, tmp_path: Path) -> None:
+    """The best of them stands for all, and the others are named."""
+    music = tmp_path / "music"
+    music.mkdir()
+    for track, name in zip(real_media.bgm_tracks(), ("song.opus", "other.opus"), strict=False):
+        (music / name).write_bytes(track.read_bytes())
+    whole = read_audio(music / "song.opus", 48_000).samples
+    for name, codec, gain in (("song.mp3", "mp3", 1.0), ("song.flac", "flac", 0.5)):
+        write_audio(music / name, gain * whole, 48_000, codec)
+    how = ("ground", real_media.bikes(), "--music", music, "--method", "sync", "--no-render")
+    done = mgsv(*how, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["moments"]
+    assert [moment["rank"] for moment in found] == [1, 2]
+    files = [sorted(Path(p).name for p in (m["track"], *m["also_as"])) for m in found]
+    assert sorted(files) == [["other.opus"], ["song.flac", "song.mp3", "song.opus"]]
+    table = mgsv(*how).stdout.split()
+    assert table.count("(also") == 1
+    assert {"song.mp3", "song.flac", "song.opus"} <= {word.strip(",)") for word in table}
 
 
 def test_what_is_no_music_is_counted(mgsv: Run, music: Path) -> None:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from mgsv.explanation.explain import Explained
     from mgsv.extract import ExtractReport
-    from mgsv.grounding import Grounding
+    from mgsv.grounding import Grounding, RankedMoment
     from mgsv.library import IndexReport, Progress
     from mgsv.memory.use import Use
+
+OTHERS_NAMED = 4
+"""Files of the same recording that a row of the table names."""
 
 Step = Callable[[str, int, int | None], None]
 """Takes (what is at hand, how many are done, of how many)."""
@@ -159,12 +162,26 @@ def moments(found: Grounding) -> None:
         tempo = [f"{one.track.tempo:.0f} bpm"] if one.track.tempo else []
         music = ", ".join([*one.track.tags[:2], *tempo])
         name = one.track.path.name
+        if one.also_as:
+            name += f" (also as: {_others(one)})"
         rows.append([str(one.rank), name, str(one.moment), f"{one.score:.2f}", music, one.why])
     table(
         ["rank", "track", "moment", "score", "music", "why"],
         rows,
         ("track", "moment", "music", "why"),
     )
+
+
+def _others(found: RankedMoment) -> str:
+    """The names of a recording's other files, with their folders where those alone differ."""
+    here = found.track.path.name
+    names = [
+        path.name if path.name != here else f"{path.parent.name}/{path.name}"
+        for path in found.also_as[:OTHERS_NAMED]
+    ]
+    if more := len(found.also_as) - len(names):
+        names.append(f"{more} more")
+    return ", ".join(names)
 
 
 def wide_console() -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, overload
 
 from mgsv.library.library import Track
@@ -26,6 +27,8 @@ class RankedMoment:
     end: float
     score: float
     evidence: dict[str, float]
+    also_as: tuple[Path, ...] = ()
+    """Other files with the same recording: copies, and tracks that sound the same."""
 
     @property
     def moment(self) -> Moment:
@@ -41,6 +44,7 @@ class RankedMoment:
         return {
             "rank": self.rank,
             "track": os.fspath(self.track.path),
+            "also_as": [os.fspath(path) for path in self.also_as],
             "start": round(self.start, 4),
             "end": round(self.end, 4),
             "score": round(self.score, 6),

@@ -100,11 +100,13 @@ def read_audio(
     rate: int = DEFAULT_RATE,
     channel: Channel = "mix",
     stream: int | None = None,
+    seconds: float | None = None,
 ) -> Audio:
     """Decode a sound stream of `path` to one channel at `rate` Hz.
 
     channel: "mix" averages the channels; "first" takes the first one alone, as the paper's music
     encoder was fed. stream: its place among the file's sound streams; None = the main one.
+    seconds: how much is read from the beginning; None = all.
 
     Packets that cannot be decoded become silence of their length, and a warning. Raises
     `MediaError` if there is no sound, none of it decodes, or it is longer than `MAX_TRACK_SECONDS`.
@@ -123,6 +125,8 @@ def read_audio(
             _check_length(clock.now, path)
             if gap is not None:
                 waveform.add(frame, gap)
+            if seconds is not None and clock.now >= seconds:
+                break
         samples = waveform.finish()
         late = max(0.0, (clock.start or 0.0) - _begin(source))
     if not len(samples):
@@ -131,9 +135,11 @@ def read_audio(
     if damaged:
         packets = "packet was" if damaged == 1 else "packets were"
         warnings.append(f"{damaged} damaged sound {packets} replaced by silence")
-    seconds = len(samples) / rate
-    if late + seconds < TRUNCATED_BELOW * claimed:
-        warnings.append(f"its sound ends after {seconds:.1f} s of the {claimed:.1f} s it promises")
+    length = len(samples) / rate
+    if seconds is not None:
+        samples = samples[: round(seconds * rate)]
+    elif late + length < TRUNCATED_BELOW * claimed:
+        warnings.append(f"its sound ends after {length:.1f} s of the {claimed:.1f} s it promises")
     return Audio(samples, rate, tuple(warnings), clock.start)
 
 

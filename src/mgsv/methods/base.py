@@ -225,20 +225,21 @@ class Method:
         self.placer.require(video, music)
 
     def shortlist(
-        self, query: Query, tracks: Sequence[TrackCurves], count: int, placement: Placement
+        self, query: Query, tracks: Sequence[TrackCurves], least: int, placement: Placement
     ) -> list[tuple[int, Ranked]]:
-        """The `count` best of `tracks` as (place in `tracks`, what the ranker says), best first.
+        """The best of `tracks`, `least` or more, as (place in `tracks`, what the ranker says), best
+        first.
 
         Ties keep the order of `tracks`, so that a result does not depend on the sort.
         """
         places = np.arange(len(tracks))
-        keep = max(self.ranker.reranks, SHORTLIST, 4 * count)
+        keep = max(self.ranker.reranks, SHORTLIST, 4 * least)
         if keep < len(tracks):
             scores = self.ranker.score_tracks(query, tracks)
             places = np.argsort(-scores, kind="stable")[:keep]
         ranked = self.ranker.rerank(query, Subset(tracks, places), placement)
         order = sorted(range(len(places)), key=lambda n: -ranked[n].score)
-        return [(int(places[n]), ranked[n]) for n in order[:count]]
+        return [(int(places[n]), ranked[n]) for n in order]
 
     def place(
         self, query: Query, candidates: Sequence[Candidate], placement: Placement
