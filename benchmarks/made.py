@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.models.authors import our_name
+from mgsv.models.authors import our_made_name
 from mgsv.models.blocks import sine_of_mask, sine_table
 from mgsv.models.losses import generalised_iou, info_nce
 from mgsv.models.made import MaDe
@@ -220,7 +220,7 @@ def models() -> tuple[MaDe, PlainMaDe]:
         for parameter in ours.xpool.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
     own = ours.state_dict()
-    plain.load_state_dict({name: own[our_name(name)] for name in plain.state_dict()})
+    plain.load_state_dict({name: own[our_made_name(name)] for name in plain.state_dict()})
     return ours, plain
 
 

@@ -50,8 +50,8 @@ from mgsv.methods.survey import (
     SurveyWeights,
     odds_of,
     spacing,
-    survey,
     survey_terms,
+    survey_track,
 )
 from mgsv.methods.sync import Sync
 from mgsv.models import checkpoint
@@ -149,13 +149,13 @@ def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[P
     rows, split = list(cases(data, "val", corpus)), SplitData.open(data, "val")
     weights = fit_weights([*rows, *other_habits(rows)])
     print(f"weights of the survey: {to_dict(weights)}", flush=True)
-    densities = [survey(case.query, case.features, weights).density for case in rows]
+    densities = [survey_track(case.query, case.features, weights).density for case in rows]
     columns = sorted({case.row.music_id for case in rows})
     true = np.array([columns.index(case.row.music_id) for case in rows])
     fits = fitting(rows, weights, columns)
     for source, output in zip(sources, outputs, strict=True):
         loaded = checkpoint.load(source)
-        answers = protocol.run(loaded.model, split, music_set=False)
+        answers = protocol.run_model(loaded.model, split, music_set=False)
         fused = fusing.fit(
             densities,
             model_starts(answers),
@@ -318,9 +318,11 @@ class Measured:
             "survey alone": fits,
             "made": scores + own.ranking * fits,
         }
-        network = protocol.run(loaded.model, self.split, music_set=False)
+        network = protocol.run_model(loaded.model, self.split, music_set=False)
         centred = np.clip(model_starts(network), 0, [case.latest for case in rows])
-        surveyed = [survey(c.query, c.features, own.weights).density.candidates(1) for c in rows]
+        surveyed = [
+            survey_track(c.query, c.features, own.weights).density.candidates(1) for c in rows
+        ]
         method = learned(loaded)
         placed = starts_of(method.detect(c.query, [c.features], Placement())[0] for c in rows)
         moments = {

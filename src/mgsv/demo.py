@@ -37,7 +37,7 @@ def _unpacked(name: str) -> Path:
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), default="demo", show_default=True)
-def run(output: Path) -> None:
+def run_demo(output: Path) -> None:
     """Ground the bundled clip in the bundled music and say where the result is."""
     clip, music = demo_clip(), demo_music()
     video, timeline = output / "bikes.mgsv.mp4", output / "bikes.otio"
@@ -61,4 +61,4 @@ def run(output: Path) -> None:
 
 if __name__ == "__main__":
     with readable_streams():
-        run()
+        run_demo()

@@ -70,7 +70,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
         ("data download", download.download),
         ("data plant", planted_data.plant),
         ("data compose", composed.compose),
-        ("data check", check.check),
+        ("data check", check.check_folder),
         ("data pack", pack.pack),
         ("data stats", stats.stats),
         ("extract", extract),

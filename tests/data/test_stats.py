@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mgsv.data.annotations import Annotations, read_annotations, write_annotations
-from mgsv.data.stats import describe, stats
+from mgsv.data.stats import split_statistics, stats
 from mgsv.errors import DataError, OutputError
 from mgsv.synthesis.planted import PlantOptions, plan_rows
 
@@ -33,7 +33,9 @@ def test_a_table_worked_by_hand() -> None:
     first = replace(rows[0], music_id="a", video_end=10.0, music_start=0.0, music_end=10.0)
     first = replace(first, video_start=0.0, music_total_duration=100.0)
     other = replace(first, music_id="b", music_start=50.0, music_end=70.0)
-    table = describe("x", Annotations((first, first, replace(other, music_total_duration=200.0))))
+    table = split_statistics(
+        "x", Annotations((first, first, replace(other, music_total_duration=200.0)))
+    )
     assert (table.videos, table.tracks, table.moments, table.largest_use) == (3, 2, 2, 2)
     assert table.video_seconds == 10.0
     assert table.track_seconds == 150.0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.evaluation.measures import distinct_scores, ranks
-from mgsv.evaluation.protocol import run
+from mgsv.evaluation.protocol import run_model
 from mgsv.evaluation.results import Results
 from tiny_model import TinyModel, TinyPairs
 from tolerances import CANVAS
@@ -37,7 +37,7 @@ def plainly(model: TinyModel, pairs: TinyPairs) -> tuple[np.ndarray, np.ndarray]
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_streaming_changes_nothing(model: TinyModel, batch_size: int, queries_at_once: int):
     pairs = TinyPairs(rows=23, tracks=17)
-    results = run(model, pairs, batch_size=batch_size, queries_at_once=queries_at_once)
+    results = run_model(model, pairs, batch_size=batch_size, queries_at_once=queries_at_once)
     rank, moments = plainly(model, pairs)
     np.testing.assert_array_equal(results.rank, rank)
     np.testing.assert_allclose(results.predicted, moments, atol=CANVAS)
@@ -48,13 +48,13 @@ def test_batches_are_bounded(model: TinyModel):
     sizes: list[int] = []
     whole = pairs.batch
     pairs.batch = lambda rows: (sizes.append(len(rows)), whole(rows))[1]  # type: ignore[method-assign]
-    run(model, pairs, batch_size=6)
+    run_model(model, pairs, batch_size=6)
     assert max(sizes) == 6
 
 
 def test_the_track_found_first_is_named(model: TinyModel):
     pairs = TinyPairs(rows=12)
-    results = run(model, pairs)
+    results = run_model(model, pairs)
     assert results.rank is not None and results.best_track is not None
     first = results.rank == 1
     assert first.any() and not first.all()
@@ -66,18 +66,18 @@ def test_a_collapsed_model_is_at_the_bottom(model: TinyModel):
     with torch.no_grad():
         model.segments.weight.zero_()
         model.segments.bias.zero_()
-    results = run(model, TinyPairs(rows=10), batch_size=4)
+    results = run_model(model, TinyPairs(rows=10), batch_size=4)
     assert results.rank is not None and results.rank.tolist() == [10] * 10
 
 
 def test_the_model_is_left_as_it_was(model: TinyModel):
     model.train()
-    run(model, TinyPairs(rows=4))
+    run_model(model, TinyPairs(rows=4))
     assert model.training
 
 
 def test_single_music_mode_leaves_ranks_out(model: TinyModel):
-    results = run(model, TinyPairs(rows=6), music_set=False)
+    results = run_model(model, TinyPairs(rows=6), music_set=False)
     assert results.rank is None
     assert set(results.measures()) == {"mIoU", "IoU@0.3", "IoU@0.5", "IoU@0.7"}
 
@@ -95,13 +95,13 @@ class OnlyDetects(nn.Module):
 
 def test_a_model_that_only_detects_is_measured_by_what_it_does(model: TinyModel):
     pairs = TinyPairs(rows=9)
-    results = run(OnlyDetects(model), pairs)
+    results = run_model(OnlyDetects(model), pairs)
     assert results.rank is None
-    np.testing.assert_array_equal(results.iou, run(model, pairs).iou)
+    np.testing.assert_array_equal(results.iou, run_model(model, pairs).iou)
 
 
 def test_results_are_in_the_order_of_the_annotations(model: TinyModel):
     pairs = TinyPairs(rows=9)
-    results: Results = run(model, pairs)
+    results: Results = run_model(model, pairs)
     assert results.videos == pairs.rows.video_ids
     np.testing.assert_array_equal(results.true, pairs.rows.moments)

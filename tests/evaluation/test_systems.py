@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError, EncoderMismatch
-from mgsv.evaluation.protocol import run
+from mgsv.evaluation.protocol import run_model
 from mgsv.evaluation.results import Results
 from mgsv.models.checkpoint import Encoder, Encoders, save
-from mgsv.models.composite import Composite, load, parts_of
+from mgsv.models.composite import Composite, load_composite, parts_of
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 from mgsv.models.system import System
@@ -82,8 +82,8 @@ MOMENTS = {"mIoU", "IoU@0.3", "IoU@0.5", "IoU@0.7"}
 
 def test_a_model_that_only_matches_has_no_figure_of_moments(tmp_path: Path) -> None:
     pairs, model = TinyPairs(rows=14, tracks=9), OnlyMatches(0)
-    results = run(model, pairs, batch_size=5)
-    np.testing.assert_array_equal(results.rank, run(model.model, pairs).rank)
+    results = run_model(model, pairs, batch_size=5)
+    np.testing.assert_array_equal(results.rank, run_model(model.model, pairs).rank)
     names = results.measures().keys()
     assert {"R1", "MRR"} < names and not any("IoU" in n or n.startswith("MoR") for n in names)
     results.save(tmp_path / "r.jsonl")
@@ -94,9 +94,9 @@ def test_a_model_that_only_matches_has_no_figure_of_moments(tmp_path: Path) -> N
 
 def test_a_composite_ranks_like_one_and_places_like_the_other() -> None:
     pairs, matcher, detector = TinyPairs(rows=14, tracks=9), OnlyMatches(0), OnlyDetects(1)
-    results = run(Composite(matcher, detector), pairs, batch_size=5, queries_at_once=6)
-    np.testing.assert_array_equal(results.rank, run(matcher, pairs).rank)
-    np.testing.assert_allclose(results.predicted, run(detector, pairs).predicted, atol=CANVAS)
+    results = run_model(Composite(matcher, detector), pairs, batch_size=5, queries_at_once=6)
+    np.testing.assert_array_equal(results.rank, run_model(matcher, pairs).rank)
+    np.testing.assert_allclose(results.predicted, run_model(detector, pairs).predicted, atol=CANVAS)
     assert {"R1", "MoR1@0.5"} | MOMENTS < results.measures().keys()
 
 
@@ -107,7 +107,7 @@ def test_only_the_first_stages_candidates_are_ranked_again(
 ) -> None:
     """Oracle: both models' scores of everything, sorted query by query."""
     pairs, first, second = TinyPairs(rows=15, tracks=11), OnlyMatches(0), Pairwise(1)
-    results = run(
+    results = run_model(
         Composite(first, second, second),
         pairs,
         batch_size=4,
@@ -132,7 +132,7 @@ def test_only_the_first_stages_candidates_are_ranked_again(
 
 def test_alone_a_model_that_only_reranks_is_measured_by_its_moments() -> None:
     pairs, model = TinyPairs(rows=6), Pairwise(1)
-    results = run(model, pairs)
+    results = run_model(model, pairs)
     assert results.rank is None and results.measures().keys() == MOMENTS
     assert model.asked == 0
     parts = parts_of(model)
@@ -175,7 +175,7 @@ def written(folder: Path, name: str, encoder: str = "eyes") -> Path:
 
 def test_a_composite_of_checkpoints(tmp_path: Path) -> None:
     mvpt, made = written(tmp_path, "mvpt"), written(tmp_path, "made")
-    loaded = load(mvpt, made)
+    loaded = load_composite(mvpt, made)
     models = [System(checkpoint=path).open().model for path in (mvpt, made)]
     counts = [sum(p.numel() for p in model.parameters()) for model in models]
     assert sum(p.numel() for p in loaded.model.parameters()) == sum(counts)
@@ -196,7 +196,7 @@ def test_a_first_stage_makes_conquer_a_whole_system(tmp_path: Path) -> None:
     assert isinstance(loaded.model, Composite) and loaded.model.score_meaning.startswith(
         "logarithm"
     )
-    both = load(conquer, written(tmp_path, "made"), mvpt)
+    both = load_composite(conquer, written(tmp_path, "made"), mvpt)
     assert both.name == "composite" and parts_of(both.model).detector is not parts.reranker
 
 
@@ -210,9 +210,9 @@ def test_what_cannot_be_a_system_is_named(tmp_path: Path) -> None:
         ((mvpt, tmp_path / "none"), "none: no such file"),
     ):
         with pytest.raises(ConfigError, match=words):
-            load(*arguments)
+            load_composite(*arguments)
     with pytest.raises(EncoderMismatch, match=r"eyes.*other"):
-        load(mvpt, written(tmp_path, "made", "other"))
+        load_composite(mvpt, written(tmp_path, "made", "other"))
     for named, words in (
         ({}, "no model is named"),
         ({"matcher": mvpt}, "--detector is missing"),

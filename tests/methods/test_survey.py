@@ -20,7 +20,7 @@ from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Method, Placement
 from mgsv.methods.learned import learned
-from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey
+from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey_track
 from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders
 from mgsv.models.registry import build
 from synthetic import edit_of, query, random_track, song
@@ -50,7 +50,7 @@ def test_probabilities_of_starts_that_leave_room(
     seconds: float, track_seconds: float, cuts: list[float], width: float | None
 ) -> None:
     asked = query(seconds, np.array(cuts))
-    found = survey(asked, random_track("t", track_seconds, 1), WEIGHTS, width)
+    found = survey_track(asked, random_track("t", track_seconds, 1), WEIGHTS, width)
     density = found.density
     assert np.isfinite(found.best)
     assert density.masses.sum() == pytest.approx(1) and (density.masses >= 0).all()
@@ -64,9 +64,9 @@ def test_an_edit_finds_its_place_on_the_whole_track() -> None:
     for seed in range(8):
         features = song(seed=seed)
         start = float(features.beats[4 * (5 + 3 * seed)])
-        surveyed = survey(edit_of(features, start, seed=seed), features, WEIGHTS)
+        surveyed = survey_track(edit_of(features, start, seed=seed), features, WEIGHTS)
         places.append(surveyed.density.candidates(1)[0].moment.start - start)
-        other = survey(edit_of(song(seed=seed + 50), start, seed=seed), features, WEIGHTS)
+        other = survey_track(edit_of(song(seed=seed + 50), start, seed=seed), features, WEIGHTS)
         by_chance.append(surveyed.best - other.best)
     assert np.mean(np.abs(places) < 0.3) >= 0.75
     assert min(by_chance) > 0
@@ -77,10 +77,10 @@ def test_doubt_leaves_only_habit() -> None:
     features = song()
     doubtful = replace(WEIGHTS, beats_doubt=1e6, accents_doubt=1e6)
     cut, still = edit_of(features, 30.2), query(12.0)
-    masses = [survey(asked, features, doubtful).density.masses for asked in (cut, still)]
+    masses = [survey_track(asked, features, doubtful).density.masses for asked in (cut, still)]
     assert masses[0] == pytest.approx(masses[1])
-    sure = survey(cut, features, WEIGHTS).density
-    assert sure.near(30.2) > 10 * survey(still, features, WEIGHTS).density.near(30.2)
+    sure = survey_track(cut, features, WEIGHTS).density
+    assert sure.near(30.2) > 10 * survey_track(still, features, WEIGHTS).density.near(30.2)
 
 
 def test_cuts_on_accents_are_enough() -> None:
@@ -95,7 +95,7 @@ def test_cuts_on_accents_are_enough() -> None:
     start = 1250 / ONSET_RATE
     cuts = inside / ONSET_RATE - ONSET_DELAY - start
     seeking = SurveyWeights(cuts=5.0, beats_doubt=20.0)
-    found = survey(query(12.0, cuts), features, seeking).density.candidates(1)[0]
+    found = survey_track(query(12.0, cuts), features, seeking).density.candidates(1)[0]
     assert found.moment.start == pytest.approx(start, abs=0.05)
 
 
@@ -105,7 +105,7 @@ def test_score_and_moment_with_and_without_a_survey() -> None:
     sure = Fusion(log_odds=-20.0)  # the network is never right
     plain = method_with({})
     both = method_with({RECORD: Survey(WEIGHTS, sure, 0.1).as_record()})
-    best = survey(asked, features, WEIGHTS).best
+    best = survey_track(asked, features, WEIGHTS).best
     (alone,) = plain.ranker.rerank(asked, [features], Placement())
     (surveyed,) = both.ranker.rerank(asked, [features], Placement())
     assert surveyed.score == pytest.approx(alone.score + 0.1 * best, abs=1e-5)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mgsv.errors import ConfigError
 from mgsv.models.authors import load_detector, load_made, made_config, replay
 from mgsv.models.authors.detectors import FAMILIES
-from mgsv.models.authors.made import our_name
+from mgsv.models.authors.made import our_made_name
 from model_support import Golden
 
 Weights = Mapping[str, Tensor]
@@ -96,7 +96,7 @@ def test_every_stack_has_its_own_depth_and_every_layer_its_place(system: str) ->
             assert len(part.get_submodule("layers")) == DEPTHS[stack]  # type: ignore[arg-type]
             assert vars(model.config)[f"{stack}_layers"] == DEPTHS[stack]  # type: ignore[arg-type]
     assert vars(model.config)["feed_forward"] == HIDDEN  # type: ignore[arg-type]
-    rename = our_name if system == "made" else FAMILIES[system].our_name
+    rename = our_made_name if system == "made" else FAMILIES[system].our_name
     own = model.state_dict()
     for name, value in weights.items():
         if ours := rename(name):

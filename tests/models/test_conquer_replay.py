@@ -12,7 +12,7 @@ import conquer_plainly
 from gradient_support import without_learning
 from mgsv.errors import ConfigError
 from mgsv.models.authors import replay
-from mgsv.models.authors.conquer import load_conquer, our_name, our_weights, replay_conquer
+from mgsv.models.authors.conquer import load_conquer, our_conquer_name, our_weights, replay_conquer
 from model_support import Golden, close, gradients
 
 
@@ -41,7 +41,7 @@ def test_conquers_gradients_reach_every_parameter_and_are_the_losss() -> None:
     idle = without_learning(model, lambda: replay_conquer(model, inputs)["loss.total"])
     assert idle and all(name.endswith("in_proj_bias[k]") for name in idle)
     grads = gradients(model, replay_conquer(model, inputs)["loss.total"])
-    assert {our_name(name) for name in golden.weights} == grads.keys()
+    assert {our_conquer_name(name) for name in golden.weights} == grads.keys()
     generator = torch.Generator().manual_seed(0)
     step = 1e-6  # so small that no ReLU turns on or off between the two sides
     for name, parameter in model.named_parameters():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgsv.models.authors import load_made, made_config, our_name, replay, replay_made
+from mgsv.models.authors import load_made, made_config, our_made_name, replay, replay_made
 from mgsv.models.configs import ABLATIONS, MadeConfig
 from mgsv.models.made import MaDe
 from mgsv.models.registry import build, config_of
@@ -52,14 +52,14 @@ def test_every_gradient_norm_equals_the_authors(variant: str, places: int | None
         for name, p in model.named_parameters()
     }
     assert golden.gradient_norms.keys() <= {*golden.weights}
-    assert {our_name(name) for name in golden.gradient_norms} == norms.keys()
+    assert {our_made_name(name) for name in golden.gradient_norms} == norms.keys()
     largest = max(golden.gradient_norms.values())
     for name, theirs in golden.gradient_norms.items():
         # A gradient that is zero in exact arithmetic (a key's bias) is rounding noise on both sides
         noise = SMALL_GRADIENT * largest
-        assert norms[our_name(name)] == pytest.approx(theirs, rel=RECORDED_GRADIENT, abs=noise), (
-            name
-        )
+        assert norms[our_made_name(name)] == pytest.approx(
+            theirs, rel=RECORDED_GRADIENT, abs=noise
+        ), name
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

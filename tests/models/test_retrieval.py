@@ -13,7 +13,7 @@ from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import conquer
 from mgsv.models.configs import CONQUER_AUTHORS, ConquerConfig
-from mgsv.models.conquer import candidates, segments_of, shared_losses
+from mgsv.models.conquer import candidates, shared_losses, true_segments
 from mgsv.models.registry import Detects, Matches, Reranks, build, config_of
 from model_support import (
     MVPT,
@@ -246,7 +246,7 @@ def test_segments_that_a_moment_touches() -> None:
     edges = [(0.0, 5.0), (2.5, 10.0), (2.4, 10.1), (5.0, 5.5), (27.5, 40.0), (30.0, 35.0)]
     spans = torch.tensor([((s + e) / 2 / 35, (e - s) / 35) for s, e in edges])
     mask = torch.arange(14) < torch.tensor([14, 14, 14, 14, 12, 9])[:, None]
-    first, last = segments_of(spans, mask, 14)
+    first, last = true_segments(spans, mask, 14)
     assert first.tolist() == [0, 1, 0, 2, 11, 8]
     assert last.tolist() == [1, 3, 4, 2, 11, 8]
 

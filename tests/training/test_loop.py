@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mgsv.errors import ConfigError
-from mgsv.evaluation.protocol import run as ask
+from mgsv.evaluation.protocol import run_model as ask
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.logs import CsvLog
 from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step

@@ -192,10 +192,10 @@ def check(folder: Path, as_json: bool, progress: str) -> int:
 
     The exit status is 1 if anything is.
     """
-    from mgsv.data.check import check
+    from mgsv.data.check import check_folder
 
     with show.steps(progress, "check") as step:
-        report = check(folder, progress=step)
+        report = check_folder(folder, progress=step)
     if as_json:
         problems = [{"path": str(path), "problem": text} for path, text in report.problems]
         show.document({"schema": "mgsv.data-check/1", **asdict(report), "problems": problems})

@@ -31,7 +31,7 @@ class FolderReport:
     """(file, what is wrong), annotations first."""
 
 
-def check(
+def check_folder(
     folder: str | os.PathLike[str], *, progress: Callable[[str, int, int], None] | None = None
 ) -> FolderReport:
     """Check annotations, feature files and packed stores of a data folder, never stopping early.

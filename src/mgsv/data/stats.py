@@ -72,15 +72,15 @@ def stats(
     """
     files = _files(csvs)
     parts = {name: read_annotations(path) for name, path in files.items()}
-    rows = [describe(name, annotations) for name, annotations in parts.items()]
+    rows = [split_statistics(name, annotations) for name, annotations in parts.items()]
     if len(parts) > 1:
         together = Annotations(tuple(row for part in parts.values() for row in part))
-        rows.append(describe("all", together))
-    drawn = () if plots is None else draw(parts, Path(plots))
+        rows.append(split_statistics("all", together))
+    drawn = () if plots is None else draw_plots(parts, Path(plots))
     return Statistics(tuple(rows), drawn)
 
 
-def describe(split: str, rows: Annotations) -> SplitStatistics:
+def split_statistics(split: str, rows: Annotations) -> SplitStatistics:
     """The statistics of `rows`, which must not be empty."""
     tracks = {row.music_id: row.music_total_duration for row in rows}
     widths = rows.moments[:, 1] - rows.moments[:, 0]
@@ -121,7 +121,7 @@ LISTED = 15
 """Categories and resolutions drawn by name; the rest is one bar."""
 
 
-def draw(parts: dict[str, Annotations], folder: Path) -> tuple[Path, ...]:
+def draw_plots(parts: dict[str, Annotations], folder: Path) -> tuple[Path, ...]:
     """Draw each plot of `parts` (split → rows) as a PNG file in `folder`."""
     from matplotlib.figure import Figure
 

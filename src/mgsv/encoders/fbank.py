@@ -30,7 +30,7 @@ def frame_count(samples: int) -> int:
 
 
 @functools.cache
-def mel_filters() -> Tensor:
+def kaldi_mel_filters() -> Tensor:
     """[257, 128]: triangles that are straight in mels, 1127 ln(1 + f / 700); no Nyquist bin."""
 
     low, high = (1127 * math.log(1 + hertz / 700) for hertz in (LOWEST, RATE / 2))
@@ -60,5 +60,5 @@ def _energies(frames: Tensor) -> Tensor:
     before = F.pad(frames[:, None], (1, 0), mode="replicate")[:, 0, :-1]
     windowed = (frames - PRE_EMPHASIS * before) * torch.hann_window(WINDOW, periodic=False)
     power: Tensor = torch.fft.rfft(windowed, FFT).abs().square()
-    energies: Tensor = (power @ mel_filters()).clamp(min=FLOOR)
+    energies: Tensor = (power @ kaldi_mel_filters()).clamp(min=FLOOR)
     return energies.log()

@@ -59,7 +59,7 @@ def mel_frequencies(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 @functools.cache
-def mel_filters() -> Tensor:
+def slaney_mel_filters() -> Tensor:
     """[257, 96] float32: triangles on Slaney's mel scale from 0 to 8 kHz, each of unit area.
 
     15 mels are 1 kHz, hence 8 kHz is 15 + 27 ln 8 / ln 6.4.
@@ -88,7 +88,7 @@ def log_mel(samples: Tensor, first: int, count: int) -> Tensor:
     windows = padded.unfold(0, FFT, HOP) * torch.hann_window(FFT, periodic=True)
     spectrum = torch.fft.rfft(windows)
     power = spectrum.real.square() + spectrum.imag.square()
-    return torch.log10(10_000 * (power @ mel_filters()) + 1)
+    return torch.log10(10_000 * (power @ slaney_mel_filters()) + 1)
 
 
 # --- network ----------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def evaluate(
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
     run = partial(
-        protocol.run,
+        protocol.run_model,
         model,
         music_set=music_set,
         batch_size=batch_size,
@@ -105,7 +105,7 @@ def evaluate(
         "breakdown": [asdict(part) for part in breakdown(results)],
     }
     if past is not None:
-        val = protocol.run(
+        val = protocol.run_model(
             model, SplitData.open(data, "val"), music_set=False, batch_size=batch_size
         )
         document["memory"], fitted = evaluate_fusion(past, val=val, test=results)

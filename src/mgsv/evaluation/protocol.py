@@ -47,7 +47,7 @@ class Pairs(Protocol):
         ...
 
 
-def run(
+def run_model(
     model: Any,
     pairs: Pairs,
     *,

@@ -84,14 +84,14 @@ def write_page(path: Path, title: str, body: Iterable[str]) -> None:
     write_file(path, page, overwrite=True)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def result_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table of cells that are HTML already."""
     lines = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>\n" for row in rows)
     heads = "".join(f"<th>{cell}</th>" for cell in head)
     return f'<div class="wide"><table><tr>{heads}</tr>\n{lines}</table></div>'
 
 
-def shown(name: str, value: float) -> str:
+def formatted(name: str, value: float) -> str:
     """A measure as people write it: fractions with three places, per cent and ranks with one."""
     return f"{value:.3f}" if name in ("mIoU", "MRR") else f"{value:.1f}"
 
@@ -100,11 +100,13 @@ def measures_table(document: Mapping[str, Any]) -> str:
     intervals, shuffled = document["intervals"], document["shuffled"]
     rows = []
     for name, value in document["measures"].items():
-        low, high = (shown(name, bound) for bound in intervals[name])
-        rows.append((name, shown(name, value), f"[{low}, {high}]", shown(name, shuffled[name])))
+        low, high = (formatted(name, bound) for bound in intervals[name])
+        rows.append(
+            (name, formatted(name, value), f"[{low}, {high}]", formatted(name, shuffled[name]))
+        )
     half = -(-len(rows) // 2)
-    columns = [table(("measure", "model", "", "videos shuffled"), rows[:half])]
-    columns.append(table(("measure", "model", "", "videos shuffled"), rows[half:]))
+    columns = [result_table(("measure", "model", "", "videos shuffled"), rows[:half])]
+    columns.append(result_table(("measure", "model", "", "videos shuffled"), rows[half:]))
     return "".join(f"<figure>{column}</figure>" for column in columns)
 
 
@@ -113,21 +115,21 @@ def baselines_table(document: Mapping[str, Any]) -> str:
     rows = {"this model": document["measures"], "its videos shuffled": document["shuffled"]}
     rows = {row: values for row, values in rows.items() if "mIoU" in values}
     rows |= document["baselines"]
-    return table(
+    return result_table(
         ("method", *names),
-        [(escape(row), *(shown(n, values[n]) for n in names)) for row, values in rows.items()],
+        [(escape(row), *(formatted(n, values[n]) for n in names)) for row, values in rows.items()],
     )
 
 
 def breakdown_table(parts: Sequence[Mapping[str, Any]]) -> str:
     names = [n for n in ("mIoU", "IoU@0.7", "R1", "R10", "MoR1@0.7") if n in parts[0]["measures"]]
-    return table(
+    return result_table(
         ("part", "queries", *names),
         [
             (
                 escape(f"{part['by']}: {part['label']}"),
                 str(part["queries"]),
-                *(shown(n, part["measures"][n]) for n in names),
+                *(formatted(n, part["measures"][n]) for n in names),
             )
             for part in parts
         ],
@@ -143,7 +145,7 @@ def surest_mistakes(results: Results) -> npt.NDArray[np.int64]:
 def cases_table(results: Results, at: npt.NDArray[np.integer]) -> str:
     """The queries `at`, each with the true (above) and the predicted moment drawn on its track."""
     rank = results.rank
-    return table(
+    return result_table(
         ("video", "track", "true", "predicted", "on the track", "IoU", "rank"),
         [
             (

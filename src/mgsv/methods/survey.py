@@ -115,7 +115,7 @@ class Surveyed:
     best: float
 
 
-def survey(
+def survey_track(
     query: Query, features: TrackCurves, weights: SurveyWeights, width: float | None = None
 ) -> Surveyed:
     """Every start of a track weighed for the first `width` seconds of a clip; None: all of it."""

@@ -20,7 +20,7 @@ from mgsv.methods.base import (
     Ranker,
 )
 from mgsv.methods.model_ranker import chance
-from mgsv.methods.survey import VERSION, Survey, survey
+from mgsv.methods.survey import VERSION, Survey, survey_track
 from mgsv.moment import Moment
 
 SURVEYED_REACH = GRID / 2
@@ -61,7 +61,7 @@ class SurveyedRanker:
         ranked = []
         for n, one in enumerate(self._ranker.rerank(query, tracks, placement)):
             track = tracks[n]
-            edit = weight * survey(query, track, weights, track.track.duration).best
+            edit = weight * survey_track(query, track, weights, track.track.duration).best
             ranked.append(
                 replace(one, score=one.score + edit, evidence={**one.evidence, "edit": edit})
             )
@@ -100,7 +100,7 @@ class SurveyedPlacer:
 
     def _weighed(self, query: Query, features: TrackCurves, placed: Placed) -> Placed:
         width = placed.moment.duration
-        seen = survey(query, features, self._survey.weights, width)
+        seen = survey_track(query, features, self._survey.weights, width)
         confidence = placed.evidence.get("confidence", math.nan)
         fused = self._survey.fusion.fuse(seen.density, placed.moment.start, confidence)
         evidence = {**placed.evidence, "survey_start": fused.remembered.moment.start}

@@ -152,7 +152,7 @@ def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
         )
         settings = config_of(name, config)
         with torch.device("meta"):  # a config may claim any size: compare before memory is taken
-            check_weights(build(name, settings), tensors)
+            require_weights(build(name, settings), tensors)
         model = build(name, settings)
         model.load_state_dict(tensors, strict=False)
         made_for = from_dict(Encoders, kinds, "encoders.")
@@ -170,7 +170,7 @@ _COUNTER = "num_batches_tracked"
 """Of batch norms; nothing reads it where momentum is fixed, and the authors' files may lack it."""
 
 
-def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def require_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """ConfigError that names what is missing, left over or misshapen among a model's `weights`."""
     own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith(_COUNTER)}
     given = {k: v.shape for k, v in weights.items() if not k.endswith(_COUNTER)}

@@ -109,7 +109,7 @@ def parts_of(model: nn.Module) -> Parts:
     )
 
 
-def load(matcher: Path, detector: Path, first_stage: Path | None = None) -> Checkpoint:
+def load_composite(matcher: Path, detector: Path, first_stage: Path | None = None) -> Checkpoint:
     """A composite from the checkpoints of its parts, in evaluation mode.
 
     `first_stage` is the checkpoint of a matching model; it must be given where `matcher` only

@@ -26,7 +26,7 @@ from mgsv.models.conquer_blocks import (
     ModalityEncoder,
     MomentHead,
     TrackHead,
-    initialise,
+    initialise_bert,
 )
 from mgsv.models.cpu.groups import sum_over_groups
 from mgsv.models.masks import lengths
@@ -55,7 +55,7 @@ class CONQUER(nn.Module):
         self.ranking: TrackHead | None = None
         if c.similarity is Similarity.EXCLUSIVE:
             self.ranking = TrackHead(Contextual(5 * d, *sizes, c.context_layers), c)
-        initialise(self)
+        initialise_bert(self)
 
     @property
     def score_meaning(self) -> str:
@@ -197,7 +197,7 @@ class CONQUER(nn.Module):
         videos, tracks = self.embed_videos(batch), self.embed_tracks(batch)
         rows, drawn = candidates(batch.track_ids, self.config.negatives)
         rows, drawn = rows.to(tracks.tokens.device), drawn.to(tracks.tokens.device)
-        first, last = segments_of(batch.spans, tracks.mask, self.config.max_segments)
+        first, last = true_segments(batch.spans, tracks.mask, self.config.max_segments)
         mask = tracks.mask[rows]
         # A track serves many rows. Plain indexing would add up its gradient in the order in which
         # threads arrive: not the same twice.
@@ -261,7 +261,7 @@ def candidates(track_ids: tuple[str, ...], negatives: int) -> tuple[Tensor, Tens
     return rows, torch.cat([itself >= 0, best.values >= 0], dim=1)
 
 
-def segments_of(spans: Tensor, mask: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+def true_segments(spans: Tensor, mask: Tensor, slots: int) -> tuple[Tensor, Tensor]:
     """First and last segment [B] that each true moment touches, on its track with mask [B, S].
 
     Spans [B, 2] = (centre, width) of a canvas of `slots` segments. An edge that a float's rounding

@@ -142,7 +142,7 @@ class TrackHead(nn.Module):
 
 
 @torch.no_grad()
-def initialise(model: nn.Module) -> None:
+def initialise_bert(model: nn.Module) -> None:
     """BERT's start: matrices N(0, 0.02), biases 0; norms and convolutions keep PyTorch's own."""
     for module in model.modules():
         if isinstance(module, Attention):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgsv.models.blocks import Attention, Dropout, FeedForward, TokenSequence
 from mgsv.models.configs import LayerSize
-from mgsv.models.detr import initialise
+from mgsv.models.detr import initialise_xavier
 
 
 class CrossModalLayer(nn.Module):
@@ -46,7 +46,7 @@ class CrossModal(nn.Module):
         super().__init__()
         self.heads = size.heads
         self.layers = nn.ModuleList(CrossModalLayer(size) for _ in range(layers))
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(
         self, x: TokenSequence, context: TokenSequence, *, authors_mask: bool = False

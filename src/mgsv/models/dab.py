@@ -23,7 +23,7 @@ from mgsv.models.blocks import (
     split_heads,
 )
 from mgsv.models.configs import LayerSize
-from mgsv.models.detr import initialise
+from mgsv.models.detr import initialise_xavier
 from mgsv.models.masks import visible
 
 _EDGE = 1e-3
@@ -167,7 +167,7 @@ class DABDecoder(nn.Module):
         self.width_head = MLP(dim, dim, 1, layers=2)
         self.step_head = MLP(dim, dim, 2, layers=3)
         self.norm = nn.LayerNorm(dim)
-        initialise(self)
+        initialise_xavier(self)
         nn.init.zeros_(self.step_head[-1].bias)  # type: ignore[arg-type]
 
     def forward(

@@ -13,7 +13,7 @@ from mgsv.models.configs import LayerSize
 from mgsv.models.losses import DetectorOutput
 
 
-def initialise(transformer: nn.Module) -> None:
+def initialise_xavier(transformer: nn.Module) -> None:
     """DETR's start: every weight matrix Xavier-uniform; vectors keep PyTorch's defaults."""
     for parameter in transformer.parameters():
         if parameter.dim() > 1:
@@ -28,7 +28,7 @@ class EncoderStack(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(size, activation) for _ in range(layers))
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         """[B, L, d] from x and positions [B, L, d], mask [B, L]."""
@@ -69,7 +69,7 @@ class DecoderStack(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(size) for _ in range(layers))
         self.norm = nn.LayerNorm(size.dim)
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(
         self, x: Tensor, query_positions: Tensor, memory: Tensor, positions: Tensor, mask: Tensor

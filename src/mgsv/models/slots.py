@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mgsv.models.blocks import MLP
-from mgsv.models.detr import initialise
+from mgsv.models.detr import initialise_xavier
 
 
 class SlotAttention(nn.Module):
@@ -24,7 +24,7 @@ class SlotAttention(nn.Module):
         self.norm_inputs, self.norm_slots = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.norm_mlp, self.norm_out = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.mlp = MLP(dim, hidden, dim, mlp_layers)
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(self, slots: Tensor, x: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
         """Slots [B, S, d] after all rounds, from slots [B, S, d] and x [B, L, d].

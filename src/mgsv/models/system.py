@@ -64,7 +64,7 @@ class System:
                 )
             if self.first_stage is None:
                 return checkpoint.load(self.checkpoint)
-            return composite.load(self.checkpoint, self.checkpoint, self.first_stage)
+            return composite.load_composite(self.checkpoint, self.checkpoint, self.first_stage)
         if self.checkpoint is not None:
             raise ConfigError(
                 f"{shown(self.checkpoint)}: a checkpoint, and parts of a composite too",
@@ -73,4 +73,4 @@ class System:
         if self.matcher is None or self.detector is None:
             missing = "--matcher" if self.matcher is None else "--detector"
             raise ConfigError(f"{missing} is missing", "a composite needs --matcher and --detector")
-        return composite.load(self.matcher, self.detector, self.first_stage)
+        return composite.load_composite(self.matcher, self.detector, self.first_stage)

@@ -30,7 +30,7 @@ from mgsv.models.centroids import Centroids, random_walk, representative
 from mgsv.models.configs import UvcomConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
-from mgsv.models.detr import EncoderStack, initialise
+from mgsv.models.detr import EncoderStack, initialise_xavier
 from mgsv.models.losses import DetectorOutput
 from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
@@ -58,7 +58,7 @@ class UVCOM(ReferenceDetector):
         self.slot_attention = SlotAttention(d, c.mlp_hidden, mlp_layers=3, rounds=c.slot_rounds)
         self.contents = nn.Parameter(nn.init.xavier_uniform_(torch.empty(c.queries, d)))
         self.similarity = SimilarityHeads(d, c.mlp_hidden) if c.similarity else None
-        initialise(self.summary)
+        initialise_xavier(self.summary)
 
     def forward(self, x: Inputs) -> DetectorOutput:
         segments, frames = self._crossed(*self.project(x))
@@ -137,7 +137,7 @@ class Neighbours(nn.Module):
         super().__init__()
         self.enter, self.leave = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.mix = nn.Conv1d(dim, dim, kernel_size=3, padding=1)
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """[B, L, d] from x [B, L, d]; places outside `seen` [B, L] are zero to their neighbours."""
@@ -152,7 +152,7 @@ class SimilarityHeads(nn.Module):
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.of_video, self.of_track = (MLP(dim, hidden, dim, layers=3) for _ in range(2))
-        initialise(self)
+        initialise_xavier(self)
 
     def forward(
         self, video: Tensor, track: Tensor, segments: Tensor, seen: Tensor

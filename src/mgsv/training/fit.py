@@ -141,7 +141,7 @@ def train(
         source=TrainingRows(rows, rows.sampler(config.batch_size, seed=config.seed)),
         config=config,
         output=folder,
-        validate=lambda network: protocol.run(network, val).measures(),
+        validate=lambda network: protocol.run_model(network, val).measures(),
         save_model=save_model,
         logs=logs,
         identity=identity,
@@ -213,7 +213,7 @@ def _go_on_from(start: Checkpoint, network: nn.Module) -> None:
     """Put the weights of `start` into `network`."""
     weights = start.model.state_dict()
     try:
-        checkpoint.check_weights(network, weights)
+        checkpoint.require_weights(network, weights)
     except ConfigError as error:
         raise ConfigError(
             f"--init: {error.problem}", "with --init the network's shape stays: leave out --set"

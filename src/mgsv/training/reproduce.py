@@ -18,7 +18,7 @@ from mgsv.errors import ConfigError
 from mgsv.evaluation.evaluate import best_blind
 from mgsv.models.configs import ABLATIONS
 from mgsv.training.config import configure
-from mgsv.training.runs import THETA, measured, our_name, text_table, write
+from mgsv.training.runs import THETA, measure_name, measured, text_table, write
 
 MEASURES = ("mIoU", "MoR1", "MoR10", "MoR100")
 
@@ -88,7 +88,7 @@ def reproduce_ablations(
                 "name": name,
                 "setup": PAPER[name].setup,
                 "paper": dict(zip(MEASURES, PAPER[name].paper, strict=True)),
-                "ours": {m: document["measures"][our_name(m)] for m in MEASURES},
+                "ours": {m: document["measures"][measure_name(m)] for m in MEASURES},
                 "R1": document["measures"]["R1"],
                 "shuffled mIoU": document["shuffled"]["mIoU"],
                 "best blind mIoU": best_blind(document),
@@ -152,8 +152,8 @@ def reproduce_data_size(
 
 def _write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The ablation table as JSON, plain text and HTML; ours beside the paper's."""
-    from mgsv.evaluation.report import shown as figure
-    from mgsv.evaluation.report import table, write_page
+    from mgsv.evaluation.report import formatted as figure
+    from mgsv.evaluation.report import result_table, write_page
 
     head = ["#", "setup"]
     for measure in MEASURES:
@@ -173,13 +173,13 @@ def _write_table(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     )
     write(folder / "ablations.json", json.dumps(list(rows), indent=2, ensure_ascii=False))
     write(folder / "ablations.txt", f"{text}\n\n{note}")
-    body = ["<h1>Ablations of MaDe</h1>", f"<p>{note}</p>", table(head, cells)]
+    body = ["<h1>Ablations of MaDe</h1>", f"<p>{note}</p>", result_table(head, cells)]
     write_page(folder / "ablations.html", "Ablations of MaDe", body)
 
 
 def _write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from mgsv.evaluation import plots
-    from mgsv.evaluation.report import table, write_page
+    from mgsv.evaluation.report import result_table, write_page
 
     lines = {name: [row[name] for row in rows] for name in ("mIoU", "shuffled mIoU")}
     lines["best blind mIoU"] = [row["best blind mIoU"] for row in rows]
@@ -192,5 +192,5 @@ def _write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     ]
     title = "mIoU and the size of the training set"
     write(folder / "data-size.json", json.dumps(list(rows), indent=2))
-    body = [f"<h1>{title}</h1>", image, table(("rows", "epochs", *lines), cells)]
+    body = [f"<h1>{title}</h1>", image, result_table(("rows", "epochs", *lines), cells)]
     write_page(folder / "data-size.html", title, body)

@@ -22,7 +22,7 @@ THETA = "0.7"
 """IoU a moment must exceed in our MoR columns. The paper names no threshold for its own."""
 
 
-def our_name(measure: str) -> str:
+def measure_name(measure: str) -> str:
     """Our measure that stands beside the paper's column `measure`."""
     return f"{measure}@{THETA}" if measure.startswith("MoR") else measure
 

@@ -24,8 +24,8 @@ from mgsv.training.runs import (
     THETA,
     best_checkpoint,
     evaluated,
+    measure_name,
     measured,
-    our_name,
     text_table,
     write,
 )
@@ -160,7 +160,9 @@ class _Runs:
             return row, None
         for ours, kind in (("ours", "measures"), ("shuffled", "shuffled")):
             figures = document[kind]
-            row[ours] = {m: figures[our_name(m)] for m in MEASURES if our_name(m) in figures}
+            row[ours] = {
+                m: figures[measure_name(m)] for m in MEASURES if measure_name(m) in figures
+            }
         # A composite takes no time of its own: its parts' rows have it.
         row["seconds"] = None if name == COMPOSITE else document["seconds"]
         return row, document
@@ -220,7 +222,7 @@ def _reason(error: Exception) -> str:
 
 def _write_table(folder: Path, document: Mapping[str, Any]) -> None:
     """`document` as JSON, plain text and HTML."""
-    from mgsv.evaluation.report import table, write_page
+    from mgsv.evaluation.report import result_table, write_page
 
     title = "Systems for music grounding by short video"
     head = ("", "M", *MEASURES, "min")
@@ -229,7 +231,10 @@ def _write_table(folder: Path, document: Mapping[str, Any]) -> None:
     write(folder / "table.json", json.dumps(document, indent=2, ensure_ascii=False))
     write(folder / "table.txt", f"{text_table(head, lines)}\n\n{note}")
     body = [f"<h1>{title}</h1>", *(f"<p>{escape(line)}</p>" for line in note.splitlines())]
-    body += [*_charts(document), table(head, [[escape(cell) for cell in line] for line in lines])]
+    body += [
+        *_charts(document),
+        result_table(head, [[escape(cell) for cell in line] for line in lines]),
+    ]
     write_page(folder / "table.html", title, body)
 
 
@@ -256,7 +261,7 @@ def _millions(count: float) -> str:
 
 
 def _cells(figures: Mapping[str, float]) -> list[str]:
-    from mgsv.evaluation.report import shown as figure
+    from mgsv.evaluation.report import formatted as figure
 
     return [figure(m, figures[m]) if m in figures else "" for m in MEASURES]
 

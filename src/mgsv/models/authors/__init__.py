@@ -15,7 +15,7 @@ from mgsv.models.authors.made import (
     import_checkpoint,
     load_made,
     made_config,
-    our_name,
+    our_made_name,
     replay_made,
 )
 
@@ -25,7 +25,7 @@ __all__ = [
     "load_detector",
     "load_made",
     "made_config",
-    "our_name",
+    "our_made_name",
     "read_weights",
     "replay",
     "replay_conquer",

@@ -48,7 +48,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
 _PACKED = re.compile(r"\.attention\.self\.(query|key|value)\.(weight|bias)$")
 
 
-def our_name(name: str) -> str:
+def our_conquer_name(name: str) -> str:
     """The project's name of a parameter; three of the authors' may share one, packed in order."""
     for pattern, ours in (*_NAMES, (_PACKED.pattern, r".attention.in_proj_\2")):
         name = re.sub(pattern, ours, name)
@@ -61,7 +61,7 @@ def our_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     order = ("query", "key", "value")
     packed = {name: match.group(1) for name in weights if (match := _PACKED.search(name))}
     for name in sorted(weights, key=lambda n: order.index(packed[n]) if n in packed else 0):
-        ours.setdefault(our_name(name), []).append(weights[name])
+        ours.setdefault(our_conquer_name(name), []).append(weights[name])
     return {name: torch.cat(parts) for name, parts in ours.items()}
 
 
@@ -116,7 +116,7 @@ def load_conquer(
     ours = our_weights(weights)
     for side, length in (("video", frames), ("music", segments)):
         ours[f"{side}.positions.weight"] = ours[f"{side}.positions.weight"][:length]
-    checkpoint.check_weights(model, ours)
+    checkpoint.require_weights(model, ours)
     model.load_state_dict(ours)
     return model.eval()
 

@@ -17,7 +17,7 @@ from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models.authors.options import refuse_others
 from mgsv.models.authors.terms import loss_terms
-from mgsv.models.checkpoint import check_weights
+from mgsv.models.checkpoint import require_weights
 from mgsv.models.detection import SpanDetector
 from mgsv.models.eatr import EaTR
 from mgsv.models.events import Events
@@ -297,7 +297,7 @@ def load_detector(
     assert isinstance(model, SpanDetector)
     own = model.state_dict()
     ours = {key: _shaped(value, own.get(key)) for key, value in ours.items()}
-    check_weights(model, ours)
+    require_weights(model, ours)
     model.load_state_dict(ours)
     return model.eval()
 

@@ -80,7 +80,7 @@ _QUERIES = {
 }
 
 
-def our_name(name: str) -> str:
+def our_made_name(name: str) -> str:
     """The project's name of a parameter of the authors' MaDe."""
     for pattern, ours in _MADE_NAMES:
         name = re.sub(pattern, ours, name)
@@ -138,8 +138,8 @@ def load_made(config: MadeConfig, weights: Mapping[str, Tensor]) -> MaDe:
     """MaDe in evaluation mode with the authors' `weights`; every name must find its place."""
     model = build("made", config)
     assert isinstance(model, MaDe)
-    ours = {our_name(name): tensor for name, tensor in weights.items()}
-    checkpoint.check_weights(model, ours)
+    ours = {our_made_name(name): tensor for name, tensor in weights.items()}
+    checkpoint.require_weights(model, ours)
     model.load_state_dict(ours, strict=False)
     return model.eval()
 

@@ -26,7 +26,7 @@ from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLO
 from mgsv.data.packed import FloatArray, PackWriter
 from mgsv.files import new_folder
 from mgsv.synthesis.planted.options import RECIPE, PlantOptions
-from mgsv.synthesis.planted.rows import frame_count, music_id, plan_rows, segment_count
+from mgsv.synthesis.planted.rows import music_id, plan_rows, track_segments, video_frames
 from mgsv.synthesis.planted.songs import STATES, song, states_at
 from mgsv.synthesis.planted.views import FRAME_DIM, SEGMENT_DIM, views
 
@@ -72,7 +72,7 @@ def _fill(
         for done, (name, seconds) in enumerate(tracks.items()):
             number = numbers[name]
             songs[number] = song(options.seed, number, options)
-            length = segment_count(seconds)
+            length = track_segments(seconds)
             rng = np.random.default_rng((options.seed, 4, number))
             store.add(name, segment_view.project(songs[number, :length], rng))
             progress("tracks", done + 1, len(tracks))
@@ -100,7 +100,7 @@ def video_states(
     row: Row, states: FloatArray, options: PlantOptions, rng: np.random.Generator
 ) -> FloatArray:
     """[F, K] what the video shows at whole seconds: the moment's states, style and noise."""
-    seconds = row.music_start + np.arange(frame_count(row))
+    seconds = row.music_start + np.arange(video_frames(row))
     shape = (len(seconds), options.latent_dim)
     style = options.style * rng.standard_normal((1, options.latent_dim), np.float32)
     noise = options.noise * rng.standard_normal(shape, np.float32)

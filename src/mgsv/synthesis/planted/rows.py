@@ -145,7 +145,7 @@ def _pick(values: list[T], weights: list[int], count: int, rng: np.random.Genera
     return [values[place] for place in rng.choice(len(values), count, p=shares)]
 
 
-def frame_count(row: Row) -> int:
+def video_frames(row: Row) -> int:
     """Frames at floor(video_start) … min(floor(video_end), last second, 49)."""
     last = [int(row.video_end), FRAME_SLOTS - 1]
     if row.video_total_duration is not None:
@@ -153,7 +153,7 @@ def frame_count(row: Row) -> int:
     return max(1, min(last) - int(row.video_start) + 1)
 
 
-def segment_count(track_seconds: float) -> int:
+def track_segments(track_seconds: float) -> int:
     """Windows whose centre 0, 2.5, … lies on the track and on the canvas."""
     return min(int(track_seconds / STEP) + 1, SEGMENT_SLOTS)
 
