@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgsv.evaluation.bootstrap import confidence_intervals
 from mgsv.evaluation.measures import (
     all_measures,
     clamp_moments,
     composite_measures,
+    confidence_intervals,
     distinct_scores,
     grounding_measures,
     moment_iou,

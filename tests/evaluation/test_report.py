@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from mgsv.errors import ConfigError
-from mgsv.evaluation.bootstrap import confidence_intervals
-from mgsv.evaluation.breakdown import breakdown
 from mgsv.evaluation.evaluate import best_blind, pick_device
+from mgsv.evaluation.measures import confidence_intervals
 from mgsv.evaluation.report import CASES, surest_mistakes, write_report
-from mgsv.evaluation.results import Results
+from mgsv.evaluation.results import Results, breakdown
 
 
 def results(count: int = 60, *, ranked: bool = True) -> Results:

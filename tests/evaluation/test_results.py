@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from mgsv.errors import ConfigError
-from mgsv.evaluation.breakdown import breakdown
-from mgsv.evaluation.results import Results
+from mgsv.evaluation.results import Results, breakdown
 
 
 def answers(count: int = 12, *, ranked: bool = True) -> Results:

@@ -227,7 +227,7 @@ def test_folded_attention_drops_the_same_weights(monkeypatch: pytest.MonkeyPatch
         g = torch.Generator().manual_seed(9)
         return x * (torch.rand(x.numel(), generator=g) >= rate).view(x.shape) / (1 - rate)
 
-    monkeypatch.setattr(cpu.attention, "dropout", fixed)
+    monkeypatch.setattr(cpu.folded, "dropout", fixed)
     torch.manual_seed(0)
     module = Attention(32, 4, 0.4).double().train()
     with torch.no_grad():

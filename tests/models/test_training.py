@@ -72,7 +72,7 @@ def dropout_calls(model: MaDe, monkeypatch: pytest.MonkeyPatch) -> list[tuple[fl
 
     monkeypatch.setattr(blocks, "dropout", noted)
     monkeypatch.setattr("mgsv.models.matching.dropout", noted)
-    monkeypatch.setattr("mgsv.models.cpu.attention.dropout", noted)
+    monkeypatch.setattr("mgsv.models.cpu.folded.dropout", noted)
     model.places = None
     with torch.no_grad():
         model.train().loss(small_batch(frame_counts=[9] * 6, segment_counts=[14] * 6))

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from mgsv.errors import ConfigError
 from mgsv.models.registry import list_models
 from mgsv.training.config import TrainConfig, configure
-from mgsv.training.optimizer import make_optimizer
-from mgsv.training.schedule import stepped_factor
+from mgsv.training.optimizer import make_optimizer, stepped_factor
 
 
 def small() -> nn.Sequential:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mgsv.training.logs import CsvLog, TensorBoardLog
-from mgsv.training.schedule import rate_factor
-from mgsv.training.stopping import Best
+from mgsv.training.optimizer import rate_factor
+from mgsv.training.state import Best
 
 
 def test_the_rate_warms_up_linearly_and_ends_at_nothing():

@@ -14,7 +14,6 @@ import click
 
 from mgsv import __version__
 from mgsv.cli.annotate import annotate
-from mgsv.cli.checkpoint import import_checkpoint
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
@@ -22,7 +21,7 @@ from mgsv.cli.explain import explain
 from mgsv.cli.extract import extract
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
-from mgsv.cli.models import models
+from mgsv.cli.models import import_checkpoint, models
 from mgsv.cli.streams import readable_streams
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept

@@ -1,10 +1,13 @@
-"""`mgsv models`: the systems there are."""
+"""`mgsv models`: the systems there are; `mgsv import`: their authors' checkpoints."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from mgsv.cli import options, show
+from mgsv.errors import shown
 
 _ABILITIES = {"match": "match", "rerank": "re-rank", "detect": "detect"}
 
@@ -64,3 +67,18 @@ def models(as_json: bool) -> None:
         ],
         words=("enhancement", "fusion", "content", "decoder"),
     )
+
+
+@click.command("import")
+@click.argument("source", type=options.FILE, metavar="AUTHORS.bin")
+@click.argument("target", type=options.FILE, metavar="OUT.safetensors")
+@options.changes("heads=8", "setting of the model that weights do not show")
+def import_checkpoint(source: Path, target: Path, set: tuple[str, ...]) -> None:
+    """Make a checkpoint of this program from one of MaDe's authors.
+
+    Sizes and layers are read off the weights. No code in the file is ever run.
+    """
+    from mgsv.models.authors import import_checkpoint
+
+    written = import_checkpoint(source, target, set=set)
+    show.note(f"checkpoint: {shown(written)}")

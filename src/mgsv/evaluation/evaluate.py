@@ -20,9 +20,9 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
 from mgsv.errors import ConfigError, DataError, shown
 from mgsv.evaluation import protocol
-from mgsv.evaluation.bootstrap import confidence_intervals
-from mgsv.evaluation.breakdown import breakdown
+from mgsv.evaluation.measures import confidence_intervals
 from mgsv.evaluation.memory import evaluate_fusion
+from mgsv.evaluation.results import breakdown
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.files import remove_leftovers, unwritable, write_file
 from mgsv.methods import blind

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mgsv.data.annotations import Annotations, Row, read_annotations
 from mgsv.errors import ConfigError, shown
-from mgsv.evaluation.bootstrap import confidence_intervals
+from mgsv.evaluation.measures import confidence_intervals
 from mgsv.evaluation.results import Results
 from mgsv.memory.density import NEAR, Density
 from mgsv.memory.fusion import Fusion, fit

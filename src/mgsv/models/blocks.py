@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from mgsv.errors import ConfigError
 from mgsv.models import cpu
 from mgsv.models.configs import LayerSize
-from mgsv.models.cpu.attention import dropped_attention, few_queries
+from mgsv.models.cpu.folded import dropped_attention, few_queries
 from mgsv.models.cpu.functional import dropout, linear
 from mgsv.models.masks import visible
 

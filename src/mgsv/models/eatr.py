@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, Attention, Dropout, TokenSequence
+from mgsv.models.clusters import SlotAttention
 from mgsv.models.configs import EatrConfig, LayerSize, SpanNorm
 from mgsv.models.dab import DABDecoder, moved
 from mgsv.models.detection import Inputs, SpanDetector
@@ -27,7 +28,6 @@ from mgsv.models.events import Events, event_losses, events_between_changes
 from mgsv.models.losses import DetectorOutput
 from mgsv.models.masks import visible
 from mgsv.models.matching import Gather
-from mgsv.models.slots import SlotAttention
 
 
 class EaTR(SpanDetector):

@@ -17,9 +17,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mgsv.models import cpu
 from mgsv.models.blocks import Linear
+from mgsv.models.cpu.folded import folded_cosines
 from mgsv.models.cpu.functional import dropout
 from mgsv.models.cpu.groups import rows_by_length
-from mgsv.models.cpu.xpool import folded_cosines
 from mgsv.models.masks import softmax_over, visible
 
 PAIRS_AT_ONCE = 8192

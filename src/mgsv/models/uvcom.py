@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import MLP, TokenSequence
-from mgsv.models.centroids import Centroids, random_walk, representative
+from mgsv.models.clusters import Centroids, SlotAttention, random_walk, representative
 from mgsv.models.configs import UvcomConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
@@ -34,7 +34,6 @@ from mgsv.models.detr import EncoderStack, initialise_xavier
 from mgsv.models.losses import DetectorOutput
 from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
-from mgsv.models.slots import SlotAttention
 
 
 class UVCOM(ReferenceDetector):

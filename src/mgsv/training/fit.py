@@ -28,8 +28,7 @@ from mgsv.models.weights import checkpoint_named
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
-from mgsv.training.state import TrainingProgress
-from mgsv.training.stopping import KEPT
+from mgsv.training.state import KEPT, TrainingProgress
 
 MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
 """Settings that a resumed run may choose anew: they say where it runs, not what it computes."""

@@ -20,10 +20,8 @@ from mgsv.errors import ConfigError
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.distributed import gather
 from mgsv.training.logs import Bar, Log, brief
-from mgsv.training.optimizer import make_optimizer
-from mgsv.training.schedule import rate_factor, stepped_factor
-from mgsv.training.state import TrainingProgress, read_state, save_state
-from mgsv.training.stopping import KEPT
+from mgsv.training.optimizer import make_optimizer, rate_factor, stepped_factor
+from mgsv.training.state import KEPT, TrainingProgress, read_state, save_state
 
 try:
     from lightning_fabric import Fabric

@@ -10,7 +10,6 @@ from torch import Tensor
 from mgsv.errors import ConfigError
 from mgsv.models.authors.conquer import load_conquer, replay_conquer
 from mgsv.models.authors.detectors import FAMILIES, load_detector, replay_detector
-from mgsv.models.authors.files import read_weights
 from mgsv.models.authors.made import (
     import_checkpoint,
     load_made,
@@ -18,6 +17,7 @@ from mgsv.models.authors.made import (
     our_made_name,
     replay_made,
 )
+from mgsv.models.authors.shared import read_weights
 
 __all__ = [
     "import_checkpoint",

@@ -15,8 +15,7 @@ from mgsv.config import override
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import checkpoint
-from mgsv.models.authors.files import read_weights
-from mgsv.models.authors.terms import loss_terms, sum_of
+from mgsv.models.authors.shared import loss_terms, read_weights, sum_of
 from mgsv.models.configs import Embedding, MadeConfig, Matching, MomentQuery, SequenceFusion
 from mgsv.models.made import MaDe
 from mgsv.models.registry import build

@@ -1,9 +1,8 @@
 """Composed edits: training pairs made of real music and real pictures, the way an editor works."""
 
 from mgsv.synthesis.composed.edits import ComposeReport, compose
-from mgsv.synthesis.composed.options import ComposeOptions
 from mgsv.synthesis.composed.plan import Plan, read_plans
-from mgsv.synthesis.composed.production import PLANS, VIDEOS
+from mgsv.synthesis.composed.production import PLANS, VIDEOS, ComposeOptions
 
 __all__ = [
     "PLANS",

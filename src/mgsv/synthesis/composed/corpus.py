@@ -1,7 +1,8 @@
-"""What data are composed from: tracks, pictures and clips, and which split each belongs to.
+"""What data are composed from: tracks, pictures and clips, the split of each, and its analyses.
 
-A manifest (of a corpus) says it, else folders are searched and split at random. Either way a track,
-picture or clip, and all that is grouped with it, belongs to one split.
+A manifest (of a corpus) assigns the splits, else folders are searched and split at random. Either
+way a track, picture or clip, and all that is grouped with it, belongs to one split. What is
+computed of an item is kept in a cache folder, by the item's content.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from mgsv.data.annotations import SPLITS, usable_as_file_name
-from mgsv.errors import ConfigError, DataError
+from mgsv.errors import ConfigError, DataError, OutputError
+from mgsv.files import write_file
 from mgsv.media.extensions import MUSIC_EXTENSIONS, STILL_EXTENSIONS, VIDEO_EXTENSIONS
 from mgsv.moment import CANVAS_SECONDS
 
@@ -162,3 +167,31 @@ def _shared_out(items: Sequence[Item], seed: int) -> Iterator[Item]:
     split = dict.fromkeys(order[:held], "test") | dict.fromkeys(order[held : 2 * held], "val")
     for item in items:
         yield replace(item, split=split.get(item.group, "train"))
+
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def cached(folder: Path, content: str, maker: str, make: Callable[[], Arrays]) -> Arrays:
+    """What `make` gives, made only where the cache `folder` does not hold it yet.
+
+    content: hash of the file it is made from. maker: all else that shapes it, an encoder's
+    fingerprint and a version say. A kept file that cannot be read is made anew. Raises OutputError
+    where the folder cannot be written.
+    """
+    file = folder / f"{content}-{maker.rpartition(':')[2]}.safetensors"
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError):
+        arrays = make()
+        _write(file, arrays)
+        return arrays
+
+
+def _write(file: Path, arrays: Arrays) -> None:
+    """Keep `arrays` as `file`. Several processes may keep the same thing: the last one stays."""
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    try:
+        write_file(file, data, overwrite=True, parents=True)
+    except OutputError as error:
+        raise OutputError(file, error.reason, "free some space, or give another --cache") from error

@@ -22,8 +22,14 @@ from mgsv.files import new_folder, refuse_existing
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
-from mgsv.synthesis.composed.options import ComposeOptions
-from mgsv.synthesis.composed.production import Order, Progress, Workers, fill_folder, several
+from mgsv.synthesis.composed.production import (
+    ComposeOptions,
+    Order,
+    Progress,
+    Workers,
+    fill_folder,
+    several,
+)
 
 PathLike = str | os.PathLike[str]
 

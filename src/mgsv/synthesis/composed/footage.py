@@ -20,8 +20,7 @@ from mgsv.errors import MediaError
 from mgsv.media.isolated import VideoScan, probe_video, read_still
 from mgsv.media.shots import THUMB_HEIGHT, THUMB_WIDTH
 from mgsv.media.stills import Picture, centre
-from mgsv.synthesis.composed.cache import Arrays, cached
-from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.corpus import Arrays, Item, cached
 from mgsv.synthesis.composed.plan import (
     CLIP_STEPS,
     FRAME_RATE,

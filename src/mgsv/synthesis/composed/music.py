@@ -18,8 +18,7 @@ from mgsv.media.isolated import read_audio
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.moment import CANVAS_SECONDS
-from mgsv.synthesis.composed.cache import Arrays, cached
-from mgsv.synthesis.composed.corpus import Item
+from mgsv.synthesis.composed.corpus import Arrays, Item, cached
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Reading the authors' checkpoint files.
+"""The authors' checkpoint files, and loss terms under the authors' names.
 
 Nothing is unpickled but tensors in plain containers (`weights_only=True`).
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mgsv.errors import ConfigError, shown
+from mgsv.models.losses import DetectorOutput, SetCriterion, chosen
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -44,3 +46,28 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if not isinstance(value, Tensor):
             raise ConfigError(f"{shown(path)}: {name!r} is not a tensor")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def loss_terms(criterion: SetCriterion, found: DetectorOutput, truth: Tensor) -> dict[str, Tensor]:
+    """Each term unweighted under the authors' name, the last layer's without a number.
+
+    `loss.class_error` is the share of matched queries that are not called foreground, in per cent.
+    """
+    names = {"alignment": "contrastive_align"}
+    values = {
+        f"loss.loss_{names.get(name, name)}": value.mean(dim=1)
+        for name, value in criterion.unweighted(found, truth).items()
+    }
+    best = criterion.matcher(found, truth)
+    foreground = chosen(found.logits, best).argmax(dim=-1) == 0
+    values["loss.class_error"] = 100 - 100 * foreground.float().mean(dim=1)
+    last = len(found.logits) - 1
+    return {
+        name if layer == last else f"{name}_{layer}": value[layer]
+        for name, value in values.items()
+        for layer in range(last + 1)
+    }
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum()

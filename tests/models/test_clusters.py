@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from detector_support import small
-from mgsv.models.centroids import Centroids, random_walk, representative
+from mgsv.models.clusters import Centroids, random_walk, representative
 from mgsv.models.losses import DetectorOutput, info_nce
 from mgsv.models.registry import build
 from mgsv.models.uvcom import UVCOM, Neighbours
