@@ -15,7 +15,7 @@ from mgsv.library.prints import open_prints, print_file
 from mgsv.media import audio, isolated
 from mgsv.media.audio import read_audio
 from mgsv.media.landmarks import Peaks, find_peaks, pair_keys
-from mgsv.media.polarity import pack_signs, signs, whiten
+from mgsv.media.sign_waveform import pack_signs, signs, whiten
 from tunes import RATE, tune, write_tunes
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library.prints import TrackPrint
-from mgsv.media.polarity import RATE, signs
+from mgsv.media.sign_waveform import RATE, signs
 
 Floats = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mgsv.annotate.alignment import BLOCK_SECONDS, Alignment
 from mgsv.library.prints import TrackPrint
-from mgsv.media.polarity import RATE, signs
+from mgsv.media.sign_waveform import RATE, signs
 
 Floats = npt.NDArray[np.float32]
 

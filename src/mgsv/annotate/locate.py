@@ -29,7 +29,7 @@ from mgsv.annotate.course import Stretch, course
 from mgsv.annotate.index import QUERY_SECONDS, Candidate, LandmarkIndex
 from mgsv.library.prints import TrackPrint
 from mgsv.media.landmarks import FRAME_RATE, RATE, Peaks, find_peaks
-from mgsv.media.polarity import whiten
+from mgsv.media.sign_waveform import whiten
 from mgsv.moment import Moment
 
 Floats = npt.NDArray[np.float32]

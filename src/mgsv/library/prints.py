@@ -33,7 +33,7 @@ from mgsv.library.walk import (
     require_unchanged,
 )
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
-from mgsv.media.polarity import pack_signs, whiten
+from mgsv.media.sign_waveform import pack_signs, whiten
 
 _FORMAT = "mgsv-print-1"
 _FOLDER = "prints-1"  # the number is the method's: another one never reads these files
