@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mgsv.encoders import pulse
 from mgsv.encoders.registry import (
     DEFAULT_MUSIC,
     SEGMENT_STEP,
@@ -18,6 +17,7 @@ from mgsv.encoders.registry import (
     fingerprint,
     segment_count,
 )
+from mgsv.encoders.rhythm_features import RHYTHM_CHANNELS, rhythm_features
 from mgsv.encoders.weights import musicnn_path
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PATCH_SECONDS = 3.0
 
 
 class MusicnnRhythm:
-    """Rows of 753 sound values (mean-pooled MusiCNN features), then the 8 of `pulse.CHANNELS`.
+    """Rows of 753 sound values (mean-pooled MusiCNN features), then the 8 of `RHYTHM_CHANNELS`.
 
     Row k's sound is that of [2.5 k, 2.5 k + 3) s, the network's patch; beyond the track's end lies
     silence. Its rhythm is that of [2.5 k, 2.5 k + 2.5) s, as far as the track goes. The mean-pooled
@@ -37,7 +37,7 @@ class MusicnnRhythm:
     """
 
     name = DEFAULT_MUSIC
-    dim = SOUND_DIM + len(pulse.CHANNELS)
+    dim = SOUND_DIM + len(RHYTHM_CHANNELS)
     rate = 16_000
     channel: Literal["mix"] = "mix"
     step = SEGMENT_STEP
@@ -71,7 +71,7 @@ class MusicnnRhythm:
             raise ValueError(f"{self.name} takes audio at {self.rate} Hz, not {audio.rate}")
         segments = segment_count(audio.duration)
         sound, probabilities = embed_track(audio.samples, segments)
-        return np.hstack([sound, pulse.pulse_features(rhythm, segments)]), probabilities
+        return np.hstack([sound, rhythm_features(rhythm, segments)]), probabilities
 
 
 def readable_tags(tags: Mapping[str, float], n: int = 3) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mgsv.encoders import motion, pulse
+from mgsv.encoders import motion
 from mgsv.encoders.registry import SEGMENT_STEP, Features, MusicFeatures, fingerprint, segment_count
+from mgsv.encoders.rhythm_features import RHYTHM_CHANNELS, rhythm_features
 
 if TYPE_CHECKING:
     from mgsv.media.audio import Audio
@@ -37,10 +38,10 @@ class TinyVideo:
 
 
 class TinyMusic:
-    """Rows of root mean square and brightness, then the 8 of `pulse.CHANNELS`; one tag, "loud"."""
+    """Rows of root mean square and brightness, then the 8 of `RHYTHM_CHANNELS`; one tag, "loud"."""
 
     name = "tiny"
-    dim = 2 + len(pulse.CHANNELS)
+    dim = 2 + len(RHYTHM_CHANNELS)
     rate = 16_000
     channel: Literal["mix"] = "mix"
     step = SEGMENT_STEP
@@ -61,6 +62,4 @@ class TinyMusic:
         bright = np.mean(np.diff(rows, axis=1) ** 2, axis=1) / np.maximum(level**2, 1e-9)
         sound = np.stack([level, bright], axis=1).astype(np.float32)
         loud = float(1 - np.exp(-10 * level.mean()))
-        return MusicFeatures(
-            np.hstack([sound, pulse.pulse_features(rhythm, segments)]), {"loud": loud}
-        )
+        return MusicFeatures(np.hstack([sound, rhythm_features(rhythm, segments)]), {"loud": loud})

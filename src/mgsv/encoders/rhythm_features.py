@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.media.rhythm import ONSET_RATE, Rhythm
 
-CHANNELS = (
+RHYTHM_CHANNELS = (
     "onset_mean",  # over the segment
     "onset_max",
     "energy_mean",  # 0 (60 dB under the track's loudest) to 1
@@ -29,13 +29,13 @@ BEAT_SCALE = 0.5  # 2 beats/s at 120 bpm
 BEAT_REACH = 3  # samples (48 ms) to either side of a beat in which its onset may lie
 
 
-def pulse_features(rhythm: Rhythm, segments: int) -> npt.NDArray[np.float32]:
-    """float32 [segments, 8]: the columns of CHANNELS for [2.5 k, 2.5 (k + 1)).
+def rhythm_features(rhythm: Rhythm, segments: int) -> npt.NDArray[np.float32]:
+    """float32 [segments, 8]: the columns of RHYTHM_CHANNELS for [2.5 k, 2.5 (k + 1)).
 
     Only the part of a segment that lies on the track counts; a segment wholly beyond it is 0 but
     for the tempo.
     """
-    rows = np.zeros((segments, len(CHANNELS)), np.float32)
+    rows = np.zeros((segments, len(RHYTHM_CHANNELS)), np.float32)
     beats = np.asarray(rhythm.beats, dtype=np.float64)
     edges = np.arange(segments + 1) * SEGMENT_STEP
     samples = np.round(edges * ONSET_RATE).astype(np.intp)
