@@ -1,7 +1,7 @@
 """Which music videos use: the track, the part of it, to the millisecond.
 
 Reading order: `annotate` (the job), `listen` (one video), `locate` (one sound), `index`,
-`alignment`, `course`, `copies`.
+`alignment`, `segmentation`, `copies`.
 """
 
 from mgsv.annotate.annotate import Annotated, annotate

@@ -3,7 +3,8 @@
 1. Landmarks of windows of the sound name places it may come from (`index`).
 2. Each is checked by aligning the waveforms (`alignment`). Where that explains too little of a
    window, the same is tried as if the music had been played faster or slower.
-3. A dynamic programme lays the alignments found over the sound, each where it agrees (`course`).
+3. A dynamic programme lays the alignments found over the sound, each where it agrees
+   (`segmentation`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from mgsv.annotate.alignment import (
     likeness,
     promise,
 )
-from mgsv.annotate.course import Stretch, course
 from mgsv.annotate.index import QUERY_SECONDS, Candidate, LandmarkIndex
+from mgsv.annotate.segmentation import Stretch, segment
 from mgsv.library.prints import TrackPrint
 from mgsv.media.landmarks import FRAME_RATE, RATE, Peaks, find_peaks
 from mgsv.media.sign_waveform import whiten
@@ -99,7 +100,7 @@ class _Search:
         starts = np.linspace(0, last, 1 + math.ceil(last / (QUERY_SECONDS / 2))).tolist()
         for start in starts:
             self._search(start)
-        stretches = course(self._white, self._found, self._index.tracks)
+        stretches = segment(self._white, self._found, self._index.tracks)
         return [self._match(stretch) for stretch in stretches]
 
     def _search(self, start: float) -> None:

@@ -42,7 +42,7 @@ class Stretch:
         return slice(first, max(first + 1, round(self.end / BLOCK_SECONDS)))
 
 
-def course(
+def segment(
     white: Floats, found: Sequence[Alignment], tracks: Sequence[TrackPrint]
 ) -> list[Stretch]:
     """The most agreeing sequence of `found` along the whitened sound `white`, in order of time."""
