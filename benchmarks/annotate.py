@@ -38,7 +38,7 @@ import numpy.typing as npt
 from mgsv.annotate import LandmarkIndex, annotate, locate
 from mgsv.annotate.annotate import Found
 from mgsv.errors import MgsvError
-from mgsv.library.prints import TrackPrint, open_prints
+from mgsv.library.fingerprints import TrackFingerprint, open_fingerprints
 from mgsv.library.walk import find_music, plain
 from mgsv.media.audio import Audio, probe_audio, read_audio
 from mgsv.media.landmarks import RATE
@@ -333,9 +333,9 @@ def reliability(outcomes: Sequence[Outcome]) -> None:
     print(f"{'no track':28} {sum(o.found is None for o in outcomes):5}")
 
 
-def indexed(music: Sequence[Path], folder: Path) -> list[TrackPrint]:
+def indexed(music: Sequence[Path], folder: Path) -> list[TrackFingerprint]:
     start = time.perf_counter(), time.process_time()
-    prints, _ = open_prints([plain(path) for path in music], folder / "lib")
+    prints, _ = open_fingerprints([plain(path) for path in music], folder / "lib")
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     total = sum(track.seconds for track in prints)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
@@ -346,7 +346,9 @@ def indexed(music: Sequence[Path], folder: Path) -> list[TrackPrint]:
     return prints
 
 
-def locating(prints: Sequence[TrackPrint], uses: Sequence[Case], others: Sequence[Case]) -> None:
+def locating(
+    prints: Sequence[TrackFingerprint], uses: Sequence[Case], others: Sequence[Case]
+) -> None:
     many, turn = [], 0
     while len(many) < 1000:
         # Copies of the landmarks, time and pitch scaled by up to 15 %.

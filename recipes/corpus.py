@@ -49,7 +49,7 @@ from gathering.manifest import (
 from gathering.packages import PackageError, Unpacked, unpack
 from gathering.sources import FOLDERS, SOURCES, Kind, Source
 from mgsv.errors import ConfigError, MediaError, MgsvError
-from mgsv.library.prints import open_prints
+from mgsv.library.fingerprints import open_fingerprints
 from mgsv.media.audio import probe_audio
 from mgsv.media.video import probe_video
 
@@ -249,7 +249,9 @@ def _sift_music(
         if done % 50 == 0 or done == total:
             say(f"fingerprints: {done} of {total}")
 
-    prints, report = open_prints([os.fsencode(path) for path in wanted], cache, progress=progress)
+    prints, report = open_fingerprints(
+        [os.fsencode(path) for path in wanted], cache, progress=progress
+    )
     for path, reason in report.failed:
         say(f"{path.name}: left out ({reason})")
     prints = [

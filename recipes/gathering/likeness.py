@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mgsv.annotate.index import QUERY_SECONDS, LandmarkIndex
 from mgsv.errors import MediaError
-from mgsv.library.prints import TrackPrint
+from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.landmarks import FRAME_RATE, Peaks
 
 WINDOW_STEP = 30.0
@@ -68,7 +68,7 @@ def piece_name(path: str) -> str:
     return str(PurePosixPath(path).with_name(name))
 
 
-def same_music(prints: Sequence[TrackPrint]) -> Iterable[tuple[int, int]]:
+def same_music(prints: Sequence[TrackFingerprint]) -> Iterable[tuple[int, int]]:
     """Pairs of places in `prints` whose tracks share much of their sound, at the same speed.
 
     Windows of each track are looked up among all landmarks. A window counts for another track if
@@ -97,7 +97,7 @@ def _window(peaks: Peaks, start: float) -> Peaks:
     return Peaks(peaks.frames[low:high] - np.int32(first), peaks.bins[low:high])
 
 
-def silent_share(track: TrackPrint) -> float:
+def silent_share(track: TrackFingerprint) -> float:
     """Share of a track's whole seconds in which nothing sounds."""
     sounding = np.unique((track.peaks.frames / FRAME_RATE).astype(np.int64))
     return 1 - len(sounding) / max(1, int(track.seconds) + 1)

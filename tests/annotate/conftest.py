@@ -5,7 +5,7 @@ import pytest
 
 from media_files import write_audio
 from mgsv.annotate import LandmarkIndex
-from mgsv.library.prints import open_prints
+from mgsv.library.fingerprints import open_fingerprints
 from tunes import RATE, tune, write_tunes
 
 
@@ -27,4 +27,4 @@ def prints_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def index(tunes: Path, prints_folder: Path) -> LandmarkIndex:
-    return LandmarkIndex(open_prints([bytes(tunes)], prints_folder)[0])
+    return LandmarkIndex(open_fingerprints([bytes(tunes)], prints_folder)[0])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import real_media
 from mgsv.annotate import LandmarkIndex, Match, locate
-from mgsv.library.prints import open_prints
+from mgsv.library.fingerprints import open_fingerprints
 from mgsv.media.audio import read_audio
 from tunes import RATE, tune
 
@@ -141,7 +141,7 @@ def test_no_tracks_at_all() -> None:
 
 def test_real_tracks(tmp_path: Path) -> None:
     tracks = real_media.bgm_tracks()[:4]
-    prints, _ = open_prints([bytes(path) for path in tracks], tmp_path)
+    prints, _ = open_fingerprints([bytes(path) for path in tracks], tmp_path)
     index = LandmarkIndex(prints)
     foreground = read_audio(real_media.bgm_tracks()[20], RATE).samples[: 9 * RATE]
     for number, path in enumerate(tracks[:3]):

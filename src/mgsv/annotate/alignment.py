@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.library.prints import TrackPrint
+from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.sign_waveform import RATE, signs
 
 Floats = npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ class Blocks:
         self._scale = np.where(heard, 1 / np.maximum(norms, 1e-9) / np.sqrt(BLOCK), 0)
         self._spectra = np.conj(np.fft.rfft(blocks, _FFT, axis=1))
 
-    def correlate(self, track: TrackPrint, start: float, part: slice = slice(None)) -> Floats:
+    def correlate(self, track: TrackFingerprint, start: float, part: slice = slice(None)) -> Floats:
         """Correlation of the blocks `part` with `track` at each lag, [B, 2 REACH + 1]; 1 = equal.
 
         start: second of the track at the sound's 0, which is lag `REACH`.
@@ -82,7 +82,7 @@ def promise(waves: Floats) -> float:
 
 def align(
     blocks: Blocks,
-    track: TrackPrint,
+    track: TrackFingerprint,
     number: int,
     start: float,
     decisive: slice = slice(None),
@@ -102,7 +102,7 @@ def align(
 
 
 def find_speed(
-    white: Floats, track: TrackPrint, start: float, speed: float, span: float = MAX_DRIFT
+    white: Floats, track: TrackFingerprint, start: float, speed: float, span: float = MAX_DRIFT
 ) -> tuple[float, float, float]:
     """(start, speed, promise) at which `white` agrees best with `track`, near those given.
 
@@ -124,7 +124,9 @@ def find_speed(
     return place, blocks.speed * (1 + slope / BLOCK), _significance(best, lag)
 
 
-def likeness(track: TrackPrint, here: float, there: float, seconds: float) -> tuple[float, float]:
+def likeness(
+    track: TrackFingerprint, here: float, there: float, seconds: float
+) -> tuple[float, float]:
     """(correlation, start) of the sound at `here` with that near `there` on the same track.
 
     Of the whitened waveforms, from their signs; lossy coding alone takes some hundredths off.

@@ -23,8 +23,8 @@ from mgsv.errors import DataError, MgsvError, shown
 from mgsv.files import check_output, write_file
 from mgsv.library import pool
 from mgsv.library.features import content_hash
+from mgsv.library.fingerprints import open_fingerprints
 from mgsv.library.library import default_folder
-from mgsv.library.prints import open_prints
 from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
@@ -110,14 +110,14 @@ def annotate(
         names = ", ".join(map(shown, given))
         raise DataError(names, f"no videos{only}", "name a video or a folder")
     tell = progress or (lambda *_: None)
-    prints, made = open_prints(
+    tracks, made = open_fingerprints(
         [plain(path) for path in music],
         default_folder() if folder is None else Path(folder),
         progress=lambda done, total, path: tell("music", done, total, path),
     )
     ids = _Names()
-    music_ids = {track.id: ids.take(track.path) for track in prints}
-    heard = _listen(paths, LandmarkIndex(prints), limits, tell)
+    music_ids = {track.id: ids.take(track.path) for track in tracks}
+    heard = _listen(paths, LandmarkIndex(tracks), limits, tell)
     found: list[Found] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
@@ -147,7 +147,7 @@ def annotate(
         data = text.getvalue().encode("utf-8", "surrogateescape")
         write_file(target, data, overwrite=overwrite)
     unread = (*failed, *made.failed)
-    return Annotated(len(prints), len(paths), tuple(found), tuple(dropped), unread, tuple(notes))
+    return Annotated(len(tracks), len(paths), tuple(found), tuple(dropped), unread, tuple(notes))
 
 
 def _listen(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.library.prints import TrackPrint
+from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.landmarks import FRAME_RATE, KEYS, MAX_GAP, Peaks, pair_keys
 
 _BIN = 4  # frames, 64 ms: what a landmark's time may be off by, and what alignment searches
@@ -45,7 +45,7 @@ class LandmarkIndex:
     minus its place in the query tells track and offset in one number.
     """
 
-    def __init__(self, tracks: Sequence[TrackPrint]) -> None:
+    def __init__(self, tracks: Sequence[TrackFingerprint]) -> None:
         self.tracks = tuple(tracks)
         lengths = [_LEAD + int(track.seconds * FRAME_RATE) for track in tracks]
         self._starts = np.cumsum([0, *lengths])[: len(lengths)] + _LEAD

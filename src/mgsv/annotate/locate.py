@@ -28,7 +28,7 @@ from mgsv.annotate.alignment import (
 )
 from mgsv.annotate.index import QUERY_SECONDS, Candidate, LandmarkIndex
 from mgsv.annotate.segmentation import Stretch, segment
-from mgsv.library.prints import TrackPrint
+from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.landmarks import FRAME_RATE, RATE, Peaks, find_peaks
 from mgsv.media.sign_waveform import whiten
 from mgsv.moment import Moment
@@ -66,7 +66,7 @@ class Match:
     other starts on the track with the same sound; `music` is the first of all that were found.
     """
 
-    track: TrackPrint
+    track: TrackFingerprint
     video: Moment
     music: Moment
     speed: float
@@ -185,7 +185,7 @@ class _Search:
         return Match(track, video, music, laid.speed, self._confidence(stretch), tuple(others))
 
     def _same_places(
-        self, track: TrackPrint, laid: Alignment, start: float, video: Moment
+        self, track: TrackFingerprint, laid: Alignment, start: float, video: Moment
     ) -> list[float]:
         """Starts on the track at which it has the sound that it has at `start`, in order."""
         length = laid.speed * video.duration

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.annotate.alignment import BLOCK_SECONDS, Alignment
-from mgsv.library.prints import TrackPrint
+from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.sign_waveform import RATE, signs
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +43,7 @@ class Stretch:
 
 
 def segment(
-    white: Floats, found: Sequence[Alignment], tracks: Sequence[TrackPrint]
+    white: Floats, found: Sequence[Alignment], tracks: Sequence[TrackFingerprint]
 ) -> list[Stretch]:
     """The most agreeing sequence of `found` along the whitened sound `white`, in order of time."""
     if not found:
@@ -115,7 +115,7 @@ def _to_the_edges(runs: list[tuple[int, float, float]]) -> list[tuple[int, float
 
 def _cut(
     white: Floats,
-    tracks: Sequence[TrackPrint],
+    tracks: Sequence[TrackFingerprint],
     before: Alignment | None,
     after: Alignment | None,
     low: float,
@@ -131,7 +131,7 @@ def _cut(
 
 
 def _evidence(
-    sound: Floats, first: int, tracks: Sequence[TrackPrint], alignment: Alignment | None
+    sound: Floats, first: int, tracks: Sequence[TrackFingerprint], alignment: Alignment | None
 ) -> npt.NDArray[np.float64]:
     """How much each 5 ms speaks for `alignment`; one that holds half of the time sums to 0."""
     if alignment is None:

@@ -28,8 +28,8 @@ from mgsv.errors import LibraryError, OutputError, shown
 from mgsv.files import put_in_place, remove_leftovers, write_file
 from mgsv.library import features
 from mgsv.library.features import REPAIR, WRITABLE, Arrays, TrackRecord
+from mgsv.library.fingerprints import fingerprint_file
 from mgsv.library.lock import locked
-from mgsv.library.prints import print_file
 from mgsv.library.store import Place
 from mgsv.memory.table import TABLE as USE_TABLE
 from mgsv.memory.table import UseTable
@@ -214,7 +214,7 @@ class FileStore:
                 "DELETE FROM meta WHERE key = 'encoder' AND NOT EXISTS (SELECT 1 FROM track)"
             )
         for track in dropped:  # after the commit: a row must never outlive its file
-            for file in (self._file(track), print_file(self.folder, track)):
+            for file in (self._file(track), fingerprint_file(self.folder, track)):
                 file.unlink(missing_ok=True)
         return len(dropped)
 

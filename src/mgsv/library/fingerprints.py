@@ -1,9 +1,9 @@
 """Fingerprints of tracks, by which a track is recognised inside another sound.
 
-A print holds a track's spectral peaks (to find it) and the signs of its whitened waveform (to
-align to it), some 1.2 KB a second. Prints are kept in the library's folder, one file per content
-hash, when first needed; they can be deleted at any time and are then made again. Neither the track
-nor an encoder need be in the library.
+A fingerprint holds a track's spectral peaks (to find it) and the signs of its whitened waveform (to
+align to it), some 1.2 KB a second. Fingerprints are kept in the library's folder, one file per
+content hash, when first needed; they can be deleted at any time and are then made again. Neither
+the track nor an encoder need be in the library.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FOLDER = "prints-1"  # the number is the method's: another one never reads thes
 
 
 @dataclass(frozen=True)
-class TrackPrint:
+class TrackFingerprint:
     """What recognises one track. The signs stay on disk until asked for."""
 
     id: str
@@ -52,7 +52,7 @@ class TrackPrint:
     """Length at `media.landmarks.RATE`."""
     peaks: Peaks
     file: Path
-    """Where the print is kept."""
+    """Where the fingerprint is kept."""
 
     @property
     def seconds(self) -> float:
@@ -66,9 +66,9 @@ class TrackPrint:
 
 
 @dataclass(frozen=True)
-class PrintReport:
-    """What `open_prints` did. made: tracks decoded just now. failed: (file, reason). ignored: how
-    many files were not taken for music, by ending, as in `IndexReport`.
+class FingerprintReport:
+    """What `open_fingerprints` did. made: tracks decoded just now. failed: (file, reason). ignored:
+    how many files were not taken for music, by ending, as in `IndexReport`.
     """
 
     made: int
@@ -76,33 +76,35 @@ class PrintReport:
     ignored: Mapping[str, int] = field(default_factory=dict)
 
 
-def print_file(folder: Path, id: str) -> Path:
-    """Where the library in `folder` keeps the print of the track `id`."""
+def fingerprint_file(folder: Path, id: str) -> Path:
+    """Where the library in `folder` keeps the fingerprint of the track `id`."""
     return folder / _FOLDER / id[:2] / f"{id}.safetensors"
 
 
-def open_prints(
+def open_fingerprints(
     music: Sequence[bytes],
     folder: Path,
     *,
     workers: int | None = None,
     progress: Callable[[int, int, Path], None] | None = None,
-) -> tuple[list[TrackPrint], PrintReport]:
-    """The prints of all tracks at and under the absolute paths `music`, in order of path.
+) -> tuple[list[TrackFingerprint], FingerprintReport]:
+    """The fingerprints of all tracks at and under the absolute paths `music`, in order of path.
 
-    folder: the library's; prints that are missing there are made and kept. workers: threads, None
-    = one per core. progress: called with (files done, files in all, file).
+    folder: the library's; fingerprints that are missing there are made and kept. workers: threads,
+    None = one per core. progress: called with (files done, files in all, file).
 
     A file that is no readable music is in the report. Raises `LibraryError` for paths that do not
-    exist or hold no music, and where a print cannot be written.
+    exist or hold no music, and where a fingerprint cannot be written.
     """
     others: set[bytes] = set()
     found = list(find_music(list(music), others))
     holds: dict[str, list[Path]] = {}
-    prints: dict[str, TrackPrint] = {}
+    tracks_by_id: dict[str, TrackFingerprint] = {}
     failed: list[tuple[Path, str]] = []
     made = 0
-    results = pool.run(found, functools.partial(_print, folder), workers or os.cpu_count() or 1)
+    results = pool.run(
+        found, functools.partial(_fingerprint, folder), workers or os.cpu_count() or 1
+    )
     for done, (item, result) in enumerate(results, 1):
         path = Path(os.fsdecode(item.path))
         if progress is not None:
@@ -116,8 +118,8 @@ def open_prints(
             failed.append((path, result))
             continue
         record, new = result
-        made += new and record.id not in prints
-        prints[record.id] = record
+        made += new and record.id not in tracks_by_id
+        tracks_by_id[record.id] = record
         holds.setdefault(record.id, []).append(path)
     if not (holds or failed):
         names = ", ".join(shown(os.fsdecode(path)) for path in music)
@@ -128,13 +130,15 @@ def open_prints(
     tracks = []
     for id, paths in holds.items():
         first, *copies = sorted(paths, key=os.fsencode)
-        tracks.append(replace(prints[id], path=first, copies=tuple(copies)))
+        tracks.append(replace(tracks_by_id[id], path=first, copies=tuple(copies)))
     tracks.sort(key=lambda track: os.fsencode(track.path))
-    return tracks, PrintReport(made, tuple(sorted(failed)), by_ending(others))
+    return tracks, FingerprintReport(made, tuple(sorted(failed)), by_ending(others))
 
 
-def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | LibraryError | None:
-    """The print and whether it was made just now; or why there is none; or None for a video."""
+def _fingerprint(
+    folder: Path, item: Found
+) -> tuple[TrackFingerprint, bool] | str | LibraryError | None:
+    """It and whether it was made just now; or why there is none; or None for a video."""
     path = Path(os.fsdecode(item.path))
     if item.problem:
         return item.problem
@@ -142,7 +146,7 @@ def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | Library
         if is_video(item):
             return None
         id = content_hash(item.path)
-        file = print_file(folder, id)
+        file = fingerprint_file(folder, id)
         kept = _read(file, id, path)
         if kept is not None:
             return kept, False
@@ -163,7 +167,7 @@ def _print(folder: Path, item: Found) -> tuple[TrackPrint, bool] | str | Library
         return f"{type(error).__name__}: {error}"
 
 
-def _make(file: Path, id: str, path: Path) -> TrackPrint:
+def _make(file: Path, id: str, path: Path) -> TrackFingerprint:
     from mgsv.media.isolated import read_audio
 
     samples = read_audio(path, RATE).samples
@@ -181,11 +185,11 @@ def _make(file: Path, id: str, path: Path) -> TrackPrint:
         write_file(file, data, overwrite=True, parents=True)
     except OutputError as error:
         raise LibraryError(error.problem, WRITABLE) from error
-    return TrackPrint(id, path, (), len(samples), whole, file)
+    return TrackFingerprint(id, path, (), len(samples), whole, file)
 
 
-def _read(file: Path, id: str, path: Path) -> TrackPrint | None:
-    """The kept print, or None where there is none or it is not whole."""
+def _read(file: Path, id: str, path: Path) -> TrackFingerprint | None:
+    """The kept fingerprint, or None where there is none or it is not whole."""
     if not file.exists():
         return None
     try:
@@ -200,7 +204,7 @@ def _read(file: Path, id: str, path: Path) -> TrackPrint | None:
         return None
     if frames.ndim != 1 or frames.shape != bins.shape or shape != [-(-samples // 8)]:
         return None
-    return TrackPrint(
+    return TrackFingerprint(
         id, path, (), samples, Peaks(frames.astype(np.int32), bins.astype(np.float32)), file
     )
 

@@ -11,7 +11,7 @@ import pytest
 from library_support import opened
 from media_files import Clip, write_audio, write_video
 from mgsv.errors import LibraryError
-from mgsv.library.prints import open_prints, print_file
+from mgsv.library.fingerprints import fingerprint_file, open_fingerprints
 from mgsv.media import audio, isolated
 from mgsv.media.audio import read_audio
 from mgsv.media.landmarks import Peaks, find_peaks, pair_keys
@@ -21,8 +21,8 @@ from tunes import RATE, tune, write_tunes
 
 def test_prints_are_kept(music: Path, folder: Path) -> None:
     write_tunes(music, range(2), seconds=5)
-    first, report = open_prints([bytes(music)], folder)
-    again, second = open_prints([bytes(music)], folder)
+    first, report = open_fingerprints([bytes(music)], folder)
+    again, second = open_fingerprints([bytes(music)], folder)
     assert (report.made, second.made) == (2, 0)
     for one, other in zip(first, again, strict=True):
         assert (one.id, one.path, one.samples) == (other.id, other.path, 5 * RATE)
@@ -36,7 +36,7 @@ def test_prints_are_kept(music: Path, folder: Path) -> None:
 def test_a_copy_is_the_same_track(music: Path, folder: Path) -> None:
     (path,) = write_tunes(music, range(1), seconds=5)
     shutil.copy(path, music / "again.wav")
-    (track,), report = open_prints([bytes(music)], folder)
+    (track,), report = open_fingerprints([bytes(music)], folder)
     assert track.path.name == "again.wav" and track.copies == (path,)
     assert report.made == 1
 
@@ -44,10 +44,10 @@ def test_a_copy_is_the_same_track(music: Path, folder: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])
 def test_a_damaged_print_is_made_again(music: Path, folder: Path, damage: bytes | None) -> None:
     write_tunes(music, range(1), seconds=5)
-    (track,), _ = open_prints([bytes(music)], folder)
+    (track,), _ = open_fingerprints([bytes(music)], folder)
     kept = track.signs
     track.file.write_bytes(track.file.read_bytes()[:-100] if damage is None else damage)
-    (again,), report = open_prints([bytes(music)], folder)
+    (again,), report = open_fingerprints([bytes(music)], folder)
     assert report.made == 1
     np.testing.assert_array_equal(again.signs, kept)
 
@@ -55,7 +55,7 @@ def test_a_damaged_print_is_made_again(music: Path, folder: Path, damage: bytes 
 def test_what_is_no_music_is_told_and_left_out(music: Path, folder: Path) -> None:
     write_tunes(music, range(1), seconds=5)
     (music / "text.mp3").write_text("no music")
-    tracks, report = open_prints([bytes(music)], folder)
+    tracks, report = open_fingerprints([bytes(music)], folder)
     assert len(tracks) == 1
     assert [(path.name, "not a media file" in why) for path, why in report.failed] == [
         ("text.mp3", True)
@@ -75,10 +75,10 @@ def test_a_track_that_changes_while_it_is_read_leaves_no_print(
 
     with monkeypatch.context() as patch:
         patch.setattr(isolated, "read_audio", read_then_change)
-        tracks, report = open_prints([bytes(music)], folder)
+        tracks, report = open_fingerprints([bytes(music)], folder)
     assert tracks == [] and "changed while it was being read" in report.failed[0][1]
     assert not list(folder.rglob("*.safetensors"))
-    ((track,), report) = open_prints([bytes(music)], folder)
+    ((track,), report) = open_fingerprints([bytes(music)], folder)
     assert report.made == 1 and track.seconds == 6
 
 
@@ -86,30 +86,30 @@ def test_videos_among_the_music_are_counted(music: Path, folder: Path) -> None:
     write_tunes(music, range(1), seconds=5)
     write_audio(music / "song.webm", tune(7, 5), 48_000, "opus")
     write_video(music / "clip.webm", Clip(seconds=1), codec="vp9")
-    tracks, report = open_prints([bytes(music)], folder)
+    tracks, report = open_fingerprints([bytes(music)], folder)
     assert [track.path.name for track in tracks] == ["song.webm", "tune0.wav"]
     assert report.ignored == {"webm": 1} and not report.failed
     for path in music.iterdir():
         if path.name != "clip.webm":
             path.unlink()
     with pytest.raises(LibraryError, match=r"no music was found, only 1 \.webm: "):
-        open_prints([bytes(music)], folder)
+        open_fingerprints([bytes(music)], folder)
 
 
 def test_no_music(music: Path, folder: Path) -> None:
     music.mkdir()
     with pytest.raises(LibraryError, match="no music was found"):
-        open_prints([bytes(music)], folder)
+        open_fingerprints([bytes(music)], folder)
 
 
 def test_a_print_goes_with_its_track(music: Path, folder: Path) -> None:
     (path,) = write_tunes(music, range(1), seconds=5)
     with opened(music, folder) as library:
         (track,) = library.tracks()
-        open_prints([bytes(music)], folder)
-        assert print_file(folder, track.id).exists()
+        open_fingerprints([bytes(music)], folder)
+        assert fingerprint_file(folder, track.id).exists()
         library.remove(path)
-        assert not print_file(folder, track.id).exists()
+        assert not fingerprint_file(folder, track.id).exists()
 
 
 def test_signs_beside_the_track_are_zero() -> None:
