@@ -41,10 +41,10 @@ from mgsv.grounding import read_query
 from mgsv.library import Library, TrackFeatures
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE, at_rate
 from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
-from mgsv.methods.agreement import agree, pattern_of
 from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted
 from mgsv.methods.registry import open_method
+from mgsv.methods.synchrony import agree, pattern_of
 from mgsv.moment import Moment
 from mgsv.synthesis.composed import PLANS, VIDEOS
 from mgsv.synthesis.composed.plan import read_plans

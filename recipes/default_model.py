@@ -36,7 +36,6 @@ from mgsv.evaluation.memory import starts_of as model_starts
 from mgsv.evaluation.results import Results
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory import fusion as fusing
-from mgsv.methods.agreement import pattern_of
 from mgsv.methods.base import Detection, Placement
 from mgsv.methods.learned import learned
 from mgsv.methods.placement import REACH, Music, cuts_on_beat
@@ -54,6 +53,7 @@ from mgsv.methods.survey import (
     survey_track,
 )
 from mgsv.methods.sync import Sync
+from mgsv.methods.synchrony import pattern_of
 from mgsv.models import checkpoint
 from mgsv.synthesis.composed import ComposeOptions, compose
 from mgsv.synthesis.composed.plan import FRAME_RATE

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
-from mgsv.methods.agreement import _fft_size, agree, pattern_of
 from mgsv.methods.base import Placement
-from mgsv.methods.patterns import TrackPattern
 from mgsv.methods.registry import open_method
 from mgsv.methods.sync import Sync
+from mgsv.methods.synchrony import TrackPattern, _fft_size, agree, pattern_of
 from synthetic import query, query_for, random_track, track
 
 

@@ -17,8 +17,8 @@ from mgsv.library.why import reasons
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.media.video import CURVE_RATE, Frame, VideoCurves
-from mgsv.methods.patterns import TrackPattern
 from mgsv.methods.placement import ON_BEAT
+from mgsv.methods.synchrony import TrackPattern
 
 Array = npt.NDArray[np.float64]
 

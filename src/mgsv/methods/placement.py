@@ -20,15 +20,6 @@ from mgsv.encoders.registry import SEGMENT_STEP, Source
 from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
-from mgsv.methods.agreement import (
-    BEAT_SIGMA,
-    Agreement,
-    agree,
-    cut_confidence,
-    distance_to,
-    nearness,
-    pattern_of,
-)
 from mgsv.methods.base import (
     Candidate,
     Placed,
@@ -38,7 +29,18 @@ from mgsv.methods.base import (
     Query,
     StartOn,
 )
-from mgsv.methods.patterns import Array, ClipPattern, TrackPattern
+from mgsv.methods.synchrony import (
+    BEAT_SIGMA,
+    Agreement,
+    Array,
+    ClipPattern,
+    TrackPattern,
+    agree,
+    cut_confidence,
+    distance_to,
+    nearness,
+    pattern_of,
+)
 from mgsv.moment import Moment
 
 Times = npt.NDArray[np.float64]

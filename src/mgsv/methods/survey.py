@@ -28,10 +28,9 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.memory.density import GRID_POINTS, Density, grid
 from mgsv.memory.fusion import Fusion
-from mgsv.methods.agreement import agree, pattern_of
 from mgsv.methods.base import Query
-from mgsv.methods.patterns import ClipPattern
 from mgsv.methods.placement import Music, terms_at
+from mgsv.methods.synchrony import ClipPattern, agree, pattern_of
 
 Floats = npt.NDArray[np.float64]
 

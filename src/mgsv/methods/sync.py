@@ -15,18 +15,21 @@ from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.methods.agreement import (
+from mgsv.methods.base import Candidate, Detection, Placed, Placement, Query, Ranked
+from mgsv.methods.placement import cuts_on_beat, start_places
+from mgsv.methods.synchrony import (
     CELL_STEPS,
     Agreement,
+    Array,
+    ClipPattern,
     Seconds,
+    TrackPattern,
     agree,
     nearness,
     pattern_of,
     term_weights,
+    unit,
 )
-from mgsv.methods.base import Candidate, Detection, Placed, Placement, Query, Ranked
-from mgsv.methods.patterns import Array, ClipPattern, TrackPattern, unit
-from mgsv.methods.placement import cuts_on_beat, start_places
 from mgsv.moment import Moment
 
 VERSION = "1"
