@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mgsv.errors import MgsvError as MgsvError
     from mgsv.explanation.explain import explain as explain
     from mgsv.grounding import Grounding as Grounding
+    from mgsv.grounding import GroundOptions as GroundOptions
     from mgsv.grounding import RankedMoment as RankedMoment
+    from mgsv.grounding import Session as Session
     from mgsv.grounding import accept as accept
     from mgsv.grounding import ground as ground
     from mgsv.grounding import render as render
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "GroundOptions": "mgsv.grounding",
     "Grounding": "mgsv.grounding",
     "Library": "mgsv.library",
     "MgsvError": "mgsv.errors",
     "Moment": "mgsv.moment",
     "RankedMoment": "mgsv.grounding",
+    "Session": "mgsv.grounding",
     "System": "mgsv.models.system",
     "accept": "mgsv.grounding",
     "explain": "mgsv.explanation.explain",

@@ -20,8 +20,8 @@ from mgsv.errors import ConfigError, OutputError
 from mgsv.explanation.explain import picture_paths
 from mgsv.explanation.facts import Facts
 from mgsv.explanation.picture import draw, picture
+from mgsv.grounding.result import RankedMoment
 from mgsv.library import TrackFeatures
-from mgsv.library.answer import RankedMoment
 from mgsv.media.video import Frame
 from mgsv.methods.base import Query
 from synthetic import query, random_track

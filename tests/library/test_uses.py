@@ -16,8 +16,8 @@ from library_support import opened, write_tone, write_tones
 from mgsv.data.annotations import COLUMNS
 from mgsv.data.stream import stream_annotations
 from mgsv.errors import ConfigError, DataError, LibraryError, OutputError
+from mgsv.grounding.acceptance import accept_result, video_name
 from mgsv.library import Library
-from mgsv.library.accept import accept_result, video_name
 from mgsv.library.uses import SHOWN, LibraryUses
 from usage_support import use
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from mgsv.config import override, to_dict
 from mgsv.errors import ConfigError
 from mgsv.grounding import check_weights
+from mgsv.grounding.reasons import why
 from mgsv.library import TrackFeatures
-from mgsv.library.why import why
 from mgsv.media.rhythm import ONSET_RATE
+from mgsv.memory.model import Memory
 from mgsv.memory.use import Use
 from mgsv.methods.base import Placement, PlacementWeights, Query
 from mgsv.methods.memory import with_memory
@@ -197,7 +198,7 @@ def test_a_remembered_start_stays_and_others_are_placed() -> None:
     features = song(seconds=120)
     past: list[Use] = [use(features.track.id, 41.03, end=61.03) for _ in range(3)]
     asked = query_for(features, 70.0, 20.0)
-    placed_by_memory = with_memory(open_method("sync"), past, memory="only")
+    placed_by_memory = with_memory(open_method("sync"), Memory(past), memory="only")
     (found,) = placed_by_memory.detect(asked, [features], Placement())
     assert found.moment.start == pytest.approx(41.03)
     assert found.evidence["placed_by_memory"] == 1 and found.evidence["shift"] == 0

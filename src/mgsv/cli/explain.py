@@ -53,8 +53,10 @@ def explain(
 
     places = grounded.checked(video, music, more)
     explaining.picture_paths(video, top, output, format=format, overwrite=overwrite)
-    with grounded.grounded(video, places, top, how) as (found, library):
-        pictures = explaining.explain(found, library, output, format=format, overwrite=overwrite)
+    with grounded.grounded(video, places, top, how) as (found, session):
+        pictures = explaining.explain(
+            found, session.library, output, format=format, overwrite=overwrite
+        )
     if as_json:
         show.document(explaining.as_dict(found, pictures))
     else:

@@ -87,8 +87,8 @@ def ground(
         check_output(output, CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
-    with grounded.grounded(video, places, top, how) as (result, library):
-        accepted = grounding.accept(result, library) if accept else None
+    with grounded.grounded(video, places, top, how) as (result, session):
+        accepted = session.accept(result) if accept else None
     if as_json:
         show.document(result.as_dict())
     else:

@@ -13,8 +13,7 @@ from mgsv.cli import options, show
 from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mgsv.grounding import Grounding
-    from mgsv.library import Library
+    from mgsv.grounding import Grounding, Session
     from mgsv.methods.base import Fit, PlacementWeights, StartOn
     from mgsv.methods.memory import MemoryUse
     from mgsv.models.system import Rerank
@@ -161,14 +160,12 @@ def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Pa
 @contextmanager
 def grounded(
     video: Path, places: Sequence[Path], top: int, how: How
-) -> Iterator[tuple[Grounding, Library]]:
-    """The `top` moments of the music in `places` for `video`, and the library while it is open.
+) -> Iterator[tuple[Grounding, Session]]:
+    """The `top` moments of the music in `places` for `video`, and the session while it is open.
 
     The index's report goes to stderr.
     """
-    from mgsv import grounding
-    from mgsv.encoders.registry import encoder_pair
-    from mgsv.library import Library
+    from mgsv.grounding import GroundOptions, Session, check_weights
     from mgsv.methods.registry import open_method
     from mgsv.models.system import System
 
@@ -180,26 +177,28 @@ def grounded(
         first_stage=how["first_stage"],
         rerank=how["rerank"],
     )
-    chosen = open_method(system)
-    pair = encoder_pair(how["encoders"], folder=how["encoders_dir"])
-    # What would stop the run is asked at its beginning, before any indexing.
-    chosen.require(pair.video, pair.music)
-    grounding.check_weights(chosen, how["weights"])
-    with show.progress(how["progress"]) as listen:
-        library = Library.open(places, folder=how["folder"], encoder=pair.music, progress=listen)
-        with library:
-            show.index_report(library.report)
-            result = grounding.ground(
-                video,
-                library,
-                method=chosen,
-                encoders=pair,
-                top=top,
-                fit=how["fit"],
-                start_on=how["start_on"],
-                weights=how["weights"],
-                memory=how["memory"],
-                popularity=how["popularity"],
-                fusion=how["fusion"],
-            )
-            yield result, library
+    # What would stop the run is checked at its beginning, before any indexing.
+    method = open_method(system)
+    check_weights(method, how["weights"])
+    options = GroundOptions(
+        top=top,
+        fit=how["fit"],
+        start_on=how["start_on"],
+        weights=how["weights"],
+        memory=how["memory"],
+        popularity=how["popularity"],
+    )
+    with (
+        show.progress(how["progress"]) as listen,
+        Session.open(
+            places,
+            folder=how["folder"],
+            method=method,
+            encoders=how["encoders"],
+            encoders_dir=how["encoders_dir"],
+            fusion=how["fusion"],
+            progress=listen,
+        ) as session,
+    ):
+        show.index_report(session.library.report)
+        yield session.ground(video, options), session

@@ -176,8 +176,8 @@ def accept(result: Path, rank: int, category: str, folder: Path | None) -> None:
     Later runs of `mgsv ground` take it into account. A choice made earlier for the same video is
     replaced.
     """
+    from mgsv.grounding.acceptance import accept_result
     from mgsv.library import Library
-    from mgsv.library.accept import accept_result
 
     with Library.open(folder=folder, encoder=None) as opened:
         use, is_new = accept_result(opened, result, rank=rank, category=category)

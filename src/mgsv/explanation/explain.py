@@ -13,7 +13,7 @@ from mgsv.drawing import Kind
 from mgsv.errors import ConfigError, shown
 from mgsv.explanation.facts import Facts
 from mgsv.files import check_output, write_file
-from mgsv.library.answer import Grounding, RankedMoment
+from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.media.isolated import VideoScan
 from mgsv.media.video import Frame
 

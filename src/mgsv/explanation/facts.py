@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.grounding.reasons import reasons
+from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.library import TrackFeatures
-from mgsv.library.answer import Grounding, RankedMoment
-from mgsv.library.why import reasons
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.media.video import CURVE_RATE, Frame, VideoCurves

@@ -113,6 +113,13 @@ class FileStore:
             row = self._db.execute("SELECT value FROM meta WHERE key = 'encoder'").fetchone()
         return None if row is None else str(row[0])
 
+    @property
+    def version(self) -> object:
+        with self._guarded():
+            # The first counts what other connections commit, the second what this one changes.
+            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+            return others, self._db.total_changes
+
     @contextlib.contextmanager
     def writing(self, wait: float, tell: Callable[[str], None]) -> Iterator[None]:
         with contextlib.ExitStack() as held:

@@ -324,6 +324,11 @@ class Library:
         text = "\n".join([self._store.encoder or "", *ids])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
+    @property
+    def version(self) -> object:
+        """Differs from an earlier one where what the library holds may have changed since."""
+        return self._store.version, len(self._roots or ())
+
     def close(self) -> None:
         self._store.close()
 

@@ -43,6 +43,10 @@ class Store(Protocol):
     def encoder(self) -> str | None:
         """Fingerprint of the encoder that made all features here; None while there are none."""
 
+    @property
+    def version(self) -> object:
+        """Differs from an earlier one where anything may have been written since, by whomever."""
+
     def writing(
         self, wait: float, tell: Callable[[str], None]
     ) -> contextlib.AbstractContextManager[None]:

@@ -33,6 +33,8 @@ class Query:
     curves: VideoCurves
     frame_feats: FloatArray | None = None
     """[F, D] features of the frames at whole seconds; None unless the method `wants_features`."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the clip, a line each."""
 
     @property
     def seconds(self) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -16,7 +15,7 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.memory.fusion import Fused, Fusion
 from mgsv.memory.model import ClipTraits, Memory
-from mgsv.memory.use import Use, pooled
+from mgsv.memory.use import pooled
 from mgsv.methods import placement as placing
 from mgsv.methods.base import (
     Candidate,
@@ -41,28 +40,21 @@ POPULARITY = 0.5
 
 def with_memory(
     method: Method,
-    uses: Iterable[Use],
+    known: Memory,
     *,
     memory: MemoryUse = "on",
     popularity: bool = False,
-    fusion: str | os.PathLike[str] | None = None,
+    fusion: Fusion | None = None,
     encoder: str = "",
 ) -> Method:
-    """`method` with the memory of `uses` beside it; the method itself where there is none to ask.
+    """`method` with the memory `known` beside it; the method itself where that is empty or off.
 
-    fusion: a file that `mgsv evaluate --fusion` wrote; without one the method gets even odds.
-    encoder: fingerprint of what makes the clip's features. ConfigError for options that make no
-    sense together.
+    fusion: what `mgsv evaluate --fusion` fitted; without it the method gets even odds. encoder:
+    fingerprint of what makes the clip's features. Raises ConfigError where there is nothing that
+    could alone say where.
     """
-    if memory not in ("on", "off", "only"):
-        raise ConfigError(f"--memory {memory}: unknown", "choose on, off or only")
     if memory == "off":
-        if popularity or fusion is not None:
-            flag = "--popularity" if popularity else "--fusion"
-            raise ConfigError(f"{flag} with --memory off", "leave one of them out")
         return method
-    fused = Fusion() if fusion is None else Fusion.load(fusion)
-    known = Memory(uses)
     if not len(known):
         if memory == "only":
             raise ConfigError(
@@ -70,7 +62,8 @@ def with_memory(
             )
         return method
     ranker = PopularRanker(method.ranker, known) if popularity else method.ranker
-    placer = PlacerWithMemory(method.placer, known, fused, encoder=encoder, only=memory == "only")
+    only = memory == "only"
+    placer = PlacerWithMemory(method.placer, known, fusion or Fusion(), encoder=encoder, only=only)
     return Method(method.name, ranker, placer)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from mgsv.grounding.reasons import why
 from mgsv.library.library import Track
-from mgsv.library.why import why
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mgsv.library.why import reasons
+from mgsv.grounding.reasons import reasons
 from mgsv.methods.base import Placement
 from mgsv.methods.registry import open_method
 from synthetic import query_for, random_track

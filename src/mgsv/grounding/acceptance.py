@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgsv.errors import ConfigError, LibraryError, shown
-from mgsv.library.answer import SCHEMA
+from mgsv.grounding.result import SCHEMA, Grounding
 from mgsv.library.library import Library
 from mgsv.library.walk import plain
 from mgsv.memory.use import Use
@@ -18,6 +18,29 @@ from mgsv.moment import Moment
 
 LARGEST_FILE = 50_000_000
 """Bytes of a result that are read; one of a thousand moments has less than one million."""
+
+
+def accept(
+    found: Grounding, library: Library, rank: int = 1, *, category: str = ""
+) -> tuple[Use, bool]:
+    """Remember in `library` that the moment of `rank` was used; the use, and whether it is new.
+
+    A choice made earlier for the same video is replaced. ConfigError where there is no such rank.
+    """
+    chosen = next((moment for moment in found if moment.rank == rank), None)
+    if chosen is None:
+        raise ConfigError(f"--rank {rank}: there are {len(found)} moments")
+    feats, encoder = found.clip_feats
+    return accept_moment(
+        library,
+        os.fsencode(chosen.track.path),
+        chosen.moment,
+        video=found.video.path,
+        video_seconds=found.video.duration,
+        category=category,
+        feats=feats,
+        encoder=encoder,
+    )
 
 
 def accept_result(

@@ -8,7 +8,17 @@ import pytest
 
 from library_support import TinyEncoder, opened, write_tone, write_tones
 from mgsv.errors import LibraryError
-from mgsv.library.usable import usable_tracks
+from mgsv.grounding.tracks import usable_tracks
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    return tmp_path / "music"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "library"
 
 
 def refusal(music: Path | None, folder: Path) -> str:

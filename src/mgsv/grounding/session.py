@@ -1,0 +1,388 @@
+"""A library, a method and encoders, opened once for any number of clips."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypedDict, Unpack, get_args
+
+from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
+from mgsv.errors import ConfigError, shown
+from mgsv.grounding.acceptance import accept
+from mgsv.grounding.clip import read_clip
+from mgsv.grounding.result import Grounding, RankedMoment
+from mgsv.grounding.tracks import Contents, Tracks
+from mgsv.library import Library, Progress
+from mgsv.library.recordings import Recording, distinct
+from mgsv.library.walk import left_out
+from mgsv.memory.fusion import Fusion
+from mgsv.memory.use import Use, pooled
+from mgsv.methods.base import (
+    Candidate,
+    Detection,
+    Fit,
+    Method,
+    Placement,
+    PlacementWeights,
+    Query,
+    StartOn,
+)
+from mgsv.methods.memory import MemoryUse, with_memory
+from mgsv.methods.registry import DEFAULT_METHOD, open_method
+from mgsv.methods.sync import Sync
+from mgsv.models.system import System
+from mgsv.moment import clock
+
+MOVED = 0.05
+"""Seconds by which the memory must have moved a moment for a note about it."""
+
+PathLike = str | os.PathLike[str]
+Music = PathLike | Sequence[PathLike]
+Listener = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class GroundOptions:
+    """What is wanted of one clip. Raises `ConfigError` for a value that makes no sense."""
+
+    top: int = 5
+    """How many moments, at most one per recording, however many files have it."""
+    fit: Fit = "video"
+    """"video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
+    "free" lets the method choose the width."""
+    start_on: StartOn = "any"
+    """"border", "downbeat" or "beat" starts on a section border, on the first beat of a bar or on
+    any beat of the track, "any" anywhere."""
+    weights: PlacementWeights | None = None
+    """What counts where a learned method's moment is placed exactly, if not the default."""
+    memory: MemoryUse = "on"
+    """Whether past uses in the library help to place the moment ("on"), alone place it ("only") or
+    are left out ("off"). Without any, nothing changes."""
+    popularity: bool = False
+    """Let often used tracks rank higher."""
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ConfigError(f"--top {self.top}: at least one moment must be asked for")
+        if self.fit not in get_args(Fit):
+            raise ConfigError(f"--fit {self.fit}: unknown", "choose video or free")
+        if self.start_on not in get_args(StartOn):
+            choices = ", ".join(get_args(StartOn))
+            raise ConfigError(f"--start-on {self.start_on}: unknown", f"choose from {choices}")
+        if self.memory not in get_args(MemoryUse):
+            raise ConfigError(f"--memory {self.memory}: unknown", "choose on, off or only")
+        if self.popularity and self.memory == "off":
+            raise ConfigError("--popularity with --memory off", "leave one of them out")
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.fit, self.start_on, self.weights or PlacementWeights())
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of `GroundOptions`, as keywords."""
+
+    top: int
+    fit: Fit
+    start_on: StartOn
+    weights: PlacementWeights | None
+    memory: MemoryUse
+    popularity: bool
+
+
+class Session:
+    """A library, a method, encoders and the memory of past uses, opened once for many clips.
+
+        with Session.open("~/Music") as session:
+            for clip in clips:
+                moments = session.ground(clip)
+
+    What is read of the library stays in memory, up to `tracks.KEPT_BYTES`, until the library
+    changes. Several threads may call `ground` and `read` at the same time.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        method: str | System | Method = DEFAULT_METHOD,
+        encoders: str | EncoderPair = "default",
+        encoders_dir: PathLike | None = None,
+        fusion: PathLike | None = None,
+    ) -> None:
+        """A session on an open library, which stays open when the session ends.
+
+        Args:
+            library: where tracks are looked for.
+            method: "made", which comes with mgsv, "sync", which needs no model, a `System` of
+                checkpoint files, or a `Method`.
+            encoders: "default" or "paper", of the clips' features; or a pair that was made already.
+            encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
+            fusion: what `mgsv evaluate --fusion` fitted for this model.
+
+        Raises:
+            EncoderMismatch: the method was made for features of other encoders.
+            ConfigError: an option makes no sense.
+        """
+        self.library = library
+        self.method = method if isinstance(method, Method) else open_method(method)
+        if isinstance(encoders, str):
+            encoders = encoder_pair(encoders, folder=encoders_dir)
+        self.encoders = encoders
+        self._fusion = None if fusion is None else Fusion.load(fusion)
+        self._owned: Library | None = None
+        self._lock = threading.Lock()
+        self._contents: Contents | None = None
+        if made_by := _source(library, encoders.music):
+            self.method.require(encoders.video, made_by)
+
+    @classmethod
+    def open(
+        cls,
+        music: Music,
+        *,
+        folder: PathLike | None = None,
+        method: str | System | Method = DEFAULT_METHOD,
+        encoders: str | EncoderPair = "default",
+        encoders_dir: PathLike | None = None,
+        fusion: PathLike | None = None,
+        progress: Listener | None = None,
+    ) -> Self:
+        """A session on `music`, a folder, a track or several, which is indexed where it is new.
+
+        With a single track the song is known and its part is sought (the paper's single-music
+        mode). folder, progress: see `Library.open`, which raises `LibraryError` too. The others:
+        see `Session`; what does not fit together is found before anything is indexed.
+        """
+        chosen = method if isinstance(method, Method) else open_method(method)
+        if isinstance(encoders, str):
+            encoders = encoder_pair(encoders, folder=encoders_dir)
+        chosen.require(encoders.video, encoders.music)
+        library = Library.open(music, folder=folder, encoder=encoders.music, progress=progress)
+        try:
+            session = cls(library, method=chosen, encoders=encoders, fusion=fusion)
+        except BaseException:
+            library.close()
+            raise
+        session._owned = library
+        return session
+
+    def close(self) -> None:
+        """Close the library, if the session has opened it."""
+        if self._owned is not None:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, video: PathLike) -> Query:
+        """The clip as the session's method sees it; raises MediaError where it cannot be used."""
+        return read_clip(video, self.method, self.encoders)
+
+    def ground(self, video: PathLike | Query, options: GroundOptions | None = None) -> Grounding:
+        """Find the tracks of the library, and the moment on each, that best fit `video`.
+
+        video: any local video file of at least a second, or what `read` gave for it.
+
+        Raises:
+            MediaError: the clip cannot be used.
+            LibraryError: the library holds no usable track, or cannot be read.
+            ConfigError: the options do not go with the method.
+        """
+        options = options or GroundOptions()
+        check_weights(self.method, options.weights)
+        if self._fusion is not None and options.memory == "off":
+            raise ConfigError("--fusion with --memory off", "leave one of them out")
+        query = video if isinstance(video, Query) else self.read(video)
+        for known in (True, False):
+            contents = self._look(known=known)
+            method = self._with_memory(contents, options)
+            tracks = _wanted(contents, method, options.placement)
+            shortlist = _shortlist(query, self.library, tracks, method, options)
+            if all(recording.track.path.exists() for recording, _ in shortlist):
+                break  # else files were deleted since the library was looked at: look again
+        recordings, candidates = [one for one, _ in shortlist], [one for _, one in shortlist]
+        placed = method.place(query, candidates, options.placement)
+        pairs = zip(recordings, placed, strict=True)
+        moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(pairs, start=1))
+        chance = method.ranker.chance(query, tracks)
+        remarks = _remarks(query, moments, chance, method)
+        feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
+        return Grounding(
+            video=query.info,
+            curves=query.curves,
+            moments=moments,
+            method=method.name,
+            method_fingerprint=method.fingerprint,
+            score_meaning=method.score_meaning,
+            library_fingerprint=contents.fingerprint,
+            chance=chance,
+            notes=(*query.notes, *contents.notes, *remarks),
+            clip_feats=(feats, self.encoders.video.fingerprint if feats else ""),
+        )
+
+    def accept(self, found: Grounding, rank: int = 1, *, category: str = "") -> tuple[Use, bool]:
+        """Remember that the moment of `rank` was used; see `mgsv.accept`."""
+        return accept(found, self.library, rank, category=category)
+
+    def _look(self, *, known: bool) -> Contents:
+        """What the library holds now; with `known` what was seen before, if it has not changed."""
+        with self._lock:
+            seen = self._contents
+            if seen is None or not known or seen.version != self.library.version:
+                seen = self._contents = Contents(self.library)
+            return seen
+
+    def _with_memory(self, contents: Contents, options: GroundOptions) -> Method:
+        if options.memory == "off":
+            return self.method
+        return with_memory(
+            self.method,
+            contents.memory,
+            memory=options.memory,
+            popularity=options.popularity,
+            fusion=self._fusion,
+            encoder=self.encoders.video.fingerprint,
+        )
+
+
+def ground(
+    video: PathLike,
+    library: Library | Music,
+    *,
+    method: str | System | Method = DEFAULT_METHOD,
+    encoders: str | EncoderPair = "default",
+    encoders_dir: PathLike | None = None,
+    fusion: PathLike | None = None,
+    progress: Listener | None = None,
+    **options: Unpack[OptionFields],
+) -> Grounding:
+    """Find the tracks of `library`, and the moment on each, that best fit `video`.
+
+    Args:
+        video: the clip; any local video file of at least a second.
+        library: an open `Library`, or music to open one for: a folder, a track, or several.
+        method, encoders, encoders_dir, fusion: see `Session`, which grounds many clips quicker.
+        progress: called after each track that is indexed, where `library` is music.
+        options: the fields of `GroundOptions`, as in `top=3`.
+
+    Raises:
+        MediaError: the clip cannot be used.
+        LibraryError: the music cannot be opened, or holds no usable track.
+        EncoderMismatch: the method was made for features of other encoders.
+        ConfigError: an option makes no sense.
+    """
+    wanted = GroundOptions(**options)
+    chosen = method if isinstance(method, Method) else open_method(method)
+    check_weights(chosen, wanted.weights)
+    if isinstance(encoders, str):
+        encoders = encoder_pair(encoders, folder=encoders_dir)
+    if isinstance(library, Library):
+        session = Session(library, method=chosen, encoders=encoders, fusion=fusion)
+        return session.ground(video, wanted)
+    chosen.require(encoders.video, encoders.music)
+    query = read_clip(video, chosen, encoders)  # a bad clip is found before anything is indexed
+    with Session.open(
+        library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
+    ) as opened:
+        report = opened.library.report
+        notes = [f"left out: {shown(path)}: {reason}" for path, reason in report.failed]
+        if report.ignored:
+            notes.append(left_out(report.ignored, "music"))
+        return opened.ground(replace(query, notes=(*query.notes, *notes)), wanted)
+
+
+def read_query(
+    video: PathLike,
+    method: str | System | Method = DEFAULT_METHOD,
+    *,
+    encoders: str | EncoderPair = "default",
+) -> Query:
+    """The clip as `method` sees it; raises MediaError where it cannot be used."""
+    chosen = method if isinstance(method, Method) else open_method(method)
+    pair = encoder_pair(encoders) if isinstance(encoders, str) else encoders
+    return read_clip(video, chosen, pair)
+
+
+def check_weights(method: Method, weights: PlacementWeights | None) -> None:
+    """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
+    if weights is not None and method.name == Sync.name:
+        raise ConfigError(f"--method {Sync.name} uses no --weights", "choose a learned method")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The encoder that a library was made with."""
+
+    name: str
+    dim: int
+    fingerprint: str
+
+
+def _source(library: Library, encoder: Source) -> Source | None:
+    """What made the features in `library`, `encoder` or another; None while it is empty."""
+    fingerprint = library.encoder_fingerprint
+    if fingerprint == encoder.fingerprint:
+        return encoder
+    tracks = library.tracks()
+    if fingerprint is None or not tracks:
+        return None
+    width = library.features(tracks[0]).segments.shape[1]
+    return _Source(fingerprint.partition(":")[0], width, fingerprint)
+
+
+def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:
+    whole = method.wants_features or placement.start_on == "border"
+    return contents.features if whole else contents.curves
+
+
+def _shortlist(
+    query: Query, library: Library, tracks: Tracks, method: Method, options: GroundOptions
+) -> list[tuple[Recording, Candidate]]:
+    """The `top` best recordings, best first, each as the best of its tracks."""
+    least = options.top
+    while True:
+        best = method.shortlist(query, tracks, least, options.placement)
+        names = [tracks.tracks[n] for n, _ in best]
+        recordings = distinct(names, library.curves, options.top)
+        if len(recordings) == options.top or len(best) == len(tracks):
+            break
+        least *= 4  # they were too few, with many of each
+    chosen = (best[one.place] for one in recordings)
+    candidates = [Candidate(tracks[n], ranked) for n, ranked in chosen]
+    return list(zip(recordings, candidates, strict=True))
+
+
+def _ranked(rank: int, recording: Recording, found: Detection) -> RankedMoment:
+    start, end = found.moment.start, found.moment.end
+    evidence = dict(found.evidence)
+    return RankedMoment(rank, recording.track, start, end, found.score, evidence, recording.also_as)
+
+
+def _remarks(
+    query: Query, moments: tuple[RankedMoment, ...], chance: float | None, method: Method
+) -> Iterator[str]:
+    if chance is None:
+        yield method.ranker.chance_unknown
+    elif moments[0].score <= chance:
+        yield (
+            f"nothing here fits better than chance (best score {moments[0].score:.2f}, "
+            f"luck alone reaches {chance:.2f}): take the ranking as a guess"
+        )
+    for found in moments:
+        before = found.evidence.get("method_start", found.start)
+        if abs(found.start - before) > MOVED:
+            uses = round(found.evidence["past_uses"])
+            count = f"{uses} past use{'s' * (uses != 1)} of this track" if uses else "other tracks"
+            yield f"rank {found.rank}: moved from {clock(before)} by the memory of {count}"
+        if found.track.duration < query.seconds:
+            name, seconds = shown(found.track.path.name), found.track.duration
+            yield (
+                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "
+                f"({seconds:.1f} s), so the music ends first"
+            )

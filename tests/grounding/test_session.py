@@ -1,0 +1,187 @@
+"""A session: everything is opened once, what it knows follows the library, threads may share it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+
+import mgsv
+import real_media
+from library_support import write_tone
+from mgsv.encoders.registry import EncoderPair
+from mgsv.encoders.tiny import TinyMusic, TinyVideo
+from mgsv.errors import ConfigError, EncoderMismatch, MgsvError
+from mgsv.grounding import session as module
+from mgsv.grounding.session import OptionFields
+from mgsv.grounding.tracks import Tracks
+from mgsv.library import Library, Track, TrackCurves
+from mgsv.memory.fusion import Fusion
+from mgsv.methods.registry import open_method
+from usage_support import use
+
+TINY = EncoderPair(TinyVideo(), TinyMusic())
+
+
+@pytest.fixture
+def session(bundled: Library) -> mgsv.Session:
+    return mgsv.Session(bundled, method="sync")
+
+
+def test_it_answers_as_the_short_form_does(session: mgsv.Session, bundled: Library) -> None:
+    clip = real_media.bikes()
+    short = mgsv.ground(clip, bundled, method="sync", top=3, start_on="beat")
+    options = mgsv.GroundOptions(top=3, start_on="beat")
+    for video in (clip, session.read(clip), clip):
+        assert session.ground(video, options).as_dict() == short.as_dict()
+
+
+def test_keywords_are_the_options(session: mgsv.Session) -> None:
+    fields = {field.name for field in dataclasses.fields(mgsv.GroundOptions)}
+    hints = get_type_hints(mgsv.GroundOptions)
+    assert {name: hints[name] for name in fields} == get_type_hints(OptionFields)
+
+
+def test_nothing_is_read_twice(session: mgsv.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    curves, records = session.library.curves, session.library._store.records
+
+    def counted(track: Track) -> TrackCurves:
+        read[track.id] += 1
+        return curves(track)
+
+    monkeypatch.setattr(session.library, "curves", counted)
+    monkeypatch.setattr(
+        session.library._store, "records", lambda: read.update(["records"]) or records()
+    )
+    query = session.read(real_media.bikes())
+    first = session.ground(query, mgsv.GroundOptions(top=1))
+    before = read.copy()
+    assert session.ground(query, mgsv.GroundOptions(top=1)) == first
+    # Comparing recordings reads the curves of the shortlist once more.
+    again = read - before
+    assert again["records"] == 0 and sum(again.values()) <= 20 < sum(before.values())
+
+
+def test_it_follows_the_library(tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    for n in range(3):
+        write_tone(music / f"{n}.wav", 200.0 + 50 * n, 20.0)
+    with mgsv.Session.open(
+        music, folder=tmp_path / "library", method="sync", encoders=TINY
+    ) as session:
+        query = session.read(real_media.bikes())
+        options = mgsv.GroundOptions(top=9)
+
+        def names() -> set[str]:
+            return {moment.track.path.name for moment in session.ground(query, options)}
+
+        assert names() == {"0.wav", "1.wav", "2.wav"}
+        write_tone(music / "3.wav", 420.0, 20.0)
+        with Library.open(music, folder=tmp_path / "library", encoder=TINY.music):
+            pass  # as another process would add it
+        assert names() == {"0.wav", "1.wav", "2.wav", "3.wav"}
+        (music / "1.wav").unlink()
+        assert names() == {"0.wav", "2.wav", "3.wav"}, "a file that is gone is no answer"
+        before = session.ground(query)[0]
+        session.accept(session.ground(query))
+        after = session.ground(query)
+        assert after[0].evidence["past_uses"] == 1 and "past_uses" not in before.evidence
+        for path in music.iterdir():
+            path.unlink()
+        with pytest.raises(MgsvError, match="the file is gone"):
+            session.ground(query)
+
+
+def test_threads_share_it(session: mgsv.Session) -> None:
+    query = session.read(real_media.bikes())
+    ways = [mgsv.GroundOptions(top=top, start_on=on) for top in (1, 4) for on in ("beat", "any")]
+    expected = [session.ground(query, way) for way in ways]
+    fresh = mgsv.Session(session.library, method="sync")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda way: fresh.ground(query, way), 4 * ways))
+    assert [one.as_dict() for one in found] == [one.as_dict() for one in 4 * expected]
+
+
+def test_the_library_stays_open_where_it_was_open(bundled: Library) -> None:
+    with mgsv.Session(bundled, method="sync"):
+        pass
+    assert bundled.tracks()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"top": 0}, "top"),
+        ({"fit": "tight"}, "fit"),
+        ({"start_on": "drop"}, "start.on"),
+        ({"memory": "some"}, "memory"),
+        ({"memory": "off", "popularity": True}, "popularity"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        mgsv.GroundOptions(**options)
+
+
+def test_a_fusion_needs_the_memory(bundled: Library, tmp_path: Path) -> None:
+    Fusion(log_odds=1.0, scale=0.5).save(tmp_path / "fitted.json")
+    session = mgsv.Session(bundled, method="sync", fusion=tmp_path / "fitted.json")
+    with pytest.raises(ConfigError, match="fusion"):
+        session.ground(real_media.bikes(), mgsv.GroundOptions(memory="off"))
+
+
+def test_a_library_of_another_encoder_is_found_at_once(tmp_path: Path) -> None:
+    write_tone(tmp_path / "music" / "a.wav", 200.0, 20.0)
+    with (
+        Library.open(
+            tmp_path / "music", folder=tmp_path / "library", encoder=TINY.music
+        ) as library,
+        pytest.raises(EncoderMismatch),
+    ):
+        mgsv.Session(library)
+
+
+def test_a_bad_clip_is_found_before_anything_is_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_text("no video")
+    monkeypatch.setattr(module.Session, "open", lambda *_, **__: pytest.fail("indexed"))
+    with pytest.raises(MgsvError, match=r"clip\.mp4"):
+        mgsv.ground(tmp_path / "clip.mp4", real_media.bgm_tracks(), method="sync")
+
+
+def test_tracks_are_kept_while_there_is_room() -> None:
+    read: list[int] = []
+    row = np.zeros(100, np.float32)
+    tracks = [Track(str(n), Path(f"{n}.wav"), 30.0, 120.0, ()) for n in range(4)]
+
+    def reader(track: Track) -> TrackCurves:
+        read.append(int(track.id))
+        return TrackCurves(track, row, row, row)
+
+    kept = Tracks(reader, tracks, room=2 * 3 * row.nbytes)
+    for _ in range(2):
+        assert [one.track.id for one in kept] == ["0", "1", "2", "3"]
+    assert read == [0, 1, 2, 3, 2, 3]
+    assert kept[-1].track is tracks[3] and [one.track for one in kept[1:3]] == tracks[1:3]
+    with pytest.raises(IndexError):
+        kept[4]
+
+
+def test_the_memory_is_built_once(bundled_folder: Path, tmp_path: Path, own_library: Path) -> None:
+    with Library.open(folder=own_library) as library:
+        track = library.tracks()[0]
+        library.uses.accept(use(track.id, 3.0, end=13.0, video="v", video_end=10.0))
+        session = mgsv.Session(library, method=open_method("sync"))
+        query = session.read(real_media.bikes())
+        session.ground(query)
+        known = session._contents
+        assert known is not None and len(known.memory) == 1
+        session.ground(query, mgsv.GroundOptions(memory="only", popularity=True))
+        assert session._contents is known
