@@ -20,6 +20,7 @@ from mgsv.library import index
 from mgsv.library.filestore import FileStore
 from mgsv.library.pool import run
 from mgsv.library.store import UNSETTLED
+from mgsv.media import isolated
 
 
 def counts(report):
@@ -113,7 +114,7 @@ def test_changed_content_replaces_the_track_and_its_features(music, folder, enco
         assert counts(library.report) == (1, 0, 0, 0)
         (track,) = library.tracks()
     new = list(folder.glob("features/*/*"))
-    assert len(old) == len(new) == 1 and old != new and new[0].stem == track.id
+    assert len(old) == len(new) == 1 and old != new and new[0].name.startswith(track.id)
 
 
 def test_a_touched_file_is_unchanged(music, folder, encoder):
@@ -328,6 +329,25 @@ def test_a_folder_that_disappears(music, folder, encoder, pulled):
         assert library.report.added + library.report.unchanged == 8
         assert library.report.unchanged >= 3 and encoder.calls <= 9
         assert library.check(sources=True).problems == ()
+
+
+def test_a_file_that_is_gone_when_it_is_decoded_is_tried_again(music, folder, monkeypatch):
+    """The decoder says so in words of its own, as of a file that it cannot read."""
+    (song,) = write_tones(music, 1)
+    away = song.with_suffix(".away")
+    decode = isolated.read_audio
+
+    def late(path, *how, **more):
+        song.rename(away)
+        return decode(path, *how, **more)
+
+    monkeypatch.setattr(isolated, "read_audio", late)
+    with opened(music, folder) as library:
+        assert library.report.failed == ((song, "no such file or directory"),)
+    monkeypatch.undo()
+    away.rename(song)
+    with opened(music, folder) as library:
+        assert library.report.added == 1
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])

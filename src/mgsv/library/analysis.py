@@ -76,8 +76,17 @@ class Analysis:
             analysed = self._analyse(path, track)
             require_unchanged(item)
         except Exception as error:  # whatever it is, the other files are worth going on for
-            return Outcome(track, error=error)
+            return Outcome(track, error=_gone(item.path) or error)
         return Outcome(track, analysed)
+
+
+def _gone(path: bytes) -> OSError | None:
+    """Why the file cannot be looked at any more: then that, not its content, is what is wrong."""
+    try:
+        os.stat(path)  # noqa: PTH116 (bytes)
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
