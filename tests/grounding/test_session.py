@@ -57,7 +57,9 @@ def test_nothing_is_read_twice(session: mgsv.Session, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(session.library, "curves", counted)
     monkeypatch.setattr(
-        session.library._store, "records", lambda: read.update(["records"]) or records()
+        session.library._store,
+        "records",
+        lambda encoder: read.update(["records"]) or records(encoder),
     )
     query = session.read(real_media.bikes())
     first = session.ground(query, mgsv.GroundOptions(top=1))

@@ -10,6 +10,7 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from library_support import opened, write_tone, write_tones
@@ -19,6 +20,7 @@ from mgsv.errors import ConfigError, DataError, LibraryError, OutputError
 from mgsv.grounding.acceptance import accept_result, video_name
 from mgsv.library import Library
 from mgsv.library.uses import SHOWN, LibraryUses
+from old_catalogues import downgrade
 from usage_support import use
 
 
@@ -289,21 +291,33 @@ def _blank(catalogue: Path, table: str) -> None:
         file.write(bytes(size))
 
 
-def test_a_catalogue_of_the_first_format_is_read_and_upgraded(music: Path, folder: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_catalogue_is_read_and_upgraded(music: Path, folder: Path, version: int) -> None:
     write_tones(music, 2)
-    opened(music, folder).close()
-    with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
-        db.execute("DROP TABLE use")
-        db.execute("PRAGMA user_version = 1")
-    with opened(None, folder) as library:
+    with opened(music, folder) as library:
+        before = library.tracks(), library.fingerprint
+        expected = [library.features(track).segments for track in library.tracks()]
+    downgrade(folder, version)
+    with opened(None, folder) as library, opened(None, folder) as waiting:
         first, second = library.tracks()
+        assert ([first, second], library.fingerprint) == before
         assert library.uses.all() == []
         with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
-            assert db.execute("PRAGMA user_version").fetchone() == (1,), "looking changes nothing"
+            found = db.execute("PRAGMA user_version").fetchone()
+            assert found == (version,), "looking changes nothing"
         assert library.uses.accept(use(first.id, 0.0, end=3.0))
         assert len(library.uses.all()) == 1 and library.tracks() == [first, second]
+        assert waiting.uses.accept(use(second.id, 0.0, end=3.0)), "opened before the upgrade"
+        for track, segments in zip(library.tracks(), expected, strict=True):
+            np.testing.assert_array_equal(library.features(track).segments, segments)
     with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+    with opened(music, folder) as library:
+        assert (library.report.added, library.report.unchanged) == (0, 2)
+        assert not library.check().problems
+        assert library.remove(music) == 2
+    assert not list(folder.glob("features/*/*"))
 
 
 # Accepting

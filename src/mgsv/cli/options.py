@@ -23,7 +23,7 @@ encoders = click.option(
     type=click.Choice(["default", "paper"]),
     default="default",
     show_default=True,
-    help="Features of the bundled encoders', or CLIP's and AST's (a library holds one).",
+    help="Features of the bundled encoders', or CLIP's and AST's (a library may hold both).",
 )
 encoders_dir = click.option(
     "--encoders-dir",

@@ -1,8 +1,8 @@
 """The `Store` on SQLite and feature files, in a folder of its own.
 
-    catalogue.sqlite               which paths hold which track, and what is known of each track
-    features/<ab>/<id>.safetensors one file per track, <ab> the first two digits of its id
-    lock                           held by the one process that writes
+    catalogue.sqlite    which paths hold which track, and what is known of each track
+    features/<ab>/      <id>.<encoder>.safetensors of each track whose id starts with <ab>
+    lock                held by the one process that writes
 
 Order of writing: the whole feature file, then the catalogue's row; in removing, the row first. So a
 row never points at a file that is not whole, and a kill loses at most the tracks in flight.
@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import sqlite3
-import time
-import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,53 +24,31 @@ import numpy.typing as npt
 from mgsv.errors import LibraryError, OutputError, shown
 from mgsv.files import put_in_place, remove_leftovers, write_file
 from mgsv.library import features
-from mgsv.library.features import REPAIR, WRITABLE, Arrays, TrackRecord
+from mgsv.library.catalogue import (
+    APPLICATION_ID,
+    SCHEMA,
+    TABLES,
+    Damaged,
+    feature_file,
+    guarded,
+    is_old,
+    move_away,
+    open_catalogue,
+    remove,
+    upgrade,
+)
+from mgsv.library.features import WRITABLE, Arrays, TrackRecord
 from mgsv.library.fingerprints import fingerprint_file
 from mgsv.library.lock import locked
 from mgsv.library.store import Place
-from mgsv.memory.table import TABLE as USE_TABLE
 from mgsv.memory.table import UseTable
 
-SCHEMA = 2
-"""Version of the catalogue's tables (SQLite's user_version). A newer one is refused, never
-guessed at. Version 1 knew no uses; it is read as it is, and gets their table when it is written.
-"""
-
-APPLICATION_ID = 0x4D475356
-"""'MGSV' in ASCII, in the header of our SQLite files, so that another program's is not taken for
-ours.
-"""
-
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE track (
-    id TEXT PRIMARY KEY,      -- hash of the music file's bytes
-    duration REAL NOT NULL,   -- seconds
-    tempo REAL NOT NULL,      -- beats per minute
-    tags TEXT NOT NULL,       -- JSON object: tag -> probability
-    digest TEXT NOT NULL,     -- check sum of the feature file
-    mean BLOB NOT NULL        -- float32 [D], mean over the valid segments
-);
-CREATE TABLE place (
-    path BLOB PRIMARY KEY,    -- absolute, as bytes: names need not be UTF-8
-    size INTEGER NOT NULL,    -- size and mtime_ns as last seen; the same again means unchanged
-    mtime_ns INTEGER NOT NULL,
-    track TEXT REFERENCES track (id),
-    problem TEXT NOT NULL,    -- why the file could not be indexed; empty where it was
-    CHECK ((track IS NULL) <> (problem = ''))
-) WITHOUT ROWID;
-CREATE INDEX place_of_track ON place (track);
-"""
+_RECORDS = """
+SELECT t.id, t.duration, t.tempo, f.tags FROM track AS t JOIN feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
-_PARTS = ("", "-journal", "-wal", "-shm")
-"""What SQLite adds to the names of the files that make up a database."""
 _CHUNK = 4096
 _WAIT_FOR_CREATION = 60.0
-_FEATURE_FILE = re.compile(r"[0-9a-f]{32}\.safetensors")
-
-
-class _Damaged(LibraryError):
-    """A catalogue that can be set aside."""
+_FEATURE_FILE = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{8})?\.safetensors")
 
 
 class FileStore:
@@ -89,6 +64,7 @@ class FileStore:
         self._catalogue = folder / "catalogue.sqlite"
         self._features = folder / "features"
         self._identity: tuple[int, int] | None = None  # of the catalogue that is open
+        self._is_old = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._catalogue.exists():
@@ -102,16 +78,19 @@ class FileStore:
         except OutputError as error:
             raise LibraryError(error.problem, WRITABLE) from error
         self._db = self._connect()
+        self._is_old = is_old(self._db)
         self._identity = self._on_disk()
         self.uses = UseTable(self._db, self._guarded, self._transaction)
         if aside is not None:
             self.uses.salvage(aside)
 
     @property
-    def encoder(self) -> str | None:
+    def encoders(self) -> list[str]:
         with self._guarded():
-            row = self._db.execute("SELECT value FROM meta WHERE key = 'encoder'").fetchone()
-        return None if row is None else str(row[0])
+            rows = self._db.execute(
+                "SELECT encoder FROM feature GROUP BY encoder ORDER BY count(*) DESC, encoder"
+            ).fetchall()
+        return [row[0] for row in rows]
 
     @property
     def version(self) -> object:
@@ -151,42 +130,84 @@ class FileStore:
             rows = self._db.execute(f"{_PLACES} WHERE track = ? ORDER BY path", (track,)).fetchall()
         return [Place(*row) for row in rows]
 
-    def records(self) -> dict[str, TrackRecord]:
+    def records(self, encoder: str) -> Iterator[TrackRecord]:
         with self._guarded():
-            rows = self._db.execute("SELECT id, duration, tempo, tags FROM track").fetchall()
-            return {row[0]: TrackRecord(row[0], row[1], row[2], json.loads(row[3])) for row in rows}
+            cursor = self._db.execute(f"{_RECORDS} WHERE encoder = ?", (encoder,))
+            while rows := cursor.fetchmany(_CHUNK):
+                yield from map(_record, rows)
 
-    def read(self, track: str, names: tuple[str, ...]) -> Arrays:
-        return features.read_arrays(self._file(track), track, names)
-
-    def means(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    def record(self, track: str, encoder: str) -> TrackRecord | None:
         with self._guarded():
-            cursor = self._db.execute("SELECT id, mean FROM track ORDER BY id")
+            row = self._db.execute(
+                f"{_RECORDS} WHERE encoder = ? AND track = ?", (encoder, track)
+            ).fetchone()
+            return None if row is None else _record(row)
+
+    def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
+        with self._guarded():
+            row = self._db.execute(
+                "SELECT file FROM feature WHERE encoder = ? AND track = ?", (encoder, track)
+            ).fetchone()
+        # Without a row the file is missing too, and the error names it.
+        return features.read_arrays(
+            self._file(*row or (feature_file(track, encoder),)), track, names
+        )
+
+    def means(self, encoder: str) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        with self._guarded():
+            cursor = self._db.execute(
+                "SELECT track, mean FROM feature WHERE encoder = ? ORDER BY track", (encoder,)
+            )
             while rows := cursor.fetchmany(_CHUNK):
                 joined = b"".join(row[1] for row in rows)
                 yield [row[0] for row in rows], np.frombuffer(joined, "<f4").reshape(len(rows), -1)
+
+    def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+        with self._guarded():
+            cursor = self._db.execute(
+                "SELECT track, width, vectors FROM embedding WHERE model = ? ORDER BY track",
+                (model,),
+            )
+            while rows := cursor.fetchmany(_CHUNK):
+                for track, width, vectors in rows:
+                    yield track, np.frombuffer(vectors, "<f4").reshape(-1, width)
+
+    def put_embeddings(self, model: str, vectors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO embedding VALUES (?, ?, ?, ?)",
+                (
+                    (track, model, rows.shape[1], rows.astype("<f4").tobytes())
+                    for track, rows in vectors.items()
+                ),
+            )
+
+    def drop_embeddings(self, model: str) -> int:
+        with self._transaction():
+            return self._db.execute("DELETE FROM embedding WHERE model = ?", (model,)).rowcount
 
     def verify(self) -> Iterator[tuple[str, str]]:
         with self._guarded():
             (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-            digests = self._db.execute("SELECT id, digest FROM track ORDER BY id").fetchall()
-        encoder = self.encoder
-        for track, noted in digests:
+            noted = self._db.execute(
+                "SELECT file, digest, track, encoder FROM feature ORDER BY track, encoder"
+            ).fetchall()
+        for file, *row in noted:
+            path = self._file(file)
             try:
-                data, record, written_by, _ = features.read_whole(self._file(track))
+                data, record, encoder, _ = features.read_whole(path)
             except LibraryError as error:
-                yield track, error.problem
+                yield row[1], error.problem
                 continue
-            if (features.digest(data), record.id, written_by) == (noted, track, encoder):
-                yield track, ""
-            else:
-                yield track, f"{shown(self._file(track))}: not what was written there"
+            same = [features.digest(data), record.id, encoder] == row
+            yield row[1], "" if same else f"{shown(path)}: not what was written there"
 
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
         data = features.pack(record, encoder, arrays)
-        file = self._file(record.id)
+        name = feature_file(record.id, encoder)
+        file = self._file(name)
         self._require_there()
         try:
             for folder in (self._features, file.parent):
@@ -196,7 +217,7 @@ class FileStore:
             raise self._cannot_write(error) from error
         except OutputError as error:
             raise LibraryError(error.problem, WRITABLE) from error
-        self._insert(record, encoder, data, features.mean_segment(arrays))
+        self._insert(name, record, encoder, data, features.mean_segment(arrays))
 
     def place(self, place: Place) -> None:
         with self._transaction():
@@ -207,9 +228,12 @@ class FileStore:
             self._db.executemany("DELETE FROM place WHERE path = ?", [(path,) for path in paths])
 
     def drop_tracks(self, tracks: Iterable[str]) -> int:
-        dropped = []
+        dropped, files = [], []
         with self._transaction():
             for track in tracks:
+                held = self._db.execute(
+                    "SELECT file FROM feature WHERE track = ?", (track,)
+                ).fetchall()
                 gone = self._db.execute(
                     "DELETE FROM track WHERE id = ?1"
                     " AND NOT EXISTS (SELECT 1 FROM place WHERE track = ?1)",
@@ -217,31 +241,38 @@ class FileStore:
                 )
                 if gone.rowcount:
                     dropped.append(track)
-            self._db.execute(  # an empty library is anyone's
-                "DELETE FROM meta WHERE key = 'encoder' AND NOT EXISTS (SELECT 1 FROM track)"
-            )
-        for track in dropped:  # after the commit: a row must never outlive its file
-            for file in (self._file(track), fingerprint_file(self.folder, track)):
-                file.unlink(missing_ok=True)
+                    files += [self._file(file) for (file,) in held]
+        # After the commit: a row must never outlive its file.
+        for file in [*files, *(fingerprint_file(self.folder, track) for track in dropped)]:
+            file.unlink(missing_ok=True)
         return len(dropped)
 
     def close(self) -> None:
         self._db.close()
 
-    def _file(self, track: str) -> Path:
-        return self._features / track[:2] / f"{track}.safetensors"
+    def _file(self, name: str) -> Path:
+        return self._features / name
 
     def _insert(
-        self, record: TrackRecord, encoder: str, data: bytes, mean: npt.NDArray[np.float32]
+        self,
+        file: str,
+        record: TrackRecord,
+        encoder: str,
+        data: bytes,
+        mean: npt.NDArray[np.float32],
     ) -> None:
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('encoder', ?)", (encoder,))
             self._db.execute(
-                "INSERT OR REPLACE INTO track VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO track VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET duration = excluded.duration, tempo = excluded.tempo",
+                (record.id, record.duration, record.tempo),
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO feature VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     record.id,
-                    record.duration,
-                    record.tempo,
+                    encoder,
+                    file,
                     json.dumps(dict(record.tags)),
                     features.digest(data),
                     mean.astype("<f4").tobytes(),
@@ -253,9 +284,11 @@ class FileStore:
         with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
             if self._catalogue.exists():  # another process was first
                 return
-            self._move_away()  # a log without its catalogue, which SQLite would take for ours
+            move_away(
+                self._catalogue
+            )  # a log without its catalogue, which SQLite would take for ours
             temporary = self.folder / ".catalogue.part"
-            self._remove(temporary)
+            remove(temporary)
             try:
                 with self._guarded():
                     self._db = sqlite3.connect(temporary, isolation_level=None)
@@ -263,32 +296,30 @@ class FileStore:
                         self._db.execute("PRAGMA synchronous = OFF")  # synced when it is whole
                         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-                        self._db.executescript(";".join([_TABLES, *USE_TABLE]))
+                        self._db.executescript(TABLES)
                         self._recover()
                         self._db.execute("PRAGMA journal_mode = WAL")
                     finally:
                         self._db.close()
                 put_in_place(temporary, self._catalogue, overwrite=True)
             finally:
-                self._remove(temporary)
-
-    @staticmethod
-    def _remove(database: Path) -> None:
-        for suffix in _PARTS:
-            Path(f"{database}{suffix}").unlink(missing_ok=True)
+                remove(temporary)
 
     def _recover(self) -> None:
-        """Take over the feature files of an earlier catalogue, those of the first one's encoder."""
+        """Take over the feature files of an earlier catalogue."""
         for file in sorted(self._features.glob("[0-9a-f][0-9a-f]/*.safetensors")):
             with contextlib.suppress(LibraryError):
                 data, record, encoder, mean = features.read_whole(file)
-                if file == self._file(record.id) and self.encoder in (None, encoder):
-                    self._insert(record, encoder, data, mean)
+                name = file.relative_to(self._features).as_posix()
+                # Before several encoders had room, a file had its track's name alone.
+                old = f"{record.id[:2]}/{record.id}.safetensors"
+                if name in (feature_file(record.id, encoder), old):
+                    self._insert(name, record, encoder, data, mean)
 
     def _sound(self) -> bool:
         try:
             db = self._connect()
-        except _Damaged:
+        except Damaged:
             return False
         try:
             return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
@@ -298,60 +329,18 @@ class FileStore:
             db.close()
 
     def _upgrade(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version < SCHEMA:
+        if self._is_old:
             with self._transaction():
-                for statement in USE_TABLE:
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+                if is_old(self._db):
+                    upgrade(self._db)
 
     def _set_aside(self) -> Path:
         with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
-            return self._move_away()
-
-    def _move_away(self) -> Path:
-        """Nothing is deleted: what there is of a catalogue and its log gets another name."""
-        start = f"{self.folder}/catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-        names = (f"{start}{more}.sqlite" for more in ("", *(f"-{n}" for n in range(2, 1000))))
-        aside = next(name for name in names if not any(os.path.lexists(name + s) for s in _PARTS))
-        for suffix in _PARTS:
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._catalogue}{suffix}").rename(f"{aside}{suffix}")
-        return Path(aside)
+            return move_away(self._catalogue)
 
     def _connect(self) -> sqlite3.Connection:
-        address = "file:" + urllib.parse.quote(os.fsencode(self._catalogue))
-        if os.access(self.folder, os.W_OK):
-            address += "?mode=rw"
-        elif Path(f"{self._catalogue}-wal").exists():
-            address += "?mode=ro"
-        else:  # On read-only media the log's files cannot be made, and nothing can change either.
-            address += "?mode=ro&immutable=1"
         with self._guarded():
-            # SQLite serialises calls itself: threads of a server may share the connection to read.
-            db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
-            try:
-                self._recognise(db)
-                db.execute("PRAGMA foreign_keys = ON")
-                db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash in WAL mode
-            except BaseException:
-                db.close()
-                raise
-        return db
-
-    def _recognise(self, db: sqlite3.Connection) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise _Damaged(
-                f"{shown(self._catalogue)}: not a music library's catalogue, or an emptied one",
-                f"name another folder, or {REPAIR}",
-            )
-        if not 1 <= version <= SCHEMA:
-            raise LibraryError(
-                f"{shown(self._catalogue)}: written in format {version}, this mgsv reads {SCHEMA}",
-                "use the newer mgsv, or name another folder for the library",
-            )
+            return open_catalogue(self._catalogue)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -386,26 +375,18 @@ class FileStore:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
-        name = shown(self._catalogue)
-        try:
+        with guarded(self._catalogue):
+            self._is_old = self._is_old and is_old(self._db)
             yield
-        except sqlite3.ProgrammingError:  # our mistake, such as use after closing
-            raise
-        except sqlite3.OperationalError as error:
-            remedy = "check free space and permissions of the library's folder"
-            raise LibraryError(f"{name}: {error}", remedy) from error
-        except (sqlite3.Error, ValueError) as error:  # ValueError: broken JSON or vectors in a row
-            raise _Damaged(f"{name}: the catalogue is damaged ({error})", REPAIR) from error
 
     def _clean(self) -> None:
         """Remove what killed writers left behind: we hold the lock, so no such file is in use."""
         with self._guarded():
-            kept = {f"{row[0]}.safetensors" for row in self._db.execute("SELECT id FROM track")}
+            kept = {self._file(*row) for row in self._db.execute("SELECT file FROM feature")}
         for folder in self._features.glob("[0-9a-f][0-9a-f]"):
             remove_leftovers(folder)
             for file in folder.iterdir():
-                if file.name not in kept and _FEATURE_FILE.fullmatch(file.name):
+                if file not in kept and _FEATURE_FILE.fullmatch(file.name):
                     file.unlink()
 
     def _cannot_write(self, error: OSError) -> LibraryError:
@@ -413,3 +394,7 @@ class FileStore:
             f"{shown(self.folder)}: the library cannot be written ({error.strerror or error})",
             WRITABLE,
         )
+
+
+def _record(row: tuple[str, float, float, str]) -> TrackRecord:
+    return TrackRecord(*row[:3], json.loads(row[3]))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgsv.errors import (
-    EncoderMismatch,
     LibraryError,
     MediaError,
     NoDecoder,
@@ -85,15 +84,6 @@ class IndexReport:
     """Seconds of audio in `added`."""
 
 
-def require_encoder(store: Store, fingerprint: str) -> None:
-    """Raise `EncoderMismatch` if the features in `store` come from another encoder."""
-    if store.encoder not in (None, fingerprint):
-        raise EncoderMismatch(
-            f"the library was made with the encoder {store.encoder}, not with {fingerprint}",
-            "use that encoder, or name another folder with --library",
-        )
-
-
 class Indexer:
     """Adds music files to a store."""
 
@@ -137,7 +127,6 @@ class Indexer:
         changed, _ = self._changed(found, roots, retry)
         if changed:
             with self._store.writing(self._wait, self._tell):
-                require_encoder(self._store, self._encoder)
                 # Asked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
@@ -161,12 +150,17 @@ class Indexer:
         to be the same.
         """
         known = self._store.places(roots)
+        stored = {record.id for record in self._store.records(self._encoder)}
         changed, same = [], []
         for item in found:
             place = known.get(item.path)
             if item.problem:
                 continue
-            if place is None or place.size != item.size:
+            if (
+                place is None
+                or place.size != item.size
+                or (place.track is not None and place.track not in stored)
+            ):
                 changed.append(item)
             elif place.track is not None and place.mtime_ns == UNSETTLED:
                 if _holds(item.path, place.track):
@@ -235,7 +229,7 @@ class _Update:
         for item, track in same:
             self._note(item, track)
         self._total = len(changed)
-        self.stored = set(self._store.records())
+        self.stored = {record.id for record in self._store.records(self._encoder)}
         known = self._store.places(item.path for item in changed)
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(0, self._total, 0.0))

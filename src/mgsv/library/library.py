@@ -16,9 +16,9 @@ import platformdirs
 
 from mgsv.errors import LibraryError, shown
 from mgsv.library.analysis import MusicAnalyser
-from mgsv.library.features import CURVES, TENSORS, TrackRecord, content_hash
+from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
-from mgsv.library.index import Indexer, IndexReport, ProgressCallback, require_encoder
+from mgsv.library.index import Indexer, IndexReport, ProgressCallback
 from mgsv.library.store import Place, Store
 from mgsv.library.uses import LibraryUses
 from mgsv.library.walk import plain
@@ -127,11 +127,9 @@ class Library:
     ) -> None:
         """A library on any `Store`. Most callers want `open`.
 
-        encoder: needed to add music. Raises `EncoderMismatch` if the store's features are
-        another's.
+        encoder: needed to add music, and whose features are seen; None: those that most tracks
+        have.
         """
-        if encoder is not None:
-            require_encoder(store, encoder.fingerprint)
         self._store = store
         self._encoder = encoder
         self._wait = wait
@@ -158,7 +156,8 @@ class Library:
 
         music: folders, files or both; None = all that the library holds, nothing is added.
         folder: None = `default_folder()`. Made if it does not exist.
-        encoder: a registered name, an encoder, or None to look only (list, remove, check).
+        encoder: a registered name, an encoder, or None to look only (list, remove, check). A
+            library may hold features of several; this one's are seen.
         progress: called after each new or changed file.
         wait: seconds to wait while another process writes the library.
         workers: threads that index; None = one per core.
@@ -166,7 +165,7 @@ class Library:
 
         A bad music file is no error: `report.failed` names it. Raises `LibraryError` for a
         library that cannot be opened, read or written and for `music` that does not exist or
-        holds no music, and `EncoderMismatch` for a library made by another encoder.
+        holds no music.
         """
         if isinstance(encoder, str):
             from mgsv.encoders.registry import music_encoder
@@ -270,14 +269,15 @@ class Library:
 
         under: only those at and under these paths, files or folders.
         """
-        records = self._store.records()
+        made_by = self.encoder_fingerprint
+        records = {one.id: one for one in self._store.records(made_by)} if made_by else {}
         in_view = self._store.places(self._roots)
         if under:
             asked = self._store.places(_roots(under))
             in_view = {path: place for path, place in in_view.items() if path in asked}
         places: dict[str, list[bytes]] = {}
         for place in in_view.values():
-            if place.track is not None:
+            if place.track in records:
                 places.setdefault(place.track, []).append(place.path)
         tracks = [_track(records[id], paths) for id, paths in places.items()]
         return sorted(
@@ -287,11 +287,11 @@ class Library:
 
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
-        return TrackCurves(track, **self._store.read(track.id, CURVES))
+        return TrackCurves(track, **self._read(track, CURVES))
 
     def features(self, track: Track) -> TrackFeatures:
         """All features of `track`. Raises `LibraryError` if they are missing or damaged."""
-        return TrackFeatures(track, **self._store.read(track.id, tuple(TENSORS)))
+        return TrackFeatures(track, **self._read(track, tuple(TENSORS)))
 
     def nearest(self, query: npt.NDArray[Any], k: int = 10) -> list[tuple[Track, float]]:
         """The `k` tracks in view whose mean segment is closest to `query` [D], with their cosines.
@@ -301,7 +301,7 @@ class Library:
         """
         tracks = {track.id: track for track in self.tracks()}
         scores: dict[str, float] = {}
-        for ids, means in self._store.means():
+        for ids, means in self._store.means(self.encoder_fingerprint or ""):
             if query.shape != means.shape[1:]:
                 raise ValueError(
                     f"the query has the shape {query.shape}, the library {means.shape[1:]}"
@@ -314,14 +314,17 @@ class Library:
 
     @property
     def encoder_fingerprint(self) -> str | None:
-        """Of the encoder that made the features; None while the library is empty."""
-        return self._store.encoder
+        """Of the encoder whose features are seen; None while the library has none."""
+        held = self._store.encoders
+        if self._encoder is not None:
+            return self._encoder.fingerprint if self._encoder.fingerprint in held else None
+        return held[0] if held else None
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when the tracks in view or their encoder change."""
         ids = sorted(track.id for track in self.tracks(missing=True))
-        text = "\n".join([self._store.encoder or "", *ids])
+        text = "\n".join([self.encoder_fingerprint or "", *ids])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @property
@@ -337,6 +340,11 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _read(self, track: Track, names: tuple[str, ...]) -> Arrays:
+        encoder = self._encoder
+        made_by = self.encoder_fingerprint if encoder is None else encoder.fingerprint
+        return self._store.read(track.id, made_by or "", names)
 
     def _forget(self, places: Iterable[Place]) -> int:
         known = list(places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -40,8 +40,8 @@ class Store(Protocol):
         """What earlier videos used."""
 
     @property
-    def encoder(self) -> str | None:
-        """Fingerprint of the encoder that made all features here; None while there are none."""
+    def encoders(self) -> list[str]:
+        """Fingerprints of the encoders that features here were made by, the most used first."""
 
     @property
     def version(self) -> object:
@@ -61,23 +61,37 @@ class Store(Protocol):
     def places_of(self, track: str) -> list[Place]:
         """The files known to hold `track`."""
 
-    def records(self) -> dict[str, TrackRecord]:
-        """Every track, by id."""
+    def records(self, encoder: str) -> Iterator[TrackRecord]:
+        """Every track that has features by `encoder`."""
 
-    def read(self, track: str, names: tuple[str, ...]) -> Arrays:
-        """The tensors `names` (of `features.TENSORS`) of a track."""
+    def record(self, track: str, encoder: str) -> TrackRecord | None:
+        """One of them by its id."""
 
-    def means(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
-        """(ids, mean segments [n, D]) of all tracks, in chunks."""
+    def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
+        """The tensors `names` (of `features.TENSORS`) of a track by `encoder`."""
+
+    def means(self, encoder: str) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        """(ids, mean segments [n, D]) of all tracks with features by `encoder`, in chunks."""
+
+    def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+        """(track, what the model of this fingerprint made of it [N, E]) of all that have some."""
+
+    def put_embeddings(self, model: str, vectors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Keep what a model made of tracks, by id [N, E], all or none of it. They go with their
+        track. (writes)
+        """
+
+    def drop_embeddings(self, model: str) -> int:
+        """Forget all that a model made; of how many tracks that was. (writes)"""
 
     def verify(self) -> Iterator[tuple[str, str]]:
-        """(track, what is wrong with what is stored of it, else '') for every track; reads
-        everything.
+        """(track, what is wrong with what is stored of it, else '') for every track and encoder;
+        reads everything.
         """
 
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
-        """Keep a track, replacing what was known of it. Whole or not at all, even when killed.
-        (writes)
+        """Keep a track, replacing what was known of it by this encoder. Whole or not at all, even
+        when killed. (writes)
 
         Raises `ValueError` for arrays that are not finite or of the wrong shape.
         """

@@ -133,7 +133,9 @@ class LibraryUses:
 
         Raises LibraryError where the library does not hold the track.
         """
-        record = self._store.records().get(use.track)
+        encoders = self._store.encoders
+        known = (self._store.record(use.track, encoder) for encoder in encoders)
+        record = next(filter(None, known), None)
         if record is None:
             raise LibraryError("the track is not in the library", "add it with `mgsv library add`")
         use = replace(use, track_seconds=record.duration)
@@ -255,7 +257,9 @@ class _TrackIndex:
     """The library's tracks as a file of uses may name them."""
 
     def __init__(self, store: Store) -> None:
-        self._records = store.records()
+        self._records = {
+            record.id: record for encoder in store.encoders for record in store.records(encoder)
+        }
         self._at: dict[bytes, str] = {}
         self._named: dict[bytes, set[str]] = {}
         for path, place in store.places().items():
