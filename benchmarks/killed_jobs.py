@@ -175,12 +175,13 @@ def see_library(place: Path) -> Seen:
             (verdict,) = db.execute("PRAGMA integrity_check").fetchone()
             if verdict != "ok":
                 seen.broken.append(f"catalogue: {verdict}")
-            for id, *values, digest, mean in db.execute("SELECT * FROM track"):
-                file = folder / "features" / id[:2] / f"{id}.safetensors"
+            rows = db.execute("SELECT * FROM track JOIN feature ON feature.track = track.id")
+            for id, *values, name, tags, digest, mean in rows:
+                file = folder / "features" / name
                 data = file.read_bytes() if file.exists() else b""
                 if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
                     seen.broken.append(f"features of {id}")
-                seen.whole[f"track {id}"] = (*values, mean)
+                seen.whole[f"track {id}"] = (*values, tags, mean)
             for path, *values in db.execute("SELECT * FROM place"):
                 seen.whole[f"place {os.fsdecode(path)}"] = values
                 if f"track {values[2]}" not in seen.whole:
