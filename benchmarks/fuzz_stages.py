@@ -22,6 +22,7 @@ from mgsv.errors import MgsvError
 from mgsv.library import Library, Progress
 from mgsv.media import isolated, timeline
 from mgsv.media.audio import MAX_TRACK_SECONDS
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 
 STAGES = ("probe", "decode", "render", "index", "annotate")
@@ -161,7 +162,9 @@ def _render(path: Path, is_video: bool, bench: Bench) -> None:
     write = isolated.isolate(timeline.write_timeline, ("video", "track"), "output")
     moment = Moment(0.1, 0.6)
     with _emptied(bench.folder) as folder:
-        report = isolated.render(video, track, moment, folder / "out.mp4", keep_audio=True)
+        report = isolated.render(
+            video, track, moment, folder / "out.mp4", sound=SoundOptions(keep_audio=True)
+        )
         made = isolated.probe_video(folder / "out.mp4")
         _check(
             abs(made.duration - report.duration) < 0.2, f"{made.duration} of {report.duration} s"

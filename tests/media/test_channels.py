@@ -14,6 +14,7 @@ from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import MediaError
 from mgsv.media.audio import probe_audio, read_audio
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 
 RATE = 16_000
@@ -156,7 +157,9 @@ def test_as_the_clips_own_sound(tmp_path: Path, suffix: str, codec: str, count: 
     own = np.repeat(sine(2, 48_000, 1000)[None], count, axis=0)
     clip = write_video(tmp_path / f"clip.{suffix}", Clip(seconds=2), audio=own, audio_codec=codec)
     track = write_audio(tmp_path / "track.wav", sine(3, 44_100, 300))
-    done = render(clip, track, Moment(1, 3), tmp_path / "out.mp4", keep_audio=True)
+    done = render(
+        clip, track, Moment(1, 3), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+    )
     assert not any("own" in note for note in done.notes)
     heard = read_audio(tmp_path / "out.mp4", channel="first").samples
     assert strongest(heard, RATE, 2) == [300, 1000]

@@ -24,6 +24,7 @@ import real_media
 from mgsv.errors import ConfigError, DataError, MediaError, NoDecoder
 from mgsv.media import audio, decoder, isolated, render, stills, video
 from mgsv.media.isolated import isolate
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 
 TESTS = Path(__file__).parents[1]
@@ -149,7 +150,7 @@ class TestSameResults:
         track = library_support.write_tone(tmp_path / "tone.wav", seconds=6)
         outputs = tmp_path / "here.mp4", tmp_path / "there.mp4"
         reports = [
-            one(clip, track, Moment(1, 4), output, fade=0.5)
+            one(clip, track, Moment(1, 4), output, sound=SoundOptions(fade=0.5))
             for one, output in zip((render.render, isolated.render), outputs, strict=True)
         ]
         assert outputs[0].read_bytes() == outputs[1].read_bytes()

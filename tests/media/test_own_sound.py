@@ -10,6 +10,7 @@ import pytest
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.media.audio import read_audio
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 
 
@@ -23,7 +24,9 @@ def test_the_main_one_of_several_sound_tracks_is_kept(tmp_path: Path, keep_audio
     own, commentary = sine(3, 48_000, 1000), sine(3, 48_000, 2000)
     clip = write_video(tmp_path / "clip.mkv", Clip(seconds=3), audio=own, more_audio=[commentary])
     track = write_audio(tmp_path / "track.wav", sine(4, 44_100, 300), 44_100)
-    done = render(clip, track, Moment(0, 3), tmp_path / "out.mp4", keep_audio=keep_audio)
+    done = render(
+        clip, track, Moment(0, 3), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=keep_audio)
+    )
     said = "of the clip's 2 sound tracks, number 1 is kept"
     assert done.notes == ((said,) if keep_audio else ())
     assert loudest(tmp_path / "out.mp4") == pytest.approx(1000 if keep_audio else 300, abs=1)
@@ -38,6 +41,8 @@ def test_a_main_sound_track_that_cannot_be_decoded(tmp_path: Path) -> None:
     clip.write_bytes(data[:at] + b"A_XXX" + data[at + 5 :])
     assert loudest(clip) == pytest.approx(2000, abs=1)
     track = write_audio(tmp_path / "track.wav", sine(4, 44_100, 300), 44_100)
-    done = render(clip, track, Moment(0, 3), tmp_path / "out.mp4", keep_audio=True)
+    done = render(
+        clip, track, Moment(0, 3), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+    )
     assert done.notes == ("of the clip's 2 sound tracks, number 2 is kept",)
     assert loudest(tmp_path / "out.mp4") == pytest.approx(2000, abs=1)

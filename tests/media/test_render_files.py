@@ -18,6 +18,7 @@ from mgsv.errors import ConfigError, OutputError
 from mgsv.media import render as render_module
 from mgsv.media.aac import AacSpool
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 from render_support import (
     left_in,
@@ -81,7 +82,7 @@ def test_places_where_nothing_can_be_written(tmp_path: Path, shelf: Path) -> Non
         render(*job, Path("/proc/out.mp4"))
     for bad in ({"loudness": 3.0}, {"true_peak": float("nan")}, {"fade": -1.0}):
         with pytest.raises(ConfigError, match=next(iter(bad))):
-            render(*job, tmp_path / "out.mp4", **bad)  # type: ignore[arg-type]
+            SoundOptions(**bad)
     assert left_in(tmp_path) == {"folder.mp4"}
 
 
@@ -97,6 +98,7 @@ FULL_DISK = """
 import resource, sys
 from mgsv.errors import OutputError
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 video, track, output, limit = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
@@ -181,9 +183,10 @@ MEMORY = """
 import sys
 from pathlib import Path
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 video, track, output, seconds = sys.argv[1:]
-render(video, track, Moment(0, float(seconds)), output, keep_audio=True)
+render(video, track, Moment(0, float(seconds)), output, sound=SoundOptions(keep_audio=True))
 # Not getrusage, whose peak begins with that of the process that started this one.
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(int(status["VmHWM"].split()[0]) // 1024)

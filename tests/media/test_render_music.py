@@ -11,6 +11,7 @@ from media_files import clicks, sine, write_audio, write_video
 from mgsv.errors import ConfigError, MediaError
 from mgsv.media import soundtrack as soundtrack_module
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 from real_media import bgm_tracks, big_buck_bunny, bikes, city, long_tracks
 from render_support import (
@@ -76,7 +77,11 @@ def test_any_level_comes_out_at_the_loudness_asked(
     track = write_audio(tmp_path / "track.wav", level * music(4), codec="pcm_f32le")
     for asked in (-14.0, -23.0):
         report = render(
-            shelf / "clip.mp4", track, Moment(0.5, 2.5), tmp_path / f"{asked}.mp4", loudness=asked
+            shelf / "clip.mp4",
+            track,
+            Moment(0.5, 2.5),
+            tmp_path / f"{asked}.mp4",
+            sound=SoundOptions(loudness=asked),
         )
         sound = read_sound(report.path)
         assert abs(loudness(sound) - asked) <= 1.0
@@ -173,7 +178,9 @@ def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Pat
         start=0.7,
     )
     track = write_audio(tmp_path / "track.wav", sine(9.0, RATE, 300.0), RATE)
-    report = render(clip, track, Moment(0.0, 5.0), tmp_path / "out.mp4", keep_audio=True)
+    report = render(
+        clip, track, Moment(0.0, 5.0), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+    )
     assert abs(report.duration - 118 / 25) <= 1 / 25
     sound = np.pad(read_sound(report.path), ((0, 0), (round(late * RATE), 0)))
     spectra = [
@@ -197,7 +204,11 @@ def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Pat
 
 def test_keeping_the_sound_of_a_clip_without_any(tmp_path: Path, shelf: Path) -> None:
     report = render(
-        shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2), tmp_path / "o.mp4", keep_audio=True
+        shelf / "clip.mp4",
+        shelf / "track.flac",
+        Moment(0, 2),
+        tmp_path / "o.mp4",
+        sound=SoundOptions(keep_audio=True),
     )
     assert "the clip has no sound of its own" in report.notes
     assert abs(report.loudness + 14) <= 1

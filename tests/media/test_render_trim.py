@@ -13,6 +13,7 @@ from edit_lists import Edit, set_edits
 from ffmpeg_tools import ffmpeg, ffprobe, shown
 from media_files import Clip, sine, write_audio
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 from packed_divx import write_packed
 from render_support import RATE, lag, read_sound, read_track
@@ -125,7 +126,9 @@ def test_the_clips_own_sound_stays_in_step(tmp_path: Path, base: Path, edits: li
     sound = [Edit(e.seconds, None if e.start is None else e.start - FIRST, e.rate) for e in edits]
     set_edits(clip, sound, handler=b"soun")
     track = write_audio(tmp_path / "track.wav", 1e-3 * sine(9.0, RATE), RATE)
-    report = render(clip, track, Moment(0.0, 6.0), tmp_path / "out.mp4", keep_audio=True)
+    report = render(
+        clip, track, Moment(0.0, 6.0), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+    )
     heard = read_sound(report.path)
     edit = sound[-1]  # the result begins with the first picture, whatever is before it
     assert edit.start is not None

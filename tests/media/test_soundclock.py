@@ -20,6 +20,7 @@ from mgsv.media import soundclock
 from mgsv.media.audio import Audio, decoded_seconds, read_audio
 from mgsv.media.pictureclock import read_picture_clock
 from mgsv.media.render import render
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.media.video import VideoScan
 from mgsv.moment import Moment
 
@@ -53,7 +54,7 @@ def rendered(clip: Path) -> Audio:
     """The sound of `clip` with 20 s of another pitch, its own kept."""
     track = write_audio(clip.with_name("track.wav"), beeps(20, [0], 300), RATE)
     output = clip.with_name("out.mp4")
-    render(clip, track, Moment(0, 20), output, keep_audio=True)
+    render(clip, track, Moment(0, 20), output, sound=SoundOptions(keep_audio=True))
     return read_audio(output)
 
 

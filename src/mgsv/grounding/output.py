@@ -9,6 +9,7 @@ from mgsv.grounding.result import RankedMoment
 from mgsv.media import isolated
 from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.media.timeline import TimelineReport
 from mgsv.media.video import VideoInfo
 
@@ -41,7 +42,7 @@ def render(
         moment.track.path,
         moment.moment,
         target,
-        keep_audio=keep_audio,
+        sound=SoundOptions(keep_audio=keep_audio),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +16,9 @@ from mgsv.media.containers import CONTAINERS
 from mgsv.media.copying import obstacle
 from mgsv.media.extent import survey
 from mgsv.media.muxing import CannotCopyError, Parts, write_copied, write_encoded
-from mgsv.media.soundtrack import Scratch, make_soundtrack
+from mgsv.media.soundtrack import Scratch, SoundOptions, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
-
-_LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
-_TRUE_PEAK = (-20.0, 0.0)  # dBTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +44,10 @@ def render(
     moment: Moment,
     output: StrPath,
     *,
-    keep_audio: bool = False,
-    overwrite: bool = False,
-    loudness: float = -14.0,
-    true_peak: float = -1.0,
-    fade: float = 0.3,
+    sound: SoundOptions | None = None,
     alpha: Alpha = "black",
     strip_metadata: bool = False,
+    overwrite: bool = False,
 ) -> RenderReport:
     """Write `output`: the clip `video` with `moment` of `track` as its sound.
 
@@ -64,23 +57,17 @@ def render(
     container allows, else encoded again, and then a note says why.
 
     output: ends in one of `CONTAINERS`. It appears when it is complete, or not at all.
-    keep_audio: the clip's own sound stays on top, and the music ducks under it.
-    overwrite: whether `output` may exist; it may never be one of the inputs.
-    loudness: integrated LUFS. true_peak: dBTP no decoded sample goes above; where that keeps the
-        loudness down, a note says so.
-    fade: seconds of fade-out at the end.
     alpha: what is seen through transparent pixels; the files written have none.
     strip_metadata: leave out what tells who took the clip, when, where and with what: tags,
         chapters, subtitles, timecode. Otherwise what the container can hold is kept.
+
+    overwrite: whether `output` may exist; it may never be one of the inputs.
 
     Raises `ConfigError` for values that make no sense, `MediaError` for a file that cannot be read
     and for a moment that starts after the track's end, `OutputError` where `output` exists or
     cannot be written.
     """
     path = check_output(output, CONTAINERS, overwrite=overwrite, inputs=(video, track))
-    _check("loudness", loudness, *_LOUDNESS, "LUFS")
-    _check("true_peak", true_peak, *_TRUE_PEAK, "dBTP")
-    _check("fade", fade, 0.0, 60.0, "seconds")
     if alpha not in get_args(Alpha):
         raise ConfigError(f"alpha is {alpha!r}", f"give {' or '.join(get_args(Alpha))}")
     if moment.start < 0:
@@ -94,19 +81,16 @@ def render(
         extent = survey(clip, stream, video)
         why_not = obstacle(stream, extent, _suffix(path))
     with _workshop(path) as scratch:
-        sound = make_soundtrack(
+        made = make_soundtrack(
             video,
             track,
             moment,
             origin=extent.origin,
             seconds=extent.seconds,
-            keep_audio=keep_audio,
-            loudness=loudness,
-            true_peak=true_peak,
-            fade=fade,
+            options=sound or SoundOptions(),
             scratch=scratch,
         )
-        parts = Parts(video, extent, sound.aac, plain=strip_metadata)
+        parts = Parts(video, extent, made.aac, plain=strip_metadata)
         notes: tuple[str, ...] = ()
         if why_not is None:
             try:
@@ -116,15 +100,10 @@ def render(
         if why_not is not None:
             codec, notes = write_encoded(parts, path, alpha, overwrite=overwrite)
             notes = (f"the picture was encoded again as {codec}: {why_not}", *notes)
-    copied, level = why_not is None, sound.level
+    copied, level = why_not is None, made.level
     return RenderReport(
-        path, extent.seconds, copied, level.loudness, level.peak, sound.notes + notes
+        path, extent.seconds, copied, level.loudness, level.peak, made.notes + notes
     )
-
-
-def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ConfigError(f"{name} is {value:g}", f"give {low:g} to {high:g} {unit}")
 
 
 def _suffix(path: Path) -> str:

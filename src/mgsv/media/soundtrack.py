@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-from mgsv.errors import MediaError
+from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
@@ -41,6 +41,29 @@ _TOLERANCE = 0.4  # LU. Less than this below the loudness asked for is not worth
 _MAX_ROUNDS = 4
 
 
+_LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
+_TRUE_PEAK = (-20.0, 0.0)  # dBTP
+
+
+@dataclass(frozen=True, slots=True)
+class SoundOptions:
+    """What a rendered clip sounds like. Raises `ConfigError` for values that make no sense."""
+
+    keep_audio: bool = False
+    """The clip's own sound stays on top, and the music ducks under it."""
+    loudness: float = -14.0
+    """Integrated LUFS."""
+    true_peak: float = -1.0
+    """dBTP no decoded sample goes above; where that keeps the loudness down, a note says so."""
+    fade: float = 0.3
+    """Seconds of fade-out at the end."""
+
+    def __post_init__(self) -> None:
+        _check("loudness", self.loudness, *_LOUDNESS, "LUFS")
+        _check("true_peak", self.true_peak, *_TRUE_PEAK, "dBTP")
+        _check("fade", self.fade, 0.0, 60.0, "seconds")
+
+
 @dataclass(frozen=True, slots=True)
 class Soundtrack:
     """Encoded sound, its level as a player decodes it, and what the user should know."""
@@ -57,19 +80,14 @@ def make_soundtrack(
     *,
     origin: float,
     seconds: float,
-    keep_audio: bool,
-    loudness: float,
-    true_peak: float,
-    fade: float,
+    options: SoundOptions,
     scratch: Scratch,
 ) -> Soundtrack:
-    """Sound of `seconds` for the clip whose first picture is at presentation time `origin`.
-
-    The other arguments are those of `mgsv.media.render.render`.
-    """
+    """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
-    sound, notes = _music(track, moment, samples, fade, scratch)
-    if keep_audio:
+    loudness, true_peak = options.loudness, options.true_peak
+    sound, notes = _music(track, moment, samples, options.fade, scratch)
+    if options.keep_audio:
         own, word = _own_sound(video, origin, samples, scratch)
         notes += [word] if word else []
         if own is not None:
@@ -86,6 +104,11 @@ def make_soundtrack(
             f" instead of {loudness:g}"
         )
     return Soundtrack(aac, level, tuple(notes))
+
+
+def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ConfigError(f"{name} is {value:g}", f"give {low:g} to {high:g} {unit}")
 
 
 def _music(

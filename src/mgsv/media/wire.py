@@ -37,6 +37,7 @@ _MODULES = {
     "PictureClock": "mgsv.media.pictureclock",
     "RenderReport": "mgsv.media.render",
     "Run": "mgsv.media.pictureclock",
+    "SoundOptions": "mgsv.media.soundtrack",
     "TimelineReport": "mgsv.media.timeline.write",
     "VideoCurves": "mgsv.media.shots",
     "VideoInfo": "mgsv.media.video",
