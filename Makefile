@@ -5,6 +5,9 @@
 #   make test-all   the same with the thorough tests: more of what a quicker test covers
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
+
+# mypy beside the other checks. The tests wait for all of them.
+MAKEFLAGS += --jobs=2
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --dist worksteal
@@ -16,16 +19,24 @@ NUMERIC := tests/models tests/encoders tests/media
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint test test-all test-isa bench clean
+.PHONY: demo check lint format rules types floors test test-all test-isa bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/python -m mgsv.demo --output demo
 
-lint: .venv/ready-dev
+lint: format rules types floors
+
+format: .venv/ready-dev
 	$(BIN)/ruff format --check .
+
+rules: .venv/ready-dev
 	$(BIN)/ruff check .
+
+types: .venv/ready-dev
 	$(BIN)/mypy
+
+floors: .venv/ready-dev
 	$(BIN)/lint-imports
 
 check: lint
