@@ -104,6 +104,7 @@ def test_a_video_longer_than_the_layout_gives_its_first_50_seconds(
     assert mask.tolist() == [1.0] * 50
 
 
+@pytest.mark.slow
 def test_a_track_longer_than_the_canvas_is_cut_to_it(weights: Path, tmp_path: Path) -> None:
     """What lies beyond 240 s must not even reach the window that is centred on 237.5 s."""
     samples = np.random.default_rng(0).normal(0, 0.1, 250 * 16_000).astype(np.float32)
@@ -191,6 +192,7 @@ def test_nothing_to_do_is_an_error(weights: Path, tmp_path: Path) -> None:
         extract([tmp_path], tmp_path, encoders_dir=weights)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_leaves_no_half_file(
     media: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_the_same_seed_makes_the_same_variant(sources: list[Specimen]) -> None:
         assert mutated(source.data, donor.data, "4")[0] != one[0]
 
 
+@pytest.mark.slow
 def test_damaged_files(capsys: pytest.CaptureFixture[str]) -> None:
     tally = fuzz.fuzz(fuzz.Plan(COUNT, seed=12, encoder="tiny"))
     fuzz.print_table(tally)

@@ -107,6 +107,7 @@ def test_the_pages_commands_can_be_typed(page: str) -> None:
         command.make_context(line, words)
 
 
+@pytest.mark.slow
 def test_python(home: Path) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)

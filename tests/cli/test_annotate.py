@@ -93,6 +93,7 @@ def test_what_is_no_video_and_no_music_is_counted(here: Path) -> None:
     assert done.returncode == 1 and "no videos, only 1 .mp3, 1 .prproj: " in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
     videos = here / "videos"
     videos.mkdir()

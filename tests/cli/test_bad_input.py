@@ -106,6 +106,7 @@ def test_an_empty_music_folder(mgsv: Run, tmp_path: Path) -> None:
     assert "mp3" in done.stderr, "the accepted endings are named"
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8(mgsv_process: Run, tmp_path: Path) -> None:
     clip = os.fsencode(tmp_path) + b"/cl\xffip.mp4"
     track = os.fsencode(tmp_path) + b"/so\xfeng.opus"
@@ -127,6 +128,7 @@ def test_tracks_shorter_than_three_seconds_are_left_out(mgsv: Run, tmp_path: Pat
     assert done.returncode == 0 and "1 of 2 tracks are shorter than 3 s" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_clip_longer_than_the_track_is_said(mgsv: Run, tmp_path: Path) -> None:
     clip = tmp_path / "long.mp4"
     write_video(clip, Clip(seconds=40, cuts=(3.0, 11.0, 25.0)))
@@ -135,6 +137,7 @@ def test_a_clip_longer_than_the_track_is_said(mgsv: Run, tmp_path: Path) -> None
     assert "the music ends first" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path) -> None:
     """The video cannot be finished: the half of it must go, and the message must say why."""
     code = (

@@ -47,6 +47,7 @@ def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_
         assert [stream.type for stream in written.streams] == ["video", "audio"]
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path) -> None:
     """Of the process: libraries may write where Python's streams do not see it."""
     clip = real_media.bikes()
@@ -64,6 +65,7 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path
     assert document["model"]["fingerprint"] and document["library"]["fingerprint"]
 
 
+@pytest.mark.slow
 def test_the_second_run_indexes_nothing(mgsv: Run, music: Path) -> None:
     arguments = ("ground", real_media.bikes(), "--music", music, "--no-render")
     assert "3 moved or copied" in mgsv(*arguments).stderr
@@ -84,6 +86,7 @@ def test_several_tracks_may_follow_music(mgsv: Run) -> None:
     assert {Path(m["track"]) for m in json.loads(done.stdout)["moments"]} == set(tracks)
 
 
+@pytest.mark.slow
 def test_an_existing_result_is_kept_without_overwrite(
     mgsv: Run, music: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +109,7 @@ def test_one_bad_file_is_named_and_the_rest_is_indexed(mgsv: Run, music: Path) -
     assert done.returncode == 0 and "broken.mp3" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_recording_in_several_files_is_one_answer(mgsv: Run, tmp_path: Path) -> None:
     """The best of them stands for all, and the others are named."""
     music = tmp_path / "music"
@@ -235,6 +239,7 @@ def test_the_command_is_the_function() -> None:
                 assert offered[name] == parameter.default, name
 
 
+@pytest.mark.slow
 def test_the_rendered_sound_is_the_reported_moment(mgsv: Run, music: Path, tmp_path: Path) -> None:
     """In-point within 5 ms: the video's sound against the track's, by cross-correlation."""
     import numpy as np

@@ -28,6 +28,7 @@ def here(tmp_path: Path, own_library: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_picture_per_moment_and_sentences(here: Path) -> None:
     done = mgsv_here("explain", "clip $1.mp4", *HOW, "music", "--top", "2", "--json")
     assert done.returncode == 0, done.stderr

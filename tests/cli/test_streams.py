@@ -107,6 +107,7 @@ def test_the_library(
     assert status == 1 and errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_grounding_and_its_picture(mgsv: Streams, here: Path, bundled_folder: Path) -> None:
     shutil.copytree(bundled_folder, here / "library")
     (here / "music").mkdir()
@@ -149,6 +150,7 @@ def test_errors(mgsv: Streams, words: tuple[str, ...]) -> None:
     assert status and errors and "unexpected" not in errors
 
 
+@pytest.mark.slow
 def test_in_a_process_whose_names_are_ascii_too(here: Path, bundled_folder: Path) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     shutil.copytree(bundled_folder, here / "library")

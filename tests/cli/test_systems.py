@@ -63,6 +63,7 @@ def evaluated(*arguments: str | Path) -> dict[str, float]:
     return measures
 
 
+@pytest.mark.slow
 def test_each_system_is_measured_by_what_it_does(
     data: Path, runs: dict[str, Path], tmp_path: Path
 ) -> None:

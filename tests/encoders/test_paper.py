@@ -204,6 +204,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path) -> None:
         fingerprint_of(video_encoder("paper", folder=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [

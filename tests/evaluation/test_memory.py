@@ -28,6 +28,7 @@ def csvs(tmp_path: Path) -> tuple[Path, Path]:
     return past, asked
 
 
+@pytest.mark.slow
 def test_the_command_tells_all_parts(csvs: tuple[Path, Path]) -> None:
     arguments = ("evaluate", "--method", "memory", "--uses", csvs[0], "--queries", csvs[1])
     done = mgsv_here(*arguments, "--json")
@@ -48,6 +49,7 @@ def test_the_command_tells_all_parts(csvs: tuple[Path, Path]) -> None:
     assert "MaDe 0.722" in table.stdout and "do not compete" in table.stdout
 
 
+@pytest.mark.slow
 def test_the_real_figures() -> None:
     folder = real_annotations()
     document = evaluate_memory(folder / "val_data.csv", folder / "test_data.csv")

@@ -82,6 +82,7 @@ def test_ids_and_categories_stay_text(tmp_path: Path):
     assert "script" not in tags.seen and "b" not in tags.seen and "i" not in tags.seen
 
 
+@pytest.mark.slow
 def test_every_picture_is_in_the_page_and_readable(tmp_path: Path):
     pictures = re.findall(
         r'src="data:image/(png|svg\+xml);base64,([^"]+)"', page(tmp_path, results())
@@ -110,6 +111,7 @@ def test_the_worst_answers_are_wrong_and_sure():
     assert not len(left) or answers.confidence[at].min() >= answers.confidence[left].max()
 
 
+@pytest.mark.slow
 def test_the_same_answers_give_the_same_page(tmp_path: Path):
     assert page(tmp_path, results()) == page(tmp_path, results())
 

@@ -102,6 +102,7 @@ def test_frames_stand_at_their_times(drawn: Any) -> None:
     assert [image.get_extent()[0] for image in film.images] == [10.0, 11.0, 12.0, 13.0]
 
 
+@pytest.mark.slow
 def test_music_that_ends_before_the_clip() -> None:
     facts = facts_of(query(8.0, cuts=[2.0, 6.0]), start=36.0)
     assert facts.cuts.tolist() == [38.0] and facts.silent_cuts.tolist() == [42.0]

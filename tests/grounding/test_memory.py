@@ -81,6 +81,7 @@ def test_a_trusted_method_overrules_and_only_asks_the_memory_alone(
     assert found(track, memory="only", fusion=tmp_path / "sure.json")[0].start == start
 
 
+@pytest.mark.slow
 def test_popularity_lifts_a_used_track(track: Track) -> None:
     del track  # a library of its own
     everything = real_media.bgm_tracks()[:6]
@@ -108,6 +109,7 @@ def test_options_that_make_no_sense_are_named(track: Track) -> None:
             found(track, **options)
 
 
+@pytest.mark.slow
 def test_from_accepting_to_forgetting_on_the_command_line(track: Track, tmp_path: Path) -> None:
     ground = ("ground", real_media.bikes(), "--music", track.path, "--no-render", "--json")
     first = mgsv_here(*ground)

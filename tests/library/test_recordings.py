@@ -83,6 +83,7 @@ def test_waveforms_are_read_only_where_curves_agree(
     assert sorted(read) == ["a.m4a", "a.mp3", "a.opus", "a.wav"]
 
 
+@pytest.mark.slow
 def test_an_excerpt_is_another_track(music: Path, folder: Path) -> None:
     write(music / "whole.wav", 1, 30.0)
     write(music / "most.wav", 1, 28.0)
@@ -107,6 +108,7 @@ def test_a_file_that_cannot_be_read_is_like_no_other(
     assert names == ["a.m4a", "a.opus", "b.flac", "c.mp3"]
 
 
+@pytest.mark.slow
 def test_only_the_beginning_of_long_tracks_is_decoded(
     music: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

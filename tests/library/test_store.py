@@ -94,6 +94,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_tracks_in_flight(kills, music, f
     assert not list(folder.rglob(".*.part"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_once_and_keeps_what_is_done(music, folder):
     write_tones(music, 12)
     process = start(ADD, music, folder, "1.0", "10")
@@ -122,6 +123,7 @@ def test_only_our_own_leftovers_are_cleaned(filled, music):
     assert not any(file.exists() for file in ours) and all(file.exists() for file in others)
 
 
+@pytest.mark.slow
 def test_features_outlive_a_removal_that_is_killed_only_until_the_next_writer(filled, music):
     song = music / "001.wav"
 
@@ -143,6 +145,7 @@ def test_features_outlive_a_removal_that_is_killed_only_until_the_next_writer(fi
 # --- several processes ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_writer_waits_for_the_first_and_says_so(music, tmp_path, folder):
     write_tones(music, 4)
     write_tone(tmp_path / "other/song.wav", 900.0)
@@ -386,6 +389,7 @@ def test_a_log_without_its_catalogue_is_not_taken_for_the_new_ones(folder):
     assert len(list(folder.glob("catalogue.damaged-*.sqlite-wal"))) == 1
 
 
+@pytest.mark.slow
 def test_a_kill_in_a_repair_loses_nothing(folder, tmp_path):
     broken, tracks = tmp_path / "broken", ["0" * 32, "1" * 32]
     leave_log(broken, tracks)
@@ -511,6 +515,7 @@ for folder, limit in zip(jobs[::2], jobs[1::2]):
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(filled, music, tmp_path):
     """The limit meets a feature file or the catalogue's log, depending on its size."""
     write_tones(music, 7)

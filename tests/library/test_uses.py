@@ -149,6 +149,7 @@ def test_a_name_with_a_line_break_is_one_row(library: Library, tmp_path: Path) -
     assert lines[0].row is not None and lines[0].row.music_path == 'a "b",\nc\n.wav'
 
 
+@pytest.mark.slow
 def test_a_large_file_is_not_held_in_memory(library: Library, tmp_path: Path) -> None:
     """6000 rows of 1 kB, 1 % of them broken, in a fraction of the file's size."""
     track = library.tracks()[0]
@@ -243,6 +244,7 @@ def test_what_is_forgotten_leaves_no_bytes(
             known.forget(which, track=None if which else "000.wav")
 
 
+@pytest.mark.slow
 def test_a_reader_delays_the_cleaning_and_is_told_of(known: LibraryUses, folder: Path) -> None:
     reader = sqlite3.connect(folder / "catalogue.sqlite", isolation_level=None)
     with contextlib.closing(reader):

@@ -56,6 +56,7 @@ def test_the_music_starts_where_asked_in_other_containers(
     assert abs(lag(read_sound(report.path), asked)) <= 0.002
 
 
+@pytest.mark.slow
 def test_real_clips_and_tracks(tmp_path: Path) -> None:
     tracks = [*bgm_tracks()[::14], long_tracks()[0]]
     clips = [big_buck_bunny(), bikes(), city()]

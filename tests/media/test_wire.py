@@ -36,6 +36,7 @@ def message(header: object, rest: bytes = b"") -> bytes:
     return struct.pack(">I", len(text)) + text + rest
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none()

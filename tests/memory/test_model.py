@@ -43,6 +43,7 @@ def any_use(draw: st.DrawFn) -> Use:
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(any_use(), max_size=12),
     st.sampled_from("abcd"),
@@ -156,6 +157,7 @@ def test_an_unused_track_starts_where_others_of_its_length_do() -> None:
     assert nothing.density("new", 100.0, CLIP).candidates(1)[0].moment.start == 0.0
 
 
+@pytest.mark.slow
 def test_many_uses_stay_small_to_ask() -> None:
     """1e5 uses, half of one track: an answer looks at a bounded number of them."""
     rng = np.random.default_rng(1)
@@ -172,6 +174,7 @@ def test_many_uses_stay_small_to_ask() -> None:
 # On the real annotations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("past", "asked", "plain"), [("val", "test", 0.8466), ("test", "val", 0.8487)]
 )
@@ -221,6 +224,7 @@ def test_where_both_agree_the_place_is_surer_than_by_either() -> None:
     assert fused.best.probability > density.near(70.0)
 
 
+@pytest.mark.slow
 def test_fitting_finds_how_a_model_errs() -> None:
     """A planted model: 60 % right to 0.8 s on average, more so where it is confident."""
     rng = np.random.default_rng(3)
@@ -270,6 +274,7 @@ def test_a_fusion_is_kept_in_a_file(tmp_path: Path) -> None:
         Fusion.load(tmp_path / "none.json")
 
 
+@pytest.mark.slow
 def test_planted_uses_are_remembered_better_than_by_the_plain_rule() -> None:
     train, test = hot_rows()["train"], hot_rows()["test"]
     memory = Memory(uses_of(train))

@@ -46,6 +46,7 @@ def test_the_real_test_split_gives_the_known_figures() -> None:
     assert score(PerTrackPrior(val).predict(test), test) == pytest.approx(0.847, abs=0.0006)
 
 
+@pytest.mark.slow
 def test_blind_baselines_stay_below_half_on_the_planted_benchmark() -> None:
     train, test = full_rows()["train"], full_rows()["test"]
     scores = {

@@ -374,6 +374,7 @@ def test_the_fingerprint_follows_weights_and_options(checkpoint: Path, tmp_path:
 # A model that has learned
 
 
+@pytest.mark.slow
 def test_a_trained_model_finds_track_and_moment() -> None:
     """Four tracks, two clips of each that show its states through another view: a tiny MaDe that
     has seen them for some seconds grounds all eight.

@@ -96,6 +96,7 @@ def test_rows_agree_with_plans_and_features(data: Path) -> None:
     assert len(plans) == 48
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bytes_over_any_number_of_processes(
     data: Path, corpus: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from library_support import start
 
 PARENT = """
@@ -22,6 +24,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_parents_leave_no_workers(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     program = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
