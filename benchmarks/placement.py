@@ -39,7 +39,8 @@ from mgsv.demo import demo_music
 from mgsv.evaluation.results import Results
 from mgsv.grounding import read_query
 from mgsv.library import Library, TrackFeatures
-from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE, at_rate
+from mgsv.media.curves import at_rate
+from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
 from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.placement import REACH, Music, _starts, cuts_on_beat, place, terms_at, weighted

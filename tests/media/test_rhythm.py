@@ -24,7 +24,6 @@ from mgsv.media.rhythm import (
     _best_chains,
     _mel_filters,
     analyse_rhythm,
-    at_rate,
     find_tempo,
     onset_strength,
     track_beats,
@@ -169,22 +168,6 @@ class TestOracles:
 
     def test_no_tempo_no_beats(self) -> None:
         assert not len(track_beats(np.ones(1000, np.float32), 0.0))
-
-
-class TestAtRate:
-    def test_mean_over_each_interval(self) -> None:
-        curve = np.random.default_rng(0).random(625).astype(np.float32)
-        slow = at_rate(curve, 62.5, 10)
-        fine = np.repeat(curve.astype(np.float64), 4).reshape(100, 25)  # 250 Hz: 25 per 0.1 s
-        assert slow == pytest.approx(fine.mean(axis=1), abs=1e-6)
-
-    def test_up_and_down_again(self) -> None:
-        curve = np.random.default_rng(0).random(50).astype(np.float32)
-        assert at_rate(at_rate(curve, 10, 100), 100, 10) == pytest.approx(curve, abs=1e-6)
-
-    def test_last_interval_is_averaged_over_what_is_there(self) -> None:
-        assert at_rate(np.ones(7, np.float32), 62.5, 10) == pytest.approx([1, 1])
-        assert len(at_rate(np.zeros(0, np.float32), 62.5, 10)) == 0
 
 
 class TestRealTracks:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mgsv.grounding.reasons import reasons
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.library import TrackFeatures
+from mgsv.media.curves import distances, offsets
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.media.video import CURVE_RATE, Frame, VideoCurves
@@ -88,7 +89,7 @@ class Facts:
     @cached_property
     def beside(self) -> Array:
         """[C] seconds from the nearest beat to each of `cuts`; infinite without beats."""
-        return _nearest(self.cuts, self.beats)
+        return offsets(self.cuts, self.beats)
 
     @property
     def on_beat(self) -> npt.NDArray[np.bool_]:
@@ -137,7 +138,7 @@ class Facts:
         else:
             luck = self._covered() * len(self.cuts)
             said = f"{hits} of {count} cuts fall on a beat ({near}); chance would give {luck:.1f}"
-        if meets := int((np.abs(_nearest(self.cuts, self.borders)) <= ON_BEAT).sum()):
+        if meets := int((distances(self.cuts, self.borders) <= ON_BEAT).sum()):
             which = "it meets" if count == 1 else f"{meets} meet{'s' * (meets == 1)}"
             said += f"; {which} a new section of the track"
         return said + "."
@@ -145,7 +146,7 @@ class Facts:
     def _covered(self) -> float:
         """The share of the moment's time that is so near to a beat."""
         grid = np.arange(self.found.start, max(self.found.end, self.found.start + 0.01), 0.01)
-        return float((np.abs(_nearest(grid, self.beats)) <= ON_BEAT).mean())
+        return float((distances(grid, self.beats) <= ON_BEAT).mean())
 
     def _end(self) -> str:
         missing = self.clip.duration - (self.found.end - self.found.start)
@@ -161,11 +162,3 @@ class Facts:
             f"{score}, while luck alone reaches {self.chance:.2f} in this library: "
             "take this choice as a guess."
         )
-
-
-def _nearest(times: Array, marks: Array) -> Array:
-    """[N] seconds from the nearest of `marks` (rising) to each of `times`; infinite without."""
-    edges = np.concatenate([[-np.inf], marks, [np.inf]])
-    after = np.searchsorted(marks, times)
-    before, ahead = times - edges[after], times - edges[after + 1]
-    return np.asarray(np.where(before <= -ahead, before, ahead), np.float64)

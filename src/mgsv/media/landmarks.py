@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.media.curves import moving_mean, windows
+
 # 4 kHz of band holds the peaks that voices, small loudspeakers and low bit rates leave standing.
 RATE = 8_000
 # 64 ms windows tell pitches 16 Hz apart.
@@ -22,6 +24,8 @@ FRAME_RATE = RATE / HOP
 # A peak is the highest point within 80 ms and 125 Hz of itself, above 100 Hz.
 NEAR_FRAMES, NEAR_BINS = 5, 8
 LOWEST_BIN, HIGHEST_BIN = 6, 255
+# Its prominence is measured against the mean level within 250 Hz.
+REGION_BINS = 16
 # Peaks kept per second, the most prominent ones. Speech on top hides about half of them.
 PEAKS_PER_SECOND = 30
 # A peak is paired with the next ones within a second and 500 Hz.
@@ -97,12 +101,12 @@ def _peaks(samples: NDArray[np.float32]) -> Iterator[_Chunk]:
     padded = np.pad(samples, (WINDOW // 2, WINDOW))
     count = len(samples) // HOP + 1 if len(samples) else 0
     floor = np.float32(_FLOOR * window.sum())
+    frames = windows(padded, WINDOW, HOP)
     for start in range(0, count, _CHUNK):
         # Neighbours on both sides, so that a peak does not depend on where chunks end.
         first, last = max(0, start - NEAR_FRAMES), min(count, start + _CHUNK + NEAR_FRAMES)
-        piece = padded[first * HOP : (last - 1) * HOP + WINDOW]
-        frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
-        level = np.log(np.abs(np.fft.rfft(frames * window, axis=1)).astype(np.float32) + floor)
+        spectrum = np.fft.rfft(frames[first:last] * window, axis=1)
+        level = np.log(np.abs(spectrum).astype(np.float32) + floor)
         highest = _highest(_highest(level, NEAR_FRAMES, axis=0), NEAR_BINS, axis=1)
         is_peak = (level >= highest) & (level > np.log(2 * floor))
         is_peak[:, :LOWEST_BIN] = is_peak[:, HIGHEST_BIN:] = False
@@ -112,8 +116,8 @@ def _peaks(samples: NDArray[np.float32]) -> Iterator[_Chunk]:
         curve = np.minimum(below + above - 2 * here, -1e-6)
         between = np.clip(0.5 * (below - above) / curve, -0.5, 0.5)
         # How far a peak stands out from its pitch region, since music falls off towards the top.
-        surroundings = _region_mean(level)
-        yield at + first, (bins + between).astype(np.float32), here - surroundings[at, bins]
+        region = moving_mean(level, REGION_BINS, np.float32).astype(np.float32)
+        yield at + first, (bins + between).astype(np.float32), here - region[at, bins]
 
 
 def _highest(level: NDArray[np.float32], near: int, axis: int) -> NDArray[np.float32]:
@@ -127,14 +131,6 @@ def _highest(level: NDArray[np.float32], near: int, axis: int) -> NDArray[np.flo
         best = np.maximum(best[:-step], best[step:])
         width += step
     return np.moveaxis(best, 0, axis)
-
-
-def _region_mean(level: NDArray[np.float32], half: int = 16) -> NDArray[np.float32]:
-    """Mean level of each frame over ±`half` bins."""
-    total = np.cumsum(np.pad(level, ((0, 0), (1, 0))), axis=1, dtype=np.float32)
-    bins = np.arange(level.shape[1])
-    low, high = np.maximum(bins - half, 0), np.minimum(bins + half + 1, level.shape[1])
-    return np.asarray((total[:, high] - total[:, low]) / (high - low), np.float32)
 
 
 def _strongest_per_second(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.media.curves import windows
+
 Curve = NDArray[np.float32]
 
 # 16 ms steps at 16 kHz: finer than a listener tells a beat from its neighbour by (about 20 ms).
@@ -79,21 +81,6 @@ def analyse_rhythm(samples: NDArray[np.float32], rate: int = RATE) -> Rhythm:
         tempo=tempo,
         beats=track_beats(onset, tempo),
     )
-
-
-def at_rate(curve: NDArray[np.floating], from_rate: float, to_rate: float) -> Curve:
-    """A curve [T] whose sample t is the mean over [t, t + 1) / from_rate, on another such grid.
-
-    Each new sample is the mean over its own interval; the last one over what the curve covers.
-    """
-    if not len(curve):
-        return np.zeros(0, np.float32)
-    end = len(curve) / from_rate
-    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)]) / from_rate
-    count = max(1, int(np.ceil(end * to_rate - 1e-6)))
-    edges = np.minimum(np.arange(count + 1) / to_rate, end)
-    integral = np.interp(edges, np.arange(len(total)) / from_rate, total)
-    return np.asarray(np.diff(integral) / np.diff(edges), np.float32)
 
 
 def onset_strength(samples: NDArray[np.float32]) -> Curve:
@@ -284,7 +271,7 @@ def _frames(samples: NDArray[np.float32], count: int) -> Iterator[tuple[int, NDA
         stop = min(start + CHUNK_FRAMES, count)
         begin, end = start * HOP - WINDOW, (stop - 1) * HOP
         piece = np.pad(samples[max(begin, 0) : end], (max(-begin, 0), 0))
-        yield start, np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
+        yield start, windows(piece, WINDOW, HOP)
 
 
 def _mel_filters() -> NDArray[np.float32]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.media.curves import spread_evenly
+
 # Samples per second of `VideoCurves`. 0.1 s is the precision to which music is placed.
 CURVE_RATE = 10.0
 
@@ -97,8 +99,8 @@ class CurveBuilder:
         self._judge(final=True)
         times = np.array([*self._times, end])
         cuts = [number for number, _ in self._cuts]
-        motion = _per_sample(times, self._motion_steps(cuts))
-        light = _per_sample(times, np.array(self._lights) * np.diff(times))
+        motion = spread_evenly(times, self._motion_steps(cuts), CURVE_RATE)
+        light = spread_evenly(times, np.array(self._lights) * np.diff(times), CURVE_RATE)
         cut_times = np.array([self._times[i] for i in cuts], np.float32)
         return VideoCurves(float(end), motion, light, cut_times)
 
@@ -158,17 +160,3 @@ class CurveBuilder:
                 return
             self._cuts.pop()
         self._cuts.append((here.number, here.change))
-
-
-def _per_sample(times: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Amounts per second on the curves' grid: `steps[i]` is spread over times[i] to times[i + 1].
-
-    times: [frames + 1]; steps: [frames]. Goes through the running total, so that nothing is lost or
-    counted twice whatever the frame rate does. The last sample is averaged over what it covers.
-    """
-    total = np.concatenate([[0.0], np.cumsum(steps)])
-    end = times[-1]
-    count = max(1, int(np.ceil(end * CURVE_RATE - 1e-6)))
-    edges = np.minimum(np.arange(count + 1) / CURVE_RATE, end)
-    rates = np.diff(np.interp(edges, times, total)) / np.diff(edges)
-    return np.asarray(rates, np.float32)

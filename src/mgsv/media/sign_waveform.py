@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.media.curves import moving_mean, windows
 from mgsv.media.landmarks import RATE
 
 __all__ = ["RATE", "pack_signs", "signs", "whiten"]
@@ -34,13 +35,12 @@ def whiten(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(samples, (_HOP, (count + 1) * _HOP - _HOP - len(samples)))
     result = np.zeros((count + 1, _HOP), np.float32)
     floor = np.float32(_FLOOR * window.sum())
+    frames = windows(padded, _WINDOW, _HOP)
     for start in range(0, count, _CHUNK):
         stop = min(count, start + _CHUNK)
-        piece = padded[start * _HOP : (stop + 1) * _HOP]
-        frames = np.lib.stride_tricks.sliding_window_view(piece, _WINDOW)[::_HOP]
-        spectrum = np.fft.rfft(frames * window, axis=1).astype(np.complex64)
+        spectrum = np.fft.rfft(frames[start:stop] * window, axis=1).astype(np.complex64)
         spectrum[:, :4] = 0  # rumble below 60 Hz, which tells nothing of the place
-        spectrum /= _smoothed(np.abs(spectrum)) + floor
+        spectrum /= moving_mean(np.abs(spectrum), _SMOOTH_BINS).astype(np.float32) + floor
         waves = np.fft.irfft(spectrum, axis=1).astype(np.float32) * window
         result[start:stop] += waves[:, :_HOP]
         result[start + 1 : stop + 1] += waves[:, _HOP:]
@@ -62,12 +62,3 @@ def signs(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.float3
         bits = np.unpackbits(packed[low // 8 : -(-high // 8)])[low % 8 :][: high - low]
         result[low - start : high - start] = 2.0 * bits - 1.0
     return result
-
-
-def _smoothed(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over ±`_SMOOTH_BINS` bins."""
-    bins = np.arange(magnitude.shape[1])
-    low = np.maximum(bins - _SMOOTH_BINS, 0)
-    high = np.minimum(bins + _SMOOTH_BINS + 1, magnitude.shape[1])
-    total = np.cumsum(np.pad(magnitude, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
-    return np.asarray((total[:, high] - total[:, low]) / (high - low), np.float32)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.media.curves import distances, edges_at, nearest, rises
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE
 
 Curve = NDArray[np.float32]
@@ -120,16 +121,11 @@ def _accents(beats: Floats, onset: Floats, energy: Floats) -> Floats:
 
 def _step(curve: Floats, beats: Floats, count: int) -> Floats:
     """[K] |mean over the `count` beats from each on, minus mean over those before it|."""
-    total = np.concatenate([[0.0], np.cumsum(curve)])
-    edges = np.clip(np.rint(beats * ONSET_RATE).astype(int), 0, len(curve))
+    at = edges_at(beats, ONSET_RATE, len(curve))
     places = np.arange(len(beats))
-    before = edges[np.maximum(places - count, 0)]
-    after = edges[np.minimum(places + count, len(beats) - 1)]
-    left = (total[edges] - total[before]) / np.maximum(edges - before, 1)
-    right = (total[after] - total[edges]) / np.maximum(after - edges, 1)
-    # At the ends there is nothing to compare with.
-    inside = (edges > before) & (after > edges)
-    return np.asarray(np.where(inside, np.abs(right - left), 0.0), np.float64)
+    before = at[np.maximum(places - count, 0)]
+    after = at[np.minimum(places + count, len(beats) - 1)]
+    return np.abs(rises(curve, before, at, after))
 
 
 def _count(accents: Floats, metre: int) -> tuple[float, NDArray[np.int_]]:
@@ -193,7 +189,7 @@ def _settled(place: float, energy: Floats, downbeats: Floats, step: float) -> fl
     """
     near = downbeats[np.abs(downbeats - place) <= step]
     if not len(near):
-        return float(downbeats[np.abs(downbeats - place).argmin()])
+        return float(downbeats[nearest(place, downbeats)])
     change = np.abs(_rises(energy, near)) / ENTRY_RISE
     return float(near[np.argmax(np.minimum(change, 1.0) - np.abs(near - place) / step)])
 
@@ -221,15 +217,15 @@ def _entries(energy: Floats, beats: Floats) -> Floats:
     peaks = _peaks(_rises(energy, grid), ENTRY_RISE, ENTRY_APART / 0.1)
     places = grid[peaks.astype(int)]
     if len(beats) and len(places):
-        nearest = beats[np.abs(beats - places[:, None]).argmin(axis=1)]
-        places = np.where(np.abs(nearest - places) <= 0.25, nearest, places)
+        beside = beats[nearest(places, beats)]
+        places = np.where(np.abs(beside - places) <= 0.25, beside, places)
     return np.asarray(places)
 
 
 def _phrases(borders: Floats, entries: Floats, downbeats: Floats) -> Floats:
     """Borders, entries, and every fourth or eighth downbeat between, counted anew from each."""
-    apart = np.abs(entries[:, None] - borders).min(axis=1)
-    anchors = np.unique(np.concatenate([borders, entries[apart > ENTRY_APART / 4]]))
+    apart = distances(entries, borders) > ENTRY_APART / 4
+    anchors = np.unique(np.concatenate([borders, entries[apart]]))
     if len(downbeats) < 2:
         return anchors
     bar = float(np.median(np.diff(downbeats)))
@@ -244,14 +240,8 @@ def _phrases(borders: Floats, entries: Floats, downbeats: Floats) -> Floats:
 
 def _rises(energy: Floats, at: Floats) -> Floats:
     """[N] mean energy over the second from each of `at` on, minus that before; 0 at the ends."""
-    total = np.concatenate([[0.0], np.cumsum(energy)])
-    here = np.clip(np.rint(at * ONSET_RATE).astype(int), 0, len(energy))
-    before = np.maximum(here - round(ONSET_RATE), 0)
-    after = np.minimum(here + round(ONSET_RATE), len(energy))
-    left = (total[here] - total[before]) / np.maximum(here - before, 1)
-    right = (total[after] - total[here]) / np.maximum(after - here, 1)
-    inside = (here > before) & (after > here)
-    return np.asarray(np.where(inside, right - left, 0.0), np.float64)
+    here, second = edges_at(at, ONSET_RATE, len(energy)), round(ONSET_RATE)
+    return rises(energy, here - second, here, here + second)
 
 
 def _peaks(curve: Floats, least: float, apart: float) -> Floats:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mgsv.config import to_dict
 from mgsv.encoders.registry import SEGMENT_STEP, Source
 from mgsv.library import TrackCurves, TrackFeatures
+from mgsv.media.curves import distances, edges_at, nearest, window_means
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.methods.base import (
@@ -37,7 +38,6 @@ from mgsv.methods.synchrony import (
     TrackPattern,
     agree,
     cut_confidence,
-    distance_to,
     nearness,
     pattern_of,
 )
@@ -176,7 +176,7 @@ def ended_on_beat(moment: Moment, features: TrackCurves, shortest: float) -> Mom
     beats = beats[(beats >= moment.start + shortest) & (beats <= features.track.duration)]
     if not len(beats):
         return moment
-    end = float(beats[np.abs(beats - moment.end).argmin()])
+    end = float(beats[nearest(moment.end, beats)])
     return Moment(moment.start, end) if abs(end - moment.end) <= END_REACH else moment
 
 
@@ -210,7 +210,7 @@ def weighted(terms: Mapping[str, Array], weights: PlacementWeights) -> Array:
 
 def cuts_on_beat(cuts: npt.NDArray[np.floating], beats: npt.NDArray[np.floating]) -> int:
     """How many of `cuts` are within 70 ms of a beat; both in seconds on the track."""
-    return int((distance_to(cuts, beats) <= ON_BEAT).sum())
+    return int((distances(cuts, beats) <= ON_BEAT).sum())
 
 
 def start_places(features: TrackCurves, start_on: StartOn, music: Music | None = None) -> Times:
@@ -279,12 +279,9 @@ def _within(features: TrackCurves, starts: Times) -> Array:
     Loudness is the mean of half a second before, and of half a second after.
     """
     energy = features.energy.astype(np.float64)
-    total = np.concatenate([[0.0], np.cumsum(energy)])
-    span = round(BREATH * ONSET_RATE)
-    here = np.clip(np.rint(starts * ONSET_RATE).astype(int), 0, len(energy))
-    first, last = np.maximum(here - span, 0), np.minimum(here + span, len(energy))
-    before = (total[here] - total[first]) / np.maximum(here - first, 1)
-    after = (total[last] - total[here]) / np.maximum(last - here, 1)
+    here, span = edges_at(starts, ONSET_RATE, len(energy)), round(BREATH * ONSET_RATE)
+    before = window_means(energy, here - span, here)
+    after = window_means(energy, here, here + span)
     pause = float(np.quantile(energy, 0.95)) - LOUD
     going_on = np.clip((before - pause) / LOUD, 0, 1)
     return np.asarray(going_on * (1 - np.clip((after - before) / ENTRY, 0, 1)), np.float32)

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library import TrackCurves
-from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE, at_rate
+from mgsv.media.curves import at_rate, distances, window_means, window_sums, windows
+from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.base import Query
 
@@ -249,17 +250,7 @@ def cut_confidence(clip: ClipPattern) -> float:
 
 def nearness(starts: Seconds, times: Seconds) -> Array:
     """[N] 1 for a start on one of `times` [K], falling to 0 within about 0.1 s; 0 without any."""
-    distance = distance_to(starts, times)
-    return np.asarray(np.exp(-0.5 * (distance / BEAT_SIGMA) ** 2), np.float32)
-
-
-def distance_to(at: Seconds, times: Seconds) -> npt.NDArray[np.float64]:
-    """[N] seconds from each of `at` to the nearest of `times` [K], which rise; inf without any."""
-    if not len(times):
-        return np.full(len(at), np.inf)
-    after = np.searchsorted(times, at).clip(0, len(times) - 1)
-    before = np.maximum(after - 1, 0)
-    return np.asarray(np.minimum(np.abs(times[after] - at), np.abs(times[before] - at)), np.float64)
+    return np.asarray(np.exp(-0.5 * (distances(starts, times) / BEAT_SIGMA) ** 2), np.float32)
 
 
 def unit(curve: Array) -> Array:
@@ -286,7 +277,7 @@ def _audible(energy: Array) -> npt.NDArray[np.bool_]:
     """Whether the half second after each cell is above the track's silence."""
     window = int(SILENCE_SECONDS * CURVE_RATE)
     padded = np.concatenate([energy, np.full(window - 1, energy[-1], np.float32)])
-    ahead = np.lib.stride_tricks.sliding_window_view(padded, window).mean(axis=1)
+    ahead = windows(padded, window, 1).mean(axis=1)
     return np.asarray(ahead > np.quantile(energy, 0.95) - SILENCE)
 
 
@@ -306,11 +297,10 @@ def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
 
 def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
     """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
-    sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
-    squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
-    mean = (sums[length : length + starts] - sums[:starts]) / length
-    spread = squares[length : length + starts] - squares[:starts] - length * mean**2
-    floor = 1e-6 * max(float(squares[-1]), 1e-12)
+    first, squares = np.arange(starts), np.square(curve, dtype=np.float64)
+    mean = window_means(curve, first, first + length)
+    spread = window_sums(squares, first, first + length) - length * mean**2
+    floor = 1e-6 * max(float(squares.sum()), 1e-12)
     return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.encoders.registry import SEGMENT_STEP
+from mgsv.media.curves import nearest, window_means
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.synthesis.composed.music import AnalysedTrack
 from mgsv.synthesis.composed.plan import FloatArray
@@ -109,10 +110,9 @@ def _mean_over(
     curve: npt.NDArray[np.floating], rate: float, places: FloatArray, seconds: float
 ) -> FloatArray:
     """Mean of a curve at `rate` over [place, place + seconds), for each place."""
-    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
     low = np.clip((places * rate).astype(np.intp), 0, len(curve) - 1)
     high = np.clip(((places + seconds) * rate).astype(np.intp), low + 1, len(curve))
-    return np.asarray((total[high] - total[low]) / (high - low))
+    return window_means(curve, low, high)
 
 
 # --- cuts -----------------------------------------------------------------------------------------
@@ -138,9 +138,9 @@ def _on_beats(passage: Passage, rng: Rng) -> list[float]:
         if at >= len(beats):
             return cuts
         if step >= 2 and len(downbeats) and rng.random() < 0.7:
-            nearest = downbeats[np.abs(downbeats - beats[at]).argmin()]
-            if abs(nearest - beats[at]) < step * interval * 0.75:
-                at = max(at - step + 1, int(np.abs(beats - nearest).argmin()))
+            downbeat = downbeats[nearest(beats[at], downbeats)]
+            if abs(downbeat - beats[at]) < step * interval * 0.75:
+                at = max(at - step + 1, int(nearest(downbeat, beats)))
         wrong = rng.random() < WRONG_BEAT
         cuts.append(float(beats[at] + rng.normal(0, JITTER) + wrong * interval / 2))
 

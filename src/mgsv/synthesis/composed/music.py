@@ -14,6 +14,7 @@ from mgsv.encoders.musicnn_rhythm import MusicnnRhythm
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.errors import MediaError
 from mgsv.media.audio import Audio
+from mgsv.media.curves import moving_mean
 from mgsv.media.isolated import read_audio
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
@@ -69,12 +70,12 @@ class AnalysedTrack:
     @cached_property
     def loudness(self) -> FloatArray:
         """[T] at `ONSET_RATE`: energy over a second, as its rank within the track, 0 to 1."""
-        return _ranks(_smooth(self.rhythm.energy, 1.0))
+        return _ranks(moving_mean(self.rhythm.energy, round(0.5 * ONSET_RATE)))
 
     @cached_property
     def business(self) -> FloatArray:
         """[T] at `ONSET_RATE`: onset strength over two seconds, as its rank within the track."""
-        return _ranks(_smooth(self.rhythm.onset, 2.0))
+        return _ranks(moving_mean(self.rhythm.onset, round(ONSET_RATE)))
 
     @cached_property
     def moods(self) -> FloatArray:
@@ -138,15 +139,6 @@ class TrackAnalyser:
             "tempo": np.array([rhythm.tempo], np.float32),
             "duration": np.array([rhythm.duration], np.float32),
         }
-
-
-def _smooth(curve: npt.NDArray[np.float32], seconds: float) -> FloatArray:
-    """Mean over `seconds` around each sample, as far as the curve goes."""
-    reach = max(1, round(seconds * ONSET_RATE / 2))
-    total = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
-    low = np.maximum(np.arange(len(curve)) - reach, 0)
-    high = np.minimum(np.arange(len(curve)) + reach + 1, len(curve))
-    return np.asarray((total[high] - total[low]) / (high - low))
 
 
 def _ranks(values: FloatArray) -> FloatArray:
