@@ -14,13 +14,15 @@ from mgsv.encoders import musicnn
 from mgsv.encoders.musicnn import (
     FFT,
     HOP,
+    MELS,
     PATCH_FRAMES,
+    RATE,
     embed_track,
     load_musicnn,
     log_mel,
-    mel_filters,
     patch_start,
 )
+from mgsv.media.rhythm import slaney_mel_filters
 from spectrum_rounding import band_energies
 from tolerances import TRAINED, UNIT32, apart
 
@@ -54,7 +56,8 @@ def rounding(samples: Tensor, first: int, count: int) -> Tensor:
     track = F.pad(samples, (FFT, FFT + count * HOP))[FFT + start :]
     frames = track.unfold(0, FFT, HOP)[:count].double()
     windowed = frames * torch.hann_window(FFT, dtype=torch.float64)
-    energy, off = band_energies(windowed, frames, mel_filters(), FFT)
+    filters = torch.from_numpy(slaney_mel_filters(FFT, MELS, RATE))
+    energy, off = band_energies(windowed, frames, filters, FFT)
     return 10_000 * off / (10_000 * energy + 1) / math.log(10) + 8 * UNIT32
 
 

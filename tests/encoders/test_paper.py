@@ -65,7 +65,7 @@ def rounding(samples: Tensor, corners: float = 0.0) -> Tensor:
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     window = torch.hann_window(fbank.WINDOW, periodic=False, dtype=torch.float64)
     windowed = (frames - fbank.PRE_EMPHASIS * before) * window
-    filters = fbank.mel_filters()
+    filters = fbank.kaldi_mel_filters()
     energy, off = band_energies(windowed, frames, filters, fbank.FFT)
     if corners:
         within, _ = band_energies(windowed, frames, filters > 0, fbank.FFT)

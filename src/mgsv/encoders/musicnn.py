@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mgsv.encoders.weights import musicnn_path
+from mgsv.media.rhythm import slaney_mel_filters
 
 RATE = 16_000
 FFT = 512  # samples; 32 ms, periodic Hann
@@ -52,27 +53,6 @@ TAGS = (
 # --- front end --------------------------------------------------------------------------------
 
 
-def mel_frequencies(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Slaney's mel scale → Hz: linear below 1 kHz (200/3 Hz per mel), 27 mels per ×6.4 above."""
-    linear = mels * (200 / 3)
-    return np.where(mels < 15, linear, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
-
-
-@functools.cache
-def slaney_mel_filters() -> Tensor:
-    """[257, 96] float32: triangles on Slaney's mel scale from 0 to 8 kHz, each of unit area.
-
-    15 mels are 1 kHz, hence 8 kHz is 15 + 27 ln 8 / ln 6.4.
-    """
-    top = 15 + 27 * np.log(RATE / 2 / 1000) / np.log(6.4)
-    corners = mel_frequencies(np.linspace(0, top, MELS + 2))
-    bins = np.linspace(0, RATE / 2, FFT // 2 + 1)[:, None]
-    rising = (bins - corners[:-2]) / np.diff(corners)[:-1]
-    falling = (corners[2:] - bins) / np.diff(corners)[1:]
-    triangles = np.maximum(0, np.minimum(rising, falling)) * (2 / (corners[2:] - corners[:-2]))
-    return torch.from_numpy(triangles.astype(np.float32))
-
-
 def log_mel(samples: Tensor, first: int, count: int) -> Tensor:
     """Frames `first` … `first + count` − 1 of the log-mel spectrogram: [count, 96].
 
@@ -88,7 +68,8 @@ def log_mel(samples: Tensor, first: int, count: int) -> Tensor:
     windows = padded.unfold(0, FFT, HOP) * torch.hann_window(FFT, periodic=True)
     spectrum = torch.fft.rfft(windows)
     power = spectrum.real.square() + spectrum.imag.square()
-    return torch.log10(10_000 * (power @ slaney_mel_filters()) + 1)
+    filters = torch.from_numpy(slaney_mel_filters(FFT, MELS, RATE))
+    return torch.log10(10_000 * (power @ filters) + 1)
 
 
 # --- network ----------------------------------------------------------------------------------

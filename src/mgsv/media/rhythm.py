@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def onset_strength(samples: NDArray[np.float32]) -> Curve:
     power = _mean_power(samples)
     if count == 0 or power == 0:
         return np.zeros(count, np.float32)
-    filters = _mel_filters()
+    filters = slaney_mel_filters(WINDOW, MEL_BANDS, RATE)
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     # A mel band of noise at the track's mean power has about power * sum(window²) times its width.
     floor = power * 10 ** (FLOOR_DB / 10) * float((window**2).sum()) * float(filters.sum(0).mean())
@@ -106,6 +107,24 @@ def onset_strength(samples: NDArray[np.float32]) -> Curve:
         flux[start : start + len(frames)] = np.maximum(np.diff(levels, axis=0), 0).mean(axis=1)
         previous = levels[-1:]
     return flux
+
+
+@cache
+def slaney_mel_filters(window: int, bands: int, rate: int) -> NDArray[np.float32]:
+    """Triangles on Slaney's mel scale up to rate / 2, each of area 1: [window / 2 + 1, bands].
+
+    Slaney's scale (Auditory Toolbox, 1998) is linear below 1 kHz, 200 / 3 Hz a mel, and above it
+    27 mels to each factor of 6.4. Not to be written to: the array is kept.
+    """
+    knee = 1000 / (200 / 3)
+    top = knee + 27 * np.log(rate / 2 / 1000) / np.log(6.4)
+    mels = np.linspace(0, top, bands + 2)
+    corners = np.where(mels < knee, mels * 200 / 3, 1000 * 6.4 ** ((mels - knee) / 27))
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    bins = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
+    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
+    triangles = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    return np.asarray(triangles, np.float32)
 
 
 def find_tempo(onset: Curve) -> float:
@@ -272,20 +291,3 @@ def _frames(samples: NDArray[np.float32], count: int) -> Iterator[tuple[int, NDA
         begin, end = start * HOP - WINDOW, (stop - 1) * HOP
         piece = np.pad(samples[max(begin, 0) : end], (max(-begin, 0), 0))
         yield start, windows(piece, WINDOW, HOP)
-
-
-def _mel_filters() -> NDArray[np.float32]:
-    """Triangles on Slaney's mel scale, each of area 1: float32 [WINDOW / 2 + 1, MEL_BANDS].
-
-    Slaney's scale (Auditory Toolbox, 1998) is linear below 1 kHz, 200 / 3 Hz a mel, and above it
-    27 mels to each factor of 6.4.
-    """
-    knee = 1000 / (200 / 3)
-    top = knee + 27 * np.log(RATE / 2 / 1000) / np.log(6.4)
-    mels = np.linspace(0, top, MEL_BANDS + 2)
-    corners = np.where(mels < knee, mels * 200 / 3, 1000 * 6.4 ** ((mels - knee) / 27))
-    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
-    bins = np.linspace(0, RATE / 2, WINDOW // 2 + 1)[:, None]
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    triangles = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    return np.asarray(triangles, np.float32)
