@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from mgsv.media.film import write_film
+from mgsv.media.pictures import write_film
 from mgsv.media.render import render
 from mgsv.moment import Moment
 from mgsv.synthesis.planted import PlantOptions, plant

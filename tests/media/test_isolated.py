@@ -22,7 +22,7 @@ import library_support
 import media_files
 import real_media
 from mgsv.errors import ConfigError, DataError, MediaError, NoDecoder
-from mgsv.media import audio, decoder, isolated, render, stills, video
+from mgsv.media import audio, decoder, isolated, pictures, render, video
 from mgsv.media.isolated import isolate
 from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
@@ -162,7 +162,7 @@ class TestSameResults:
 
         path = tmp_path / "still.png"
         matplotlib.image.imsave(path, np.random.default_rng(0).random((64, 48, 3)))
-        here = stills.read_still(path, 32, 32)
+        here = pictures.read_still(path, 32, 32)
         assert np.array_equal(isolated.read_still(path, 32, 32), here)
 
     def test_switched_off(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

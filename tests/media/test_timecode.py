@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from mgsv.errors import ConfigError
 from mgsv.media.timeline import edl, otio, xmeml
 from mgsv.media.timeline.model import Sound, Source, Stretch, Timeline
-from mgsv.media.timeline.rates import counted, meant
-from mgsv.media.timeline.timecode import frame_number, may_drop, parse, written
+from mgsv.media.timeline.timecode import counted, frame_number, may_drop, meant, parse, written
 from timeline_support import NTSC, drop_frame_labels, frame_of, read
 
 WRITERS = {".edl": edl.text, ".xml": xmeml.text, ".otio": otio.text}

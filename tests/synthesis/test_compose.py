@@ -16,7 +16,7 @@ from mgsv.data.folder import COMPOSED, PACKED_FOLDER
 from mgsv.encoders.efficientnet import embed_pictures
 from mgsv.encoders.registry import encoder_pair, video_encoder
 from mgsv.errors import ConfigError, DataError, OutputError
-from mgsv.media.stills import read_still
+from mgsv.media.pictures import read_still
 from mgsv.media.video import VideoScan
 from mgsv.models import checkpoint
 from mgsv.synthesis.composed import PLANS, ComposeOptions, compose

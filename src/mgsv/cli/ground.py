@@ -78,7 +78,7 @@ def ground(
     from mgsv import grounding
     from mgsv.files import check_output
     from mgsv.media import timeline as timelines
-    from mgsv.media.containers import CONTAINERS
+    from mgsv.media.copying import CONTAINERS
 
     # What would stop the run is asked at its beginning, before any indexing.
     places = grounded.checked(video, music, more)

@@ -14,10 +14,29 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from mgsv.media.containers import CONTAINERS, LEAVES_OUT, PICTURES
-from mgsv.media.extent import Extent, Leading, make_up_times
+from mgsv.media.extent import Extent, Hidden, Leading, make_up_times
 from mgsv.media.source import packets
 from mgsv.media.timing import shown_for
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""FFmpeg's writer for each ending an output may have."""
+
+_MP4 = frozenset({"h264", "hevc", "mpeg4", "av1", "libdav1d", "libaom-av1"})
+PICTURES = {
+    "mp4": _MP4,
+    "mov": frozenset({"h264", "hevc", "mpeg4", "mjpeg", "prores"}),
+    "matroska": _MP4
+    | {"vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg2video", "theora", "mjpeg", "ffv1"},
+}
+"""Codecs (by decoder) of pictures that go into a container untouched: what players expect to find
+there, which for mp4 is less than the format allows."""
+
+LEAVES_OUT = {
+    "mp4": Hidden.BEFORE | Hidden.AFTER,
+    "mov": Hidden.BEFORE | Hidden.AFTER,
+    "matroska": Hidden.NONE,
+}
+"""What may lead up to the last picture without being shown: QuickTime's edit lists leave it out."""
 
 Timed = tuple[float, "av.Packet[Any]"]
 """A packet and when it is due, in seconds."""

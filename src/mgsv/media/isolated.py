@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mgsv import errors
 from mgsv.errors import MediaError, MgsvError, NoDecoder, shown
-from mgsv.media import audio, contents, pictureclock, stills, video, worker
+from mgsv.media import audio, pictureclock, pictures, video, worker
 from mgsv.media import render as rendering
 from mgsv.media.decoder import SWITCH, Ended, NotStarted, Stuck, borrowed, switched_off
 from mgsv.media.video import Frame
@@ -81,12 +81,12 @@ def isolate(
 
 
 count_sounds = isolate(audio.count_sounds)
-has_moving_picture = isolate(contents.has_moving_picture)
+has_moving_picture = isolate(video.has_moving_picture)
 probe_audio = isolate(audio.probe_audio)
 probe_video = isolate(video.probe_video)
 read_audio = isolate(audio.read_audio)
 read_picture_clock = isolate(pictureclock.read_picture_clock)
-read_still = isolate(stills.read_still)
+read_still = isolate(pictures.read_still)
 render = isolate(rendering.render, ("video", "track"), "output")
 
 

@@ -17,8 +17,7 @@ from mgsv.errors import OutputError
 from mgsv.files import StrPath, new_file
 from mgsv.media.aac import AacSpool
 from mgsv.media.colour import Alpha
-from mgsv.media.containers import CONTAINERS
-from mgsv.media.copying import Timed, copy_pictures
+from mgsv.media.copying import CONTAINERS, Timed, copy_pictures
 from mgsv.media.edit_list import end_picture
 from mgsv.media.encoding import Encoding
 from mgsv.media.extent import Extent, Hidden

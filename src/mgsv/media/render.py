@@ -12,8 +12,7 @@ from typing import IO, get_args
 from mgsv.errors import ConfigError
 from mgsv.files import StrPath, check_output, unwritable
 from mgsv.media.colour import Alpha
-from mgsv.media.containers import CONTAINERS
-from mgsv.media.copying import obstacle
+from mgsv.media.copying import CONTAINERS, obstacle
 from mgsv.media.extent import survey
 from mgsv.media.muxing import CannotCopyError, Parts, write_copied, write_encoded
 from mgsv.media.soundtrack import Scratch, SoundOptions, make_soundtrack

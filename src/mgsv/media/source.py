@@ -44,7 +44,7 @@ FORMATS = (
 # Those whose files may be put one after the other, each part with a clock of its own. They have no
 # header; their duration is that of the last timestamp.
 SPLICED = frozenset({"mpegts", "mpeg", "ogg"})
-# Demuxers of one still picture each, for `stills` alone. No SVG, which is a program.
+# Demuxers of one still picture each, for `pictures` alone. No SVG, which is a program.
 STILL_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 _STILLS = STILL_EXTENSIONS | {
     "jp2",

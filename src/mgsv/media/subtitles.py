@@ -10,9 +10,18 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.subtitles.stream import SubtitleStream
 
-from mgsv.media.containers import CONTAINERS, SUBTITLES, TEXT_SUBTITLES
-from mgsv.media.copying import Timed
+from mgsv.media.copying import CONTAINERS, Timed
 from mgsv.media.extent import Extent
+
+SUBTITLES = {
+    "mp4": frozenset({"mov_text"}),
+    "mov": frozenset({"mov_text"}),
+    "matroska": frozenset({"srt", "subrip", "ssa", "ass", "webvtt", "pgssub", "dvdsub", "dvbsub"}),
+}
+"""Codecs (by decoder) of subtitles that go into a container as they are."""
+
+TEXT_SUBTITLES = frozenset({"mov_text", "srt", "subrip", "ssa", "ass", "webvtt", "text"})
+"""Those that are text, which every container takes in some form."""
 
 _NOTHING = b"\0\0"  # QuickTime's text for a while without any
 

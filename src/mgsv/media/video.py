@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -40,6 +41,7 @@ __all__ = [
     "VideoCurves",
     "VideoInfo",
     "VideoScan",
+    "has_moving_picture",
     "probe_video",
     "read_curves",
 ]
@@ -193,6 +195,17 @@ def read_curves(path: str | os.PathLike[str]) -> VideoCurves:
     for _ in scan:
         pass
     return scan.curves
+
+
+def has_moving_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` holds one by its header; cover art is none.
+
+    Raises `MediaError` if it is no readable media file.
+    """
+    with open_media(path) as container:
+        return any(
+            Disposition.attached_pic not in stream.disposition for stream in container.streams.video
+        )
 
 
 def probe_video(path: str | os.PathLike[str]) -> VideoInfo:

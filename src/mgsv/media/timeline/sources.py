@@ -18,8 +18,16 @@ from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream, decoded_seconds, probe_audio
 from mgsv.media.source import open_media, packets, video_stream
 from mgsv.media.timeline.model import Sound, Source
-from mgsv.media.timeline.rates import NTSC, counted, is_ntsc, meant
-from mgsv.media.timeline.timecode import Written, frame_number, nominal, parse
+from mgsv.media.timeline.timecode import (
+    NTSC,
+    Written,
+    counted,
+    frame_number,
+    is_ntsc,
+    meant,
+    nominal,
+    parse,
+)
 from mgsv.media.video import VideoInfo, VideoScan
 
 _BROADCAST_WAVE = ("wav", "w64")  # FFmpeg's names of the formats whose header may have its time

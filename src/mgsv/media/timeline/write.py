@@ -11,9 +11,8 @@ from mgsv.files import StrPath, check_output, write_file
 from mgsv.media.soundtrack import SLACK
 from mgsv.media.timeline import edl, otio, xmeml
 from mgsv.media.timeline.model import Stretch, Timeline
-from mgsv.media.timeline.rates import counted
 from mgsv.media.timeline.sources import picture_source, sound_source
-from mgsv.media.timeline.timecode import may_drop
+from mgsv.media.timeline.timecode import counted, may_drop
 from mgsv.media.video import VideoInfo
 from mgsv.moment import Moment, clock
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, indent, tostring
 
 from mgsv.media.timeline.model import Sound, Source, Stretch, Timeline
-from mgsv.media.timeline.rates import is_ntsc, is_whole
-from mgsv.media.timeline.timecode import nominal, written
+from mgsv.media.timeline.timecode import is_ntsc, is_whole, nominal, written
 
 _MIXED = Sound(rate=48_000, channels=2)  # what editors mix to, whatever the files have
 _DEPTH = 16

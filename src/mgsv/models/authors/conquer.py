@@ -12,7 +12,7 @@ from torch import Tensor
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
 from mgsv.models import checkpoint
-from mgsv.models.authors.options import refuse_others
+from mgsv.models.authors.shared import refuse_others
 from mgsv.models.configs import ConquerConfig, Similarity
 from mgsv.models.conquer import CONQUER, shared_losses
 from mgsv.models.matching import Embedded

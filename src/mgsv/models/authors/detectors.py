@@ -15,8 +15,7 @@ from torch import Tensor
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
-from mgsv.models.authors.options import refuse_others
-from mgsv.models.authors.shared import loss_terms
+from mgsv.models.authors.shared import loss_terms, refuse_others
 from mgsv.models.checkpoint import require_weights
 from mgsv.models.detection import SpanDetector
 from mgsv.models.eatr import EaTR

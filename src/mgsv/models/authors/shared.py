@@ -1,4 +1,4 @@
-"""The authors' checkpoint files, and loss terms under the authors' names.
+"""The authors' checkpoint files and options, and loss terms under the authors' names.
 
 Nothing is unpickled but tensors in plain containers (`weights_only=True`).
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if not isinstance(value, Tensor):
             raise ConfigError(f"{shown(path)}: {name!r} is not a tensor")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def refuse_others(system: str, options: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """ConfigError where `options` give one of `fixed` another value: it would be ignored."""
+    for name, value in fixed.items():
+        if options.get(name, value) != value:
+            raise ConfigError(
+                f"{name}={options[name]!r} of the authors' {system} is not supported",
+                f"only models with {name}={value!r} can be replayed",
+            )
 
 
 def loss_terms(criterion: SetCriterion, found: DetectorOutput, truth: Tensor) -> dict[str, Tensor]:

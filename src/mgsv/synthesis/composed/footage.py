@@ -18,8 +18,8 @@ from mgsv.encoders.efficientnet_motion import EfficientNetMotion
 from mgsv.encoders.registry import batches
 from mgsv.errors import MediaError
 from mgsv.media.isolated import VideoScan, probe_video, read_still
+from mgsv.media.pictures import Picture, centre
 from mgsv.media.shots import THUMB_HEIGHT, THUMB_WIDTH
-from mgsv.media.stills import Picture, centre
 from mgsv.synthesis.composed.corpus import Arrays, Item, cached
 from mgsv.synthesis.composed.plan import (
     CLIP_STEPS,

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.media.film import write_film
 from mgsv.media.isolated import read_still, render
-from mgsv.media.stills import Picture
+from mgsv.media.pictures import Picture, write_film
 from mgsv.moment import Moment
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.features import clip_frame_numbers
