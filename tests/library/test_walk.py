@@ -1,10 +1,19 @@
+import contextlib
 import os
 
 import pytest
 
 from library_support import as_nobody
 from mgsv.errors import LibraryError
-from mgsv.library.walk import by_ending, find_files, find_music, left_out, listed, plain
+from mgsv.library.walk import (
+    bounds_inside,
+    by_ending,
+    find_files,
+    find_music,
+    left_out,
+    listed,
+    plain,
+)
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 
 
@@ -131,3 +140,43 @@ def test_a_folder_that_may_not_be_listed(public_path):
             names(closed)
 
     as_nobody(look)
+
+
+def test_folders_are_entered_where_the_listing_does_not_identify_them(tmp_path, monkeypatch):
+    """On Windows, `os.DirEntry.stat` says that each folder is number 0 on device 0."""
+
+    class Entry:
+        def __init__(self, entry):
+            self._entry, self.name, self.path = entry, entry.name, entry.path
+            self.is_dir = entry.is_dir
+
+        def stat(self):
+            status = self._entry.stat()
+            return os.stat_result((status.st_mode, 0, 0, *status[3:]))
+
+    class Listing(contextlib.ExitStack):
+        def __init__(self, path):
+            super().__init__()
+            self._entries = self.enter_context(scandir(path))
+
+        def __iter__(self):
+            return map(Entry, self._entries)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", Listing)
+    for name in ("a/1.mp3", "b/2.mp3", "b/c/3.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert names(tmp_path) == {b"a/1.mp3": "", b"b/2.mp3": "", b"b/c/3.mp3": ""}
+
+
+@pytest.mark.parametrize("separator", [b"/", b"\\"])
+def test_the_bounds_of_a_folder_hold_what_lies_inside_and_nothing_else(separator):
+    inside = [b"x", b"a" + separator + b"b", b"\xff", b" "]
+    outside = [b"", b"b", b"0", b" ", b"\xff", b"]", b"."]
+    for root in (b"/m", b"/m/", b"C:\\m"):
+        root = root.replace(b"/", separator).replace(b"\\", separator)
+        low, high = bounds_inside(root, separator)
+        base = root.rstrip(separator)
+        assert all(low < base + separator + name < high for name in inside)
+        assert not any(low < base + name < high for name in outside)

@@ -104,8 +104,8 @@ def video_name(path: Path) -> str:
     """What is kept of a video's path: its name and a mark that tells files of one name apart."""
     whole = plain(path)
     mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
-    name = whole.rpartition(b"/")[2].decode("utf-8", "backslashreplace").replace("\\", "_")
-    return f"{name}~{mark}"
+    name = os.path.basename(whole)  # noqa: PTH119 (bytes)
+    return f"{name.decode('utf-8', 'backslashreplace')}~{mark}".replace("\\", "_")
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

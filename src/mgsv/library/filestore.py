@@ -41,6 +41,7 @@ from mgsv.library.features import WRITABLE, Arrays, TrackRecord
 from mgsv.library.fingerprints import fingerprint_file
 from mgsv.library.lock import locked
 from mgsv.library.store import Place
+from mgsv.library.walk import bounds_inside
 from mgsv.memory.table import UseTable
 
 _RECORDS = """
@@ -117,11 +118,9 @@ class FileStore:
             else:
                 rows = []
                 for root in under:
-                    # What lies inside "a" sorts between "a/" and "a0", "0" being the next byte.
-                    inside = root.rstrip(b"/")
                     rows += self._db.execute(
                         f"{_PLACES} WHERE path = ? OR (path > ? AND path < ?)",
-                        (root, inside + b"/", inside + b"0"),
+                        (root, *bounds_inside(root)),
                     ).fetchall()
         return {row[0]: Place(*row) for row in sorted(rows)}
 

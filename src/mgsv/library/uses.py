@@ -265,7 +265,7 @@ class _TrackIndex:
         for path, place in store.places().items():
             if place.track is not None:
                 self._at[path] = place.track
-                self._named.setdefault(path.rpartition(b"/")[2], set()).add(place.track)
+                self._named.setdefault(os.path.basename(path), set()).add(place.track)  # noqa: PTH119 (bytes)
 
     def find(self, row: Row) -> TrackRecord | str:
         """The track, or a key of `REASONS`."""
@@ -276,7 +276,7 @@ class _TrackIndex:
         path = plain(row.music_path)
         if path in self._at:
             return self._records[self._at[path]]
-        named = self._named.get(path.rpartition(b"/")[2], set())
+        named = self._named.get(os.path.basename(path), set())  # noqa: PTH119 (bytes)
         if len(named) == 1:
             return self._records[next(iter(named))]
         return "ambiguous track" if named else "unknown track"

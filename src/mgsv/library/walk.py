@@ -35,6 +35,13 @@ def plain(path: str | os.PathLike[str]) -> bytes:
     return os.fsencode(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
 
 
+def bounds_inside(folder: bytes, separator: bytes = os.sep.encode()) -> tuple[bytes, bytes]:
+    """Between which two byte strings all paths inside `folder` sort, and no others."""
+    # What lies inside "a" sorts between "a/" and "a0", "0" being the next byte.
+    inside = folder.rstrip(separator)
+    return inside + separator, inside + bytes([separator[0] + 1])
+
+
 def find_music(roots: list[bytes], others: set[bytes] | None = None) -> Iterator[Found]:
     """Every file at or under the absolute `roots` that is music, or may be; see `find_files`."""
     return find_files(roots, MUSIC_EXTENSIONS, EITHER_EXTENSIONS, others)
@@ -74,7 +81,7 @@ def find_files(
                 f"{_shown(root)}: {_reason(error)}", "check the name and its permissions"
             ) from error
         if stat.S_ISDIR(status.st_mode):
-            found = _walk(root, status, endings, uncertain, others, entered)
+            found = _walk(root, endings, uncertain, others, entered)
         elif stat.S_ISREG(status.st_mode):
             found = iter([Found(root, status.st_size, status.st_mtime_ns)])
         else:
@@ -134,21 +141,21 @@ def left_out(counts: Mapping[str, int], kind: str) -> str:
 
 def _walk(
     folder: bytes,
-    status: os.stat_result,
     endings: frozenset[str],
     uncertain: frozenset[str],
     others: set[bytes],
     entered: set[tuple[int, int]],
 ) -> Iterator[Found]:
     """Depth first with a stack of its own, so that depth is no limit."""
-    pending = [(folder, status)]
+    pending = [folder]
     while pending:
-        folder, status = pending.pop()
-        identity = status.st_dev, status.st_ino
-        if identity in entered:
-            continue
-        entered.add(identity)
+        folder = pending.pop()
         try:
+            status = os.stat(folder)  # noqa: PTH116 (bytes); on Windows an entry's has no identity
+            identity = status.st_dev, status.st_ino
+            if identity in entered:
+                continue
+            entered.add(identity)
             with os.scandir(folder) as entries:
                 listing = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
@@ -174,7 +181,7 @@ def _walk(
                     others.add(entry.path)
                 continue
             if stat.S_ISDIR(status.st_mode):
-                inner.append((entry.path, status))
+                inner.append(entry.path)
             elif stat.S_ISREG(status.st_mode):
                 yield Found(entry.path, status.st_size, status.st_mtime_ns, may_be_video=not wanted)
             elif wanted:
