@@ -18,7 +18,7 @@ import pytest
 
 from crashes import killed_before
 from library_support import as_nobody
-from mgsv import files
+from mgsv import files, portable
 from mgsv.errors import ConfigError, OutputError
 from mgsv.files import check_output, new_file, new_folder, put_in_place, remove_leftovers
 from mgsv.files import write_file as write
@@ -313,11 +313,16 @@ def test_a_filesystem_without_hard_links(
     assert (tmp_path / "x").read_bytes() == NEW and names(tmp_path) == {"x"}
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, None])
 def test_a_filesystem_without_locks(
-    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, number: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", failing(number))
+    """None: a system that renames nothing that is open, as a lock's holder has it."""
+    if number is None:
+        monkeypatch.setattr(portable, "OPEN_FILES_MOVE", False)
+        monkeypatch.setattr(portable, "open_to_read", failing(errno.EACCES))
+    else:
+        monkeypatch.setattr(fcntl, "flock", failing(number))
     with new_file(tmp_path / "x", overwrite=True) as first:
         first.write(OLD)
         write(tmp_path / "x", NEW, overwrite=True)
@@ -443,7 +448,7 @@ def test_a_folder_that_may_not_be_written(public_path: Path) -> None:
 
 def test_anothers_leftover_in_a_shared_folder_is_walked_around(public_path: Path) -> None:
     public_path.chmod(0o1777)
-    leftover, lock = files._take(public_path / "x", files._make_file, wait=False)
+    leftover, lock = files._take(public_path / "x", portable.create, wait=False)
     os.close(lock)
 
     def job() -> None:

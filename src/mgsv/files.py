@@ -4,15 +4,14 @@ A file or folder is made under a passing name beside its place, and gets its own
 every byte is on the disk. Whatever goes wrong before that, Ctrl-C included, it is removed.
 
 What a kill leaves behind is removed by the next run that writes the same result, and by
-`remove_leftovers`. It is told from what another process is writing by a lock, which the kernel
-drops when its holder dies; on a filesystem without locks, by its age.
+`remove_leftovers`. It is told from what another process is writing by a lock, which the system
+drops when its holder dies; where there are no locks, by its age.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -24,6 +23,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from mgsv import portable
 from mgsv.errors import ConfigError, OutputError, shown
 
 StrPath = str | os.PathLike[str]
@@ -31,7 +31,6 @@ StrPath = str | os.PathLike[str]
 _PASSING = re.compile(r"\.mgsv-[0-9a-f]{16}(-[0-9a-f]{16})?\.part")
 _OLD = 24 * 60 * 60.0
 """Seconds after which nobody can still be writing what has not changed since."""
-_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -85,7 +84,7 @@ def new_file(
     waited for.
     """
     path = Path(path)
-    with _passing(path, _make_file, parents=parents, wait=overwrite) as passing:
+    with _passing(path, portable.create, parents=parents, wait=overwrite) as passing:
         # A plain buffered file, since it writes all it is given or raises, and so that no Python
         # code runs inside FFmpeg's callbacks, where a Ctrl-C would be lost. To be read too, since
         # an edit list is mended in what was written.
@@ -124,12 +123,10 @@ def new_folder(path: StrPath, *, parents: bool = False) -> Iterator[Path]:
     refuse_existing(path)
     with _passing(path, Path.mkdir, parents=parents, wait=False) as passing:
         yield passing
-        # One call for everything, since there may be 100,000 files in it, and syncing each takes
-        # longer than writing it.
-        os.sync()
+        portable.sync_folder(passing)
         refuse_existing(path)
         passing.rename(path)
-        _sync_name(path)
+        portable.sync_name(path)
 
 
 def write_file(
@@ -147,7 +144,7 @@ def put_in_place(finished: Path, path: Path, *, overwrite: bool = False) -> None
     For files that are made over several runs, or by another library. Raises as `new_file` does.
     """
     try:
-        _sync(finished)
+        portable.sync_file(finished)
         _give_name(finished, path, overwrite)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -200,6 +197,7 @@ def _passing(
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
         passing, descriptor = _take(path, make, wait)
+        made = passing.lstat()
     except BlockingIOError as error:
         raise OutputError(
             path, "another process is writing it", "wait for that one, or choose another output"
@@ -215,9 +213,10 @@ def _passing(
     finally:
         with contextlib.suppress(OSError):
             # Where it has its own name, the passing one may be another process's by now.
-            if os.path.samestat(os.fstat(descriptor), passing.lstat()):
+            if os.path.samestat(made, passing.lstat()):
                 _remove(passing)
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _concerns(error: OSError, path: Path, passing: Path) -> bool:
@@ -227,8 +226,8 @@ def _concerns(error: OSError, path: Path, passing: Path) -> bool:
     return path.is_relative_to(named) or named.is_relative_to(passing)
 
 
-def _take(path: Path, make: Callable[[Path], object], wait: bool) -> tuple[Path, int]:
-    """A passing name, made just now, and a descriptor that holds its lock, if there are locks.
+def _take(path: Path, make: Callable[[Path], object], wait: bool) -> tuple[Path, int | None]:
+    """A passing name, made just now, and a descriptor that holds its lock; None without locks.
 
     The name is the same for every run that writes `path`, so that a leftover is found without
     looking through the folder. Raises `BlockingIOError` where another process holds it.
@@ -247,16 +246,11 @@ def _take(path: Path, make: Callable[[Path], object], wait: bool) -> tuple[Path,
         except (BlockingIOError, FileNotFoundError):
             continue  # taken for a leftover in the instant before it was locked
         except OSError:  # no locks here
-            return name, os.open(name, _LOOK)
+            return name, None
 
 
 def _mark(path: Path) -> str:
     return hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-
-
-def _make_file(path: Path) -> None:
-    # Not from `tempfile`, which would make the result private.
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
 def _remove_leftover(path: Path, *, wait: bool) -> bool:
@@ -272,8 +266,11 @@ def _remove_leftover(path: Path, *, wait: bool) -> bool:
     except BlockingIOError:
         raise
     except OSError:  # no locks here
-        if time.time() - path.lstat().st_mtime < _OLD:
-            return False
+        try:
+            if time.time() - path.lstat().st_mtime < _OLD:
+                return False
+        except FileNotFoundError:
+            return True
     try:
         _remove(path)
     except OSError:  # another user's
@@ -287,11 +284,15 @@ def _remove_leftover(path: Path, *, wait: bool) -> bool:
 def _lock(path: Path, *, wait: bool) -> int:
     """A descriptor that holds the lock on the file or folder at `path`.
 
-    Raises `BlockingIOError` where another process holds it, `FileNotFoundError` where it is gone.
+    Raises `BlockingIOError` where another process holds it, `FileNotFoundError` where it is gone,
+    and another `OSError` where there are no locks, or none that let the result be renamed.
     """
-    descriptor = os.open(path, _LOOK)
+    if not portable.OPEN_FILES_MOVE:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), os.fspath(path))
+    descriptor = portable.open_to_read(path, follow=False)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if not portable.lock(descriptor, wait=wait):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), os.fspath(path))
         if not os.path.samestat(os.fstat(descriptor), path.lstat()):
             raise FileNotFoundError(errno.ENOENT, "replaced meanwhile", os.fspath(path))
     except BaseException:
@@ -321,18 +322,4 @@ def _give_name(passing: Path, path: Path, overwrite: bool) -> None:
             passing.rename(path)
         else:
             passing.unlink()
-    _sync_name(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_name(path: Path) -> None:
-    """Have the name of `path` outlive a power cut, where the filesystem can promise that."""
-    with contextlib.suppress(OSError):  # the result is there already, and whole
-        _sync(path.parent)
+    portable.sync_name(path)

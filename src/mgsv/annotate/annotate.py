@@ -28,6 +28,7 @@ from mgsv.library.library import default_folder
 from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
+from mgsv.portable import available_cores
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int, Path], None]
@@ -175,7 +176,7 @@ def _listen(
         except Exception as error:  # whatever it is, the other videos are worth going on for
             return f"{type(error).__name__}: {error}".replace("\n", " ")
 
-    for done, (place, result) in enumerate(pool.run(jobs, work, os.cpu_count() or 1), 1):
+    for done, (place, result) in enumerate(pool.run(jobs, work, available_cores()), 1):
         results[place] = result
         tell("videos", done, len(jobs), paths[place])
     return [(path, results[place]) for place, path in enumerate(paths)]

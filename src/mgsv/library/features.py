@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mgsv.errors import LibraryError, shown
+from mgsv.portable import open_to_read
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -59,8 +59,7 @@ def content_hash(path: bytes) -> str:
 
     Opened without blocking, since the file the walk saw may be a FIFO by now.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with open(open_to_read(path), "rb", buffering=0) as file:  # noqa: PTH123 (a descriptor)
         return hashlib.file_digest(file, _hasher).hexdigest()
 
 

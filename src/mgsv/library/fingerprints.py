@@ -34,6 +34,7 @@ from mgsv.library.walk import (
 )
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
 from mgsv.media.sign_waveform import pack_signs, whiten
+from mgsv.portable import available_cores
 
 _FORMAT = "mgsv-print-1"
 _FOLDER = "prints-1"  # the number is the method's: another one never reads these files
@@ -102,9 +103,7 @@ def open_fingerprints(
     tracks_by_id: dict[str, TrackFingerprint] = {}
     failed: list[tuple[Path, str]] = []
     made = 0
-    results = pool.run(
-        found, functools.partial(_fingerprint, folder), workers or os.cpu_count() or 1
-    )
+    results = pool.run(found, functools.partial(_fingerprint, folder), workers or available_cores())
     for done, (item, result) in enumerate(results, 1):
         path = Path(os.fsdecode(item.path))
         if progress is not None:

@@ -24,6 +24,7 @@ from mgsv.library.pool import run
 from mgsv.library.store import UNSETTLED, Place, Store
 from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
+from mgsv.portable import available_cores
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Indexer:
         self._store = store
         self._encoder = encoder
         self._analyse = analyse
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or available_cores()
         self._wait = wait
         self._progress = progress or (lambda _: None)
 

@@ -17,6 +17,7 @@ from typing import Any
 from mgsv.files import remove_leftover
 from mgsv.media.wire import Channel, Garbled
 from mgsv.media.worker import BEAT
+from mgsv.portable import KILLED, PIPES_TIME_OUT, after_fork
 
 SWITCH = "MGSV_ISOLATION"
 """Set to "off" in the environment: decode in this process, as where no other can be started."""
@@ -136,7 +137,7 @@ class Decoder:
             remove_leftover(self._output)
         status = self._process.returncode
         self.forget()
-        return -int(signal.SIGKILL) if status is None else status
+        return -KILLED if status is None else status
 
     def forget(self) -> None:
         """Close this end of the pipes, and leave the process to itself."""
@@ -218,7 +219,7 @@ def prepare() -> None:
 
 
 def switched_off() -> bool:
-    return os.environ.get(SWITCH) == "off"
+    return os.environ.get(SWITCH) == "off" or not PIPES_TIME_OUT
 
 
 def _kept() -> Decoder | None:
@@ -245,13 +246,10 @@ def end_all() -> None:
         decoder.end()
 
 
+@after_fork
 def _forget_all() -> None:
     """In a forked copy of this process: the decoders are the original's."""
     for decoder in _all:
         decoder.forget()
     _all.clear()
     _idle.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

@@ -10,14 +10,12 @@ an empty file.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from av.video.stream import VideoStream
 
 from mgsv.errors import MediaError
 from mgsv.media.extensions import STILL_EXTENSIONS
+from mgsv.portable import open_to_read, seeker
 
 # Demuxers that read one file. Not here, on purpose: hls, dash, concat, sdp, rtsp, image2 (file
 # sequences), vobsub, lavfi (runs filter scripts), devices, subtitles and still images.
@@ -246,7 +245,7 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     """
     try:
         _require_regular(path, Path(path).stat())
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = open_to_read(path)
     except OSError as error:
         unknown = (f"it cannot be opened ({error.strerror})", "check the file")
         raise MediaError(path, *_PROBLEMS.get(error.errno or 0, unknown)) from error
@@ -257,7 +256,10 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     file = io.FileIO(descriptor, "rb")
     try:
         _require_regular(path, os.fstat(descriptor))
-        file.seek = _seeker(descriptor)  # type: ignore[method-assign]
+        # Damaged files ask for places that no file can have. Python's own seek would raise; PyAV
+        # puts what is raised inside a callback by, and prints it or raises it later, in another
+        # file's turn if need be.
+        file.seek = seeker(descriptor)  # type: ignore[method-assign]
         # FFmpeg uses a name only to guess the format by its ending. A picture's would lead it to
         # its reader of file sequences, which opens files by itself, and whose refusal crashes.
         suffix = Path(path).suffix.lower()
@@ -266,18 +268,6 @@ def _open_regular(path: str | os.PathLike[str]) -> io.FileIO:
         file.close()
         raise
     return file
-
-
-def _seeker(descriptor: int) -> Callable[..., int]:
-    """`lseek` of the C library, which answers -1 to a place that no file can have.
-
-    Damaged files ask for such places. Python's own would raise; PyAV puts what is raised inside a
-    callback by, and prints it or raises it later, in another file's turn if need be.
-    """
-    library = ctypes.CDLL(None)
-    seek = getattr(library, "lseek64", None) or library.lseek
-    seek.argtypes, seek.restype = (ctypes.c_int, ctypes.c_int64, ctypes.c_int), ctypes.c_int64
-    return functools.partial(seek, descriptor)
 
 
 def _require_regular(path: str | os.PathLike[str], status: os.stat_result) -> None:

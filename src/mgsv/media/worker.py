@@ -23,6 +23,7 @@ from typing import Any
 
 from mgsv.errors import MgsvError, shown
 from mgsv.media.wire import Channel
+from mgsv.portable import installed_memory, limit_resources
 
 BEAT = 0.5
 """Seconds between signs of life."""
@@ -40,7 +41,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):  # a library that prints something must not disturb the conversation
         os.dup2(nowhere, descriptor)
-    _limit_resources()
+    limit_resources(memory_limit())
     pulse, requests = _Pulse(channel), Requests()
     for job in (pulse.beat, lambda: _take_in(channel, requests)):
         threading.Thread(target=job, daemon=True).start()
@@ -69,21 +70,8 @@ def scan(path: Path, shorter_side: int | None, per_second: int) -> Generator[Any
 
 def memory_limit() -> int:
     """Bytes."""
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(MEMORY, installed * 3 // 4)
-
-
-def _limit_resources() -> None:
-    """Take no more memory than a file may, and leave no core files; where the system knows how."""
-    with contextlib.suppress(ImportError):
-        import resource
-
-        # Data, not address space, of which threads reserve far more than they use.
-        for kind, most in ((resource.RLIMIT_DATA, memory_limit()), (resource.RLIMIT_CORE, 0)):
-            with contextlib.suppress(OSError, ValueError):  # a lower limit stands already
-                resource.setrlimit(kind, (most, most))
-    with contextlib.suppress(OSError):  # where memory runs out all the same, this process is to go
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    installed = installed_memory()
+    return MEMORY if installed is None else min(MEMORY, installed * 3 // 4)
 
 
 class _Pulse:
