@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.annotate import LandmarkIndex, annotate, locate
-from mgsv.annotate.annotate import Found
+from mgsv.annotate.annotate import AnnotatedMoment
 from mgsv.errors import MgsvError
 from mgsv.library.fingerprints import TrackFingerprint, open_fingerprints
 from mgsv.library.walk import find_music, plain
@@ -171,13 +171,13 @@ class Outcome:
     """What was found for one case. error: seconds, of the start; as_good: at the same audio."""
 
     case: Case
-    found: Found | None
+    found: AnnotatedMoment | None
     right: bool
     error: float
     as_good: bool
 
 
-def judge(case: Case, found: Sequence[Found]) -> Outcome:
+def judge(case: Case, found: Sequence[AnnotatedMoment]) -> Outcome:
     """The longest of a video's moments counts."""
     if not found:
         return Outcome(case, None, False, np.inf, False)
@@ -284,7 +284,7 @@ def readable(folders: Sequence[Path], least: float) -> list[Path]:
 
 def run(
     music: Sequence[Path], folder: Path, cases: Sequence[Case]
-) -> Callable[[Case], list[Found]]:
+) -> Callable[[Case], list[AnnotatedMoment]]:
     """What one run of `annotate` over all videos finds for each, however unsure."""
     videos = [case.path for case in cases]
     result = annotate(
@@ -295,7 +295,7 @@ def run(
         min_confidence=0.0,
         overwrite=True,
     )
-    by_path: dict[Path, list[Found]] = {}
+    by_path: dict[Path, list[AnnotatedMoment]] = {}
     for one in result.found:
         by_path.setdefault(one.path, []).append(one)
     return lambda case: by_path.get(case.path, [])

@@ -81,7 +81,7 @@ def measured(call: Callable[[], object], number: int) -> Pair:
         wall[switch] = time.perf_counter() - start
         decoder.end_all()
         processor[switch] = processor_time() - used
-        decoder.prepare()
+        decoder.start_ahead()
         time.sleep(0.5)
     return Pair(wall["off"], wall["on"], processor["off"], processor["on"])
 

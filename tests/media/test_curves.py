@@ -18,10 +18,10 @@ from mgsv.media.curves import (
     nearest,
     offsets,
     rises,
+    sliding_windows,
     spread_evenly,
     window_means,
     window_sums,
-    windows,
 )
 
 # Running totals of some dozens of numbers up to 100: float64 errs by less than this.
@@ -107,12 +107,12 @@ def test_without_marks_everything_is_far() -> None:
 
 
 @given(curves, st.integers(1, 10), st.integers(1, 10))
-def test_windows(samples: np.ndarray, width: int, hop: int) -> None:
+def test_sliding_windows(samples: np.ndarray, width: int, hop: int) -> None:
     if width > len(samples):
         return
     starts = range(0, len(samples) - width + 1, hop)
     expected = [samples[start : start + width] for start in starts]
-    assert np.array_equal(windows(samples, width, hop), expected)
+    assert np.array_equal(sliding_windows(samples, width, hop), expected)
 
 
 @given(curves, st.integers(1, 6), st.integers(1, 6))

@@ -189,7 +189,7 @@ class TestErrors:
         assert (errors[0].problem, errors[0].remedy) == (errors[1].problem, errors[1].remedy)
 
     def test_names_stay_as_given(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        decoder.prepare()
+        decoder.start_ahead()
         monkeypatch.chdir(clip.parent)  # the decoder stays where it was
         assert isolated.probe_video(clip.name).path == Path(clip.name)
         with pytest.raises(ConfigError, match=r"^x/../nix.mp4: not this one: take another$"):
@@ -364,7 +364,7 @@ class TestProcesses:
         self, clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "executable", "/no/python")
-        decoder.prepare()
+        decoder.start_ahead()
         with pytest.raises(NoDecoder, match=f"can be started .*{decoder.SWITCH}=off"):
             isolated.probe_video(clip)
         monkeypatch.setattr(sys, "executable", "/bin/true")

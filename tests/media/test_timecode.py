@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mgsv.errors import ConfigError
-from mgsv.media.timeline import edl, otio, xmeml
-from mgsv.media.timeline.model import Sound, Source, Stretch, Timeline
+from mgsv.media.timeline.edl import edl_text
+from mgsv.media.timeline.model import Sound, SourceFile, Stretch, Timeline
+from mgsv.media.timeline.otio import otio_text
 from mgsv.media.timeline.timecode import counted, frame_number, may_drop, meant, parse, written
+from mgsv.media.timeline.xmeml import xmeml_text
 from timeline_support import NTSC, drop_frame_labels, frame_of, read
 
-WRITERS = {".edl": edl.text, ".xml": xmeml.text, ".otio": otio.text}
+WRITERS = {".edl": edl_text, ".xml": xmeml_text, ".otio": otio_text}
 CONSTANT = [
     *(Fraction(n) for n in (1, 2, 5, 6, 8, 10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 60)),
     *(Fraction(n) for n in (72, 90, 100, 120, 144, 240, 1000)),
@@ -133,11 +135,11 @@ def test_times_come_back(
 ) -> None:
     own = rate if suffix == ".otio" else counted(rate)
     frame, pictures = 1 / own, math.ceil(seconds * rate)
-    clip = Source(
+    clip = SourceFile(
         Path("clip.mov"), pictures / rate, start=first / own, rate=rate, size=(16, 16),
         sound=Sound(48_000, 2),
     )  # fmt: skip
-    music = Source(Path("song.wav"), Fraction(14_400), sound=Sound(sample_rate, 2))
+    music = SourceFile(Path("song.wav"), Fraction(14_400), sound=Sound(sample_rate, 2))
     stretches = [Stretch("video", clip, Fraction(0), clip.seconds)]
     stretches += [Stretch("audio", clip, Fraction(0), clip.seconds)]
     stretches += [Stretch("audio", music, Fraction(in_point), min(clip.seconds, Fraction(7000)))]
@@ -164,12 +166,12 @@ def test_times_come_back(
 
 
 def test_an_edl_refuses_what_timecode_cannot_say() -> None:
-    source = Source(Path("song.wav"), Fraction(100_000), sound=Sound(48_000, 2))
+    source = SourceFile(Path("song.wav"), Fraction(100_000), sound=Sound(48_000, 2))
     late = Stretch("audio", source, Fraction(90_000), Fraction(10))
     timeline = Timeline("cut", Fraction(25), False, (late,))
     with pytest.raises(ConfigError, match=r"24 hours: write an \.otio file"):
-        edl.text(timeline)
-    assert '"value": 4320000000.0' in otio.text(timeline)
+        edl_text(timeline)
+    assert '"value": 4320000000.0' in otio_text(timeline)
 
 
 def test_a_reader_counts_as_the_standard_does() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library.fingerprints import TrackFingerprint
-from mgsv.media.curves import windows
+from mgsv.media.curves import sliding_windows
 from mgsv.media.sign_waveform import RATE, signs
 
 Floats = npt.NDArray[np.float32]
@@ -69,7 +69,7 @@ class Blocks:
         first, last, _ = part.indices(self.count)
         begin = round(start * RATE) - REACH + first * BLOCK
         reference = signs(track.signs, begin, begin + (last - first) * BLOCK + 2 * REACH)
-        pieces = windows(reference, BLOCK + 2 * REACH, BLOCK)
+        pieces = sliding_windows(reference, BLOCK + 2 * REACH, BLOCK)
         product = np.fft.rfft(pieces, _FFT, axis=1) * self._spectra[part]
         waves = np.fft.irfft(product, axis=1)[:, : 2 * REACH + 1]
         return np.asarray(waves * self._scale[part, None], np.float32)

@@ -36,7 +36,7 @@ Progress = Callable[[str, int, int, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AnnotatedMoment:
     """A row of the result, and what it was made from.
 
     sound: the sound track it was heard on, from 1, of the `sounds` that the video has.
@@ -60,7 +60,7 @@ class Annotated:
     tracks: int
     videos: int
     """Videos looked at, those left out and failed included."""
-    found: tuple[Found, ...]
+    found: tuple[AnnotatedMoment, ...]
     dropped: tuple[Dropped, ...]
     failed: tuple[tuple[Path, str], ...]
     notes: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ def annotate(
     ids = _Names()
     music_ids = {track.id: ids.take(track.path) for track in tracks}
     heard = _listen(paths, LandmarkIndex(tracks), limits, tell)
-    found: list[Found] = []
+    found: list[AnnotatedMoment] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
     ignored = (("videos", by_ending(others)), ("music", made.ignored))
@@ -139,7 +139,7 @@ def annotate(
                 else:
                     video_id, music_id = ids.take(path), music_ids[match.track.id]
                     row = _row(result.info, match, video_id, music_id, category)
-                    found.append(Found(path, row, match, use.sound, result.sounds))
+                    found.append(AnnotatedMoment(path, row, match, use.sound, result.sounds))
     if found:
         text = io.StringIO(newline="")
         confidence = [round(one.match.confidence, 6) for one in found]

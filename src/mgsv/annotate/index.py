@@ -22,7 +22,7 @@ _COMMON, _TOO_COMMON = 256, 16
 keys do on average, tells little: such keys are a tenth of a sound's but half of all hits."""
 
 
-class Candidate(NamedTuple):
+class LandmarkHit(NamedTuple):
     """A place a sound may come from.
 
     track: its place in the index. offset: seconds on the track at the sound's 0, within ±0.05.
@@ -33,7 +33,7 @@ class Candidate(NamedTuple):
     offset: float
     votes: int
 
-    def is_near(self, other: Candidate) -> bool:
+    def is_near(self, other: LandmarkHit) -> bool:
         """Whether aligning both would search the same lags."""
         return self.track == other.track and abs(self.offset - other.offset) < _NEAR
 
@@ -64,7 +64,7 @@ class LandmarkIndex:
         """Landmarks in the table."""
         return len(self._frames)
 
-    def candidates(self, peaks: Peaks, limit: int) -> list[Candidate]:
+    def candidates(self, peaks: Peaks, limit: int) -> list[LandmarkHit]:
         """The `limit` places most landmarks agree on, best first."""
         places, _ = self._hits(peaks)
         if not len(places):
@@ -76,7 +76,7 @@ class LandmarkIndex:
         # A place's hits may fall on either side of a bin's edge.
         beside = np.append(np.diff(bins) == 1, False)
         votes = votes + np.where(beside, np.append(votes[1:], 0), 0)
-        best: list[Candidate] = []
+        best: list[LandmarkHit] = []
         # More than asked for, since neighbours are one place.
         several = np.flatnonzero(votes > 1)
         for bin in several[np.argsort(-votes[several], kind="stable")[: 4 * limit]].tolist():
@@ -85,7 +85,7 @@ class LandmarkIndex:
                 best.append(found)
         return best[:limit]
 
-    def drift(self, peaks: Peaks, candidate: Candidate, speed: float) -> tuple[float, float]:
+    def drift(self, peaks: Peaks, candidate: LandmarkHit, speed: float) -> tuple[float, float]:
         """(offset, speed) that most landmarks near `candidate` of `peaks` at `speed` agree on.
 
         To about a twentieth of a per cent; the speeds that `candidates` bears are looked at.
@@ -116,6 +116,6 @@ class LandmarkIndex:
         asked = np.repeat(frames, counts)
         return hits - asked, asked
 
-    def _candidate(self, place: int, votes: int) -> Candidate:
+    def _candidate(self, place: int, votes: int) -> LandmarkHit:
         track = int(np.searchsorted(self._starts, place + _LEAD, side="right")) - 1
-        return Candidate(track, (place - int(self._starts[track])) / FRAME_RATE, votes)
+        return LandmarkHit(track, (place - int(self._starts[track])) / FRAME_RATE, votes)

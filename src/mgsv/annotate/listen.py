@@ -22,7 +22,7 @@ SAME_PLACE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class HeardUse:
     """A match in seconds of the picture, and the sound track it was heard on, from 1."""
 
     match: Match
@@ -39,7 +39,7 @@ class Heard:
 
     info: VideoInfo
     sounds: int
-    uses: tuple[Use, ...]
+    uses: tuple[HeardUse, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -54,7 +54,7 @@ def hear(path: Path, index: LandmarkIndex, limits: Limits) -> Heard | Dropped:
         return Dropped(path, "long video", f"more than {limits.max_video:g} s")
     if info.duration < limits.min_video:
         return Dropped(path, "short video", f"{info.duration:.1f} s")
-    uses: list[Use] = []
+    uses: list[HeardUse] = []
     unread: dict[int, MediaError] = {}
     silent = 0
     for sound in range(sounds):
@@ -70,7 +70,7 @@ def hear(path: Path, index: LandmarkIndex, limits: Limits) -> Heard | Dropped:
         for match in locate(index, audio.samples):
             seen = _on_picture(match, delay, pictures.seconds)
             if seen is not None:
-                uses.append(Use(seen, sound + 1))
+                uses.append(HeardUse(seen, sound + 1))
     if len(unread) == sounds:
         raise unread[0]
     if not uses:
@@ -100,9 +100,9 @@ def _on_picture(match: Match, delay: float, duration: float) -> Match | None:
     )
 
 
-def _once(uses: Iterable[Use]) -> list[Use]:
+def _once(uses: Iterable[HeardUse]) -> list[HeardUse]:
     """In order of time, what several sound tracks have in common (a dubbed version, say) once."""
-    kept: list[Use] = []
+    kept: list[HeardUse] = []
     for use in sorted(uses, key=lambda use: -use.match.confidence * use.match.video.duration):
         others = (other for other in kept if other.sound != use.sound)
         if not any(_same(other.match, use.match) for other in others):

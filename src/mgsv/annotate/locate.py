@@ -26,8 +26,8 @@ from mgsv.annotate.alignment import (
     likeness,
     promise,
 )
-from mgsv.annotate.index import QUERY_SECONDS, Candidate, LandmarkIndex
-from mgsv.annotate.segmentation import Stretch, segment
+from mgsv.annotate.index import QUERY_SECONDS, LandmarkHit, LandmarkIndex
+from mgsv.annotate.segmentation import AlignedStretch, segment
 from mgsv.library.fingerprints import TrackFingerprint
 from mgsv.media.landmarks import FRAME_RATE, RATE, Peaks, find_peaks
 from mgsv.media.sign_waveform import whiten
@@ -91,7 +91,7 @@ class _Search:
         self._peaks = find_peaks(samples)
         self._white = whiten(samples)
         self._blocks = Blocks(self._white)
-        self._seen: list[Candidate] = []  # with the track's second at the whole sound's 0
+        self._seen: list[LandmarkHit] = []  # with the track's second at the whole sound's 0
         self._found: list[Alignment] = []
         self._tried = 0
 
@@ -116,7 +116,7 @@ class _Search:
         if self._explained(window) < 0.5:
             self._search_speeds(peaks, start, candidates[0].votes if candidates else 0)
 
-    def _check(self, candidate: Candidate, window: slice) -> None:
+    def _check(self, candidate: LandmarkHit, window: slice) -> None:
         if any(candidate.is_near(seen) for seen in self._seen):
             return
         self._seen.append(candidate)
@@ -174,7 +174,7 @@ class _Search:
         agrees = agreement[:, window].max(axis=0, initial=0.0) >= AGREES
         return float(agrees.mean()) if len(agrees) else 0.0
 
-    def _match(self, stretch: Stretch) -> Match:
+    def _match(self, stretch: AlignedStretch) -> Match:
         laid = stretch.alignment
         track = self._index.tracks[laid.track]
         video = Moment(stretch.start, stretch.end)
@@ -200,7 +200,7 @@ class _Search:
                     places.append(there)
         return sorted(places)
 
-    def _confidence(self, stretch: Stretch) -> float:
+    def _confidence(self, stretch: AlignedStretch) -> float:
         """exp(-E), E = how many stretches at wrong places would agree this well by chance.
 
         The blocks' agreements are normal at wrong places, so E is their sum's tail probability

@@ -28,7 +28,7 @@ _AROUND = 1.0  # seconds in which a cut is looked for, to either side of where t
 
 
 @dataclass(frozen=True)
-class Stretch:
+class AlignedStretch:
     """`alignment` holds from `start` to `end` seconds of the sound."""
 
     alignment: Alignment
@@ -44,7 +44,7 @@ class Stretch:
 
 def segment(
     white: Floats, found: Sequence[Alignment], tracks: Sequence[TrackFingerprint]
-) -> list[Stretch]:
+) -> list[AlignedStretch]:
     """The most agreeing sequence of `found` along the whitened sound `white`, in order of time."""
     if not found:
         return []
@@ -73,7 +73,7 @@ def segment(
         start = max(start, -alignment.start / alignment.speed)
         end = min(end, (tracks[alignment.track].seconds - alignment.start) / alignment.speed)
         if end > start:
-            stretches.append(Stretch(alignment, start, end))
+            stretches.append(AlignedStretch(alignment, start, end))
     return stretches
 
 

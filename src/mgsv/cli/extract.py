@@ -65,7 +65,7 @@ def extract(
             overwrite=overwrite,
             progress=step and (lambda done, total, path: step(shown(path.name), done, total)),
         )
-    show.left_out(report, "videos or music")
+    show.note_left_out(report, "videos or music")
     counts = {"written": report.written, "present": report.present}
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]

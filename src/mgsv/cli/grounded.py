@@ -144,7 +144,7 @@ def prepare() -> None:
     """Start what the clip is decoded in, while other imports go on here."""
     from mgsv.media import decoder
 
-    decoder.prepare()
+    decoder.start_ahead()
 
 
 def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Path]:

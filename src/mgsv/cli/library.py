@@ -54,7 +54,7 @@ def add(
         show.progress(progress) as listen,
     ):
         report = opened.add(music, progress=listen)
-    show.left_out(report, "music")
+    show.note_left_out(report, "music")
     counts = {"added": report.added, "unchanged": report.unchanged, "moved": report.moved}
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]

@@ -192,7 +192,7 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=max(120, console.width))
 
 
-def left_out(report: IndexReport | ExtractReport, kind: str) -> None:
+def note_left_out(report: IndexReport | ExtractReport, kind: str) -> None:
     """Each bad file with its reason, and what else lies there besides the `kind` of file that was
     looked for, on stderr.
     """
@@ -222,6 +222,6 @@ def explained(picture: Explained) -> None:
 
 def index_report(report: IndexReport) -> None:
     """What indexing did, if it did anything, on stderr."""
-    left_out(report, "music")
+    note_left_out(report, "music")
     if report.added or report.moved:
         note(f"indexed: {report.added} tracks added, {report.moved} moved or copied")

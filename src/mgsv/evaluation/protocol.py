@@ -20,7 +20,7 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.evaluation.measures import ranks
 from mgsv.evaluation.results import Results
-from mgsv.models.composite import Parts, parts_of
+from mgsv.models.composite import SystemParts, parts_of
 from mgsv.models.matching import Embedded
 from mgsv.moment import CANVAS_SECONDS, spans_to_moments
 
@@ -101,7 +101,7 @@ class _Reader:
 
 
 def _music_set(
-    parts: Parts,
+    parts: SystemParts,
     read: _Reader,
     results: Results,
     queries_at_once: int,

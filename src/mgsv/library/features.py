@@ -63,7 +63,7 @@ def content_hash(path: bytes) -> str:
         return hashlib.file_digest(file, _hasher).hexdigest()
 
 
-def pack(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
+def pack_features(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
     """The bytes of the feature file. Raises `ValueError` where `arrays` is not what `TENSORS`
     says.
     """

@@ -204,7 +204,7 @@ class FileStore:
             yield row[1], "" if same else f"{shown(path)}: not what was written there"
 
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
-        data = features.pack(record, encoder, arrays)
+        data = features.pack_features(record, encoder, arrays)
         name = feature_file(record.id, encoder)
         file = self._file(name)
         self._require_there()

@@ -15,7 +15,7 @@ Doubles = NDArray[np.float64]
 Places = NDArray[np.integer]
 
 
-def windows(samples: NDArray[np.float32], width: int, hop: int) -> NDArray[np.float32]:
+def sliding_windows(samples: NDArray[np.float32], width: int, hop: int) -> NDArray[np.float32]:
     """A read-only view [n, width] of samples [N]: row k begins at sample k * hop.
 
     As many rows as fit: none of them reaches beyond the end.

@@ -30,7 +30,7 @@ START = 60.0
 """Seconds a process may take to start, with its libraries on a slow disk."""
 
 _TICK = 1.0
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from mgsv.media.worker import main; main()"
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from mgsv.media.worker import serve; serve()"
 # What a process does to itself. Other signals come from outside and say nothing of a file.
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS")
 
@@ -210,7 +210,7 @@ def borrowed() -> Iterator[Decoder]:
             _idle.append(decoder)
 
 
-def prepare() -> None:
+def start_ahead() -> None:
     """Start a process, unless one is kept, to be ready when the first file comes."""
     with contextlib.suppress(NotStarted):  # the first file will meet it again
         if not switched_off():

@@ -32,7 +32,7 @@ from mgsv.media.extent import Extent
 from mgsv.media.filtering import PictureFilters
 from mgsv.media.sound import Filter
 from mgsv.media.source import MAX_PIXELS, decoded
-from mgsv.media.timing import PictureClock, claimed_rate
+from mgsv.media.timing import FrameClock, claimed_rate
 from mgsv.media.video import orientation
 
 # Three times as fast as the default preset; at this quality the loss is not seen.
@@ -171,7 +171,7 @@ class Encoding:
 
     def _placed(self) -> Iterator[VideoFrame]:
         """Decoded pictures with growing times from 0, in ticks."""
-        clock = PictureClock(self._stream)
+        clock = FrameClock(self._stream)
         before = 0
         decoder = _alpha_decoder(self._stream)
         last: VideoFrame | None = None

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
 from mgsv.media.source import GEN_PTS, decoded, is_cut_off, open_media, packets, video_stream
-from mgsv.media.timing import MAX_STILL, PictureClock, shown_for
+from mgsv.media.timing import MAX_STILL, FrameClock, shown_for
 
 # Packets among which to look for the first picture, all kept until then: 10 s between keyframes.
 _PATIENCE = 1000
@@ -229,7 +229,7 @@ def _earlier(time: int, other: int | None) -> int:
 
 def _decoded_extent(container: InputContainer, stream: VideoStream, path: StrPath) -> Extent:
     """The extent by decoding every picture."""
-    clock, pictures = PictureClock(stream), 0
+    clock, pictures = FrameClock(stream), 0
     for frame in decoded(container, stream):
         if isinstance(frame, av.VideoFrame):
             pictures += clock.place(frame) is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mgsv.media.curves import moving_mean, windows
+from mgsv.media.curves import moving_mean, sliding_windows
 
 # 4 kHz of band holds the peaks that voices, small loudspeakers and low bit rates leave standing.
 RATE = 8_000
@@ -101,7 +101,7 @@ def _peaks(samples: NDArray[np.float32]) -> Iterator[_Chunk]:
     padded = np.pad(samples, (WINDOW // 2, WINDOW))
     count = len(samples) // HOP + 1 if len(samples) else 0
     floor = np.float32(_FLOOR * window.sum())
-    frames = windows(padded, WINDOW, HOP)
+    frames = sliding_windows(padded, WINDOW, HOP)
     for start in range(0, count, _CHUNK):
         # Neighbours on both sides, so that a peak does not depend on where chunks end.
         first, last = max(0, start - NEAR_FRAMES), min(count, start + _CHUNK + NEAR_FRAMES)

@@ -73,7 +73,7 @@ class Meter:
             self._peak = max(self._peak, float(figures.get(f"lavfi.r128.{self._kind}_peak", 0.0)))
 
 
-def measure(frames: Iterable[AudioFrame], *, true_peaks: bool = True) -> Level:
+def measure_level(frames: Iterable[AudioFrame], *, true_peaks: bool = True) -> Level:
     """The level of `frames`; for `true_peaks` see `Meter`."""
     meter = Meter(true_peaks=true_peaks)
     for frame in frames:

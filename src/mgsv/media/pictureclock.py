@@ -22,7 +22,7 @@ NEAR = 10.0
 """Seconds before and after a run of pictures in which sound still belongs to it."""
 
 
-class Run(NamedTuple):
+class PictureRun(NamedTuple):
     """Pictures between two resets of the file's clock.
 
     first, last: presentation times at which its first picture begins and its last one ends, in
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 class PictureClock:
     """runs: in order; none where the file has no times. seconds: until the last picture ends."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[PictureRun, ...]
     seconds: float
 
     def run_at(self, time: float, since: int = 0) -> int | None:
@@ -124,9 +124,9 @@ class _Collector:
         first, last = self._spans[0]
         if self._seen is not None and first < self._seen < last:
             self._spans[0][0] = self._seen
-        runs: list[Run] = []
+        runs: list[PictureRun] = []
         seconds = 0.0
         for first, last in self._spans:
-            runs.append(Run(first, last, first - seconds))
+            runs.append(PictureRun(first, last, first - seconds))
             seconds += last - first
         return PictureClock(tuple(runs), seconds)

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mgsv.media.curves import windows
+from mgsv.media.curves import sliding_windows
 
 Curve = NDArray[np.float32]
 
@@ -290,4 +290,4 @@ def _frames(samples: NDArray[np.float32], count: int) -> Iterator[tuple[int, NDA
         stop = min(start + CHUNK_FRAMES, count)
         begin, end = start * HOP - WINDOW, (stop - 1) * HOP
         piece = np.pad(samples[max(begin, 0) : end], (max(-begin, 0), 0))
-        yield start, windows(piece, WINDOW, HOP)
+        yield start, sliding_windows(piece, WINDOW, HOP)

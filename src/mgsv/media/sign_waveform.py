@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mgsv.media.curves import moving_mean, windows
+from mgsv.media.curves import moving_mean, sliding_windows
 from mgsv.media.landmarks import RATE
 
 __all__ = ["RATE", "pack_signs", "signs", "whiten"]
@@ -35,7 +35,7 @@ def whiten(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(samples, (_HOP, (count + 1) * _HOP - _HOP - len(samples)))
     result = np.zeros((count + 1, _HOP), np.float32)
     floor = np.float32(_FLOOR * window.sum())
-    frames = windows(padded, _WINDOW, _HOP)
+    frames = sliding_windows(padded, _WINDOW, _HOP)
     for start in range(0, count, _CHUNK):
         stop = min(count, start + _CHUNK)
         spectrum = np.fft.rfft(frames[start:stop] * window, axis=1).astype(np.complex64)

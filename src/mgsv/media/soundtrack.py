@@ -15,7 +15,7 @@ from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
-from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure
+from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure_level
 from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
 from mgsv.media.source import open_media
 from mgsv.moment import Moment, clock
@@ -176,8 +176,8 @@ def _own_sound(
 
 def _mixed(own: Spool, music: Spool, scratch: Scratch) -> Spool:
     """The music ducking under the clip's own sound."""
-    own_gain = min(_gain(measure(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST)
-    music_gain = _gain(measure(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
+    own_gain = min(_gain(measure_level(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+    music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
     return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
 
 
@@ -189,14 +189,14 @@ def _gain(level: Level, loudness: float) -> float:
 def _mastered(sound: Spool, loudness: float, true_peak: float, scratch: Scratch) -> AacSpool:
     """`sound` at `loudness`, as far as its decoded AAC can have that below `true_peak`."""
     # The samples' peaks do here: the margin is for what rises between them, and the end is checked.
-    level = measure(sound.frames(), true_peaks=False)
+    level = measure_level(sound.frames(), true_peaks=False)
     ceiling = true_peak - _PEAK_MARGIN
     most = ceiling + _MAX_LIMITING - level.peak
     gain = min(_gain(level, loudness), most)
     for _ in range(_MAX_ROUNDS):
         if level.peak + gain <= ceiling:
             break  # the limiter has nothing to do, and a plain gain does what it says
-        limited = measure(filtered(sound.frames(), *_limited(gain, ceiling)))
+        limited = measure_level(filtered(sound.frames(), *_limited(gain, ceiling)))
         short = _gain(limited, loudness)
         gain = min(gain + short, most)
         ceiling -= max(0.0, limited.peak + _PEAK_MARGIN - true_peak)

@@ -16,7 +16,7 @@ FALLBACK_FRAME_RATE = Fraction(25)
 _MAX_RATE = 1000  # frames per second; a header that claims more is wrong
 
 
-class PictureClock:
+class FrameClock:
     """Presentation times from 0, rising, in ticks of the stream's time base.
 
     start: the file's time of the first picture placed. last, end: the ticks, counted from there, at

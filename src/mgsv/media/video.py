@@ -33,7 +33,7 @@ from mgsv.media.shots import (
     VideoCurves,
 )
 from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
-from mgsv.media.timing import PictureClock
+from mgsv.media.timing import FrameClock
 
 __all__ = [
     "CURVE_RATE",
@@ -128,7 +128,7 @@ class VideoScan:
         first: VideoFrame | None = None
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
-            clock = PictureClock(stream)
+            clock = FrameClock(stream)
             for frame in decoded(container, stream):
                 # A damaged frame is not looked at, but has its time all the same.
                 tick = clock.place(frame) if isinstance(frame, VideoFrame) else None
@@ -282,7 +282,7 @@ def _info(
     )
 
 
-def _late(container: InputContainer, clock: PictureClock) -> float:
+def _late(container: InputContainer, clock: FrameClock) -> float:
     """Seconds of nothing before the first picture, which QuickTime counts as its duration."""
     return max(0.0, clock.seconds(clock.start)) if "mov" in container.format.name else 0.0
 

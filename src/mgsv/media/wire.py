@@ -36,7 +36,7 @@ _MODULES = {
     "Moment": "mgsv.moment",
     "PictureClock": "mgsv.media.pictureclock",
     "RenderReport": "mgsv.media.render",
-    "Run": "mgsv.media.pictureclock",
+    "PictureRun": "mgsv.media.pictureclock",
     "SoundOptions": "mgsv.media.soundtrack",
     "TimelineReport": "mgsv.media.timeline.write",
     "VideoCurves": "mgsv.media.shots",

@@ -35,7 +35,7 @@ MEMORY = 8 << 30
 Requests = queue.SimpleQueue[Any]
 
 
-def main() -> None:
+def serve() -> None:
     """Serve until the other process is gone, or has asked for nothing in a long time."""
     channel = Channel(io.FileIO(os.dup(0), "rb"), io.FileIO(os.dup(1), "wb"))
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library import TrackCurves
-from mgsv.media.curves import at_rate, distances, window_means, window_sums, windows
+from mgsv.media.curves import at_rate, distances, sliding_windows, window_means, window_sums
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.base import Query
@@ -277,7 +277,7 @@ def _audible(energy: Array) -> npt.NDArray[np.bool_]:
     """Whether the half second after each cell is above the track's silence."""
     window = int(SILENCE_SECONDS * CURVE_RATE)
     padded = np.concatenate([energy, np.full(window - 1, energy[-1], np.float32)])
-    ahead = windows(padded, window, 1).mean(axis=1)
+    ahead = sliding_windows(padded, window, 1).mean(axis=1)
     return np.asarray(ahead > np.quantile(energy, 0.95) - SILENCE)
 
 

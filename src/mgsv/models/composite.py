@@ -85,7 +85,7 @@ class Composite(nn.Module):
 
 
 @dataclass(frozen=True)
-class Parts:
+class SystemParts:
     """Who does what in a system; None for what it does not do."""
 
     matcher: Any = None
@@ -96,14 +96,14 @@ class Parts:
     """Finds the moment."""
 
 
-def parts_of(model: nn.Module) -> Parts:
+def parts_of(model: nn.Module) -> SystemParts:
     """The parts of any model, alone or composite.
 
     A model that only re-ranks, without a first stage, ranks nothing.
     """
     if isinstance(model, Composite):
-        return Parts(model.matcher, model.reranker, model.detector)
-    return Parts(
+        return SystemParts(model.matcher, model.reranker, model.detector)
+    return SystemParts(
         matcher=model if isinstance(model, Matches) else None,
         detector=model if isinstance(model, Detects) else None,
     )

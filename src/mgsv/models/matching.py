@@ -193,14 +193,14 @@ class XPool(nn.Module):
         return result
 
 
-class Ranker(Protocol):
+class PairScorer(Protocol):
     """What :func:`rerank_all` needs of a model."""
 
     def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor: ...
 
 
 def rerank_all(
-    model: Ranker, videos: Embedded, tracks: Embedded, tracks_at_once: int = 256
+    model: PairScorer, videos: Embedded, tracks: Embedded, tracks_at_once: int = 256
 ) -> Tensor:
     """Final scores of every pair, [V, M] on the CPU, tracks taken in chunks.
 

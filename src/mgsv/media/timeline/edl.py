@@ -9,7 +9,7 @@ from mgsv.media.timeline.timecode import day, written
 _TITLE = 70  # characters that the format's readers take
 
 
-def text(timeline: Timeline) -> str:
+def edl_text(timeline: Timeline) -> str:
     """Raises `ConfigError` where a source is used beyond what timecode counts, a day."""
     fcm = "DROP FRAME" if timeline.drop else "NON-DROP FRAME"
     lines = [f"TITLE: {timeline.name[:_TITLE]}", f"FCM: {fcm}"]

@@ -19,7 +19,7 @@ class Sound(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file that a timeline uses.
 
     seconds: from its first picture or sample to its end. start: what its timecode shows at the
@@ -60,7 +60,7 @@ class Stretch:
     """The part of `source` from `offset` for `seconds`, on a track of its own."""
 
     kind: Literal["video", "audio"]
-    source: Source
+    source: SourceFile
     offset: Fraction
     seconds: Fraction
 

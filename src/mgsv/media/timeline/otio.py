@@ -6,10 +6,10 @@ import json
 from fractions import Fraction
 from typing import Any
 
-from mgsv.media.timeline.model import Source, Stretch, Timeline
+from mgsv.media.timeline.model import SourceFile, Stretch, Timeline
 
 
-def text(timeline: Timeline) -> str:
+def otio_text(timeline: Timeline) -> str:
     tracks = [_track(timeline, stretch) for stretch in timeline.stretches]
     document = _object("Timeline.1", timeline.name, global_start_time=None)
     document["tracks"] = _object("Stack.1", "tracks", **_item(), children=tracks)
@@ -39,7 +39,7 @@ def _track(timeline: Timeline, stretch: Stretch) -> dict[str, Any]:
     return _object("Track.1", kind, **_item(), children=[clip], kind=kind)
 
 
-def _timecode(source: Source) -> dict[str, Any]:
+def _timecode(source: SourceFile) -> dict[str, Any]:
     """As the file has it, since a range of frames does not say whether numbers are dropped."""
     if not source.timecode:
         return {}

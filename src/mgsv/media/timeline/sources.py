@@ -17,7 +17,7 @@ from mgsv.errors import MediaError
 from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream, decoded_seconds, probe_audio
 from mgsv.media.source import open_media, packets, video_stream
-from mgsv.media.timeline.model import Sound, Source
+from mgsv.media.timeline.model import Sound, SourceFile
 from mgsv.media.timeline.timecode import (
     NTSC,
     Written,
@@ -34,13 +34,13 @@ _BROADCAST_WAVE = ("wav", "w64")  # FFmpeg's names of the formats whose header m
 _DAY = 24 * 3600
 
 
-def picture_source(path: StrPath, info: VideoInfo | None = None) -> Source:
+def picture_source(path: StrPath, info: VideoInfo | None = None) -> SourceFile:
     """The video `path`; decodes it, unless a scan's `info` is given."""
     info = info or _scanned(path)
     with open_media(path) as container:
         stream = video_stream(container, path)
         rate = meant(info.frame_rate, info.duration, stream.guessed_rate)
-        source = Source(
+        source = SourceFile(
             path=Path(path),
             seconds=Fraction(info.duration),
             rate=rate,
@@ -50,14 +50,14 @@ def picture_source(path: StrPath, info: VideoInfo | None = None) -> Source:
         return _with_timecode(source, container, stream, rate)
 
 
-def sound_source(path: StrPath, rate: Fraction, seconds: float | None = None) -> Source:
+def sound_source(path: StrPath, rate: Fraction, seconds: float | None = None) -> SourceFile:
     """The track `path`; decodes it, unless its `seconds` are known.
 
     rate: frames per second of the timeline, which timecode of unknown rate is taken to count.
     """
     info = probe_audio(path)
     length = Fraction(decoded_seconds(path) if seconds is None else seconds)
-    source = Source(path=Path(path), seconds=length, sound=Sound(info.rate, info.channels))
+    source = SourceFile(path=Path(path), seconds=length, sound=Sound(info.rate, info.channels))
     with open_media(path) as container:
         if container.format.name in _BROADCAST_WAVE:
             return replace(source, start=_since_midnight(container, info.rate))
@@ -80,8 +80,8 @@ def _own_sound(path: StrPath) -> Sound | None:
 
 
 def _with_timecode(
-    source: Source, container: InputContainer, stream: Stream, rate: Fraction
-) -> Source:
+    source: SourceFile, container: InputContainer, stream: Stream, rate: Fraction
+) -> SourceFile:
     """`source` with the timecode of `stream`, or else of the whole file.
 
     rate: frames per second of the pictures.

@@ -9,17 +9,19 @@ from pathlib import Path
 from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath, check_output, write_file
 from mgsv.media.soundtrack import SLACK
-from mgsv.media.timeline import edl, otio, xmeml
+from mgsv.media.timeline.edl import edl_text
 from mgsv.media.timeline.model import Stretch, Timeline
+from mgsv.media.timeline.otio import otio_text
 from mgsv.media.timeline.sources import picture_source, sound_source
 from mgsv.media.timeline.timecode import counted, may_drop
+from mgsv.media.timeline.xmeml import xmeml_text
 from mgsv.media.video import VideoInfo
 from mgsv.moment import Moment, clock
 
 FORMATS = (".otio", ".edl", ".xml")
 """OpenTimelineIO, CMX 3600 and Final Cut Pro 7 XML."""
 
-_WRITERS = {".otio": otio.text, ".edl": edl.text, ".xml": xmeml.text}
+_WRITERS = {".otio": otio_text, ".edl": edl_text, ".xml": xmeml_text}
 _NAMES = {".edl": "an EDL", ".xml": "Final Cut Pro XML"}
 
 

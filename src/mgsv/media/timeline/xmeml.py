@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from xml.etree.ElementTree import Element, indent, tostring
 
-from mgsv.media.timeline.model import Sound, Source, Stretch, Timeline
+from mgsv.media.timeline.model import Sound, SourceFile, Stretch, Timeline
 from mgsv.media.timeline.timecode import is_ntsc, is_whole, nominal, written
 
 _MIXED = Sound(rate=48_000, channels=2)  # what editors mix to, whatever the files have
@@ -34,7 +34,7 @@ class _Part:
     channels: int = 1
 
 
-def text(timeline: Timeline) -> str:
+def xmeml_text(timeline: Timeline) -> str:
     parts = list(_parts(timeline))
     picture = next(part.stretch for part in parts if part.stretch.kind == "video")
     tracks: dict[str, list[Element]] = {"video": [], "audio": []}
@@ -133,11 +133,11 @@ def _link(part: _Part) -> Element:
     )
 
 
-def _id(source: Source, timeline: Timeline) -> str:
+def _id(source: SourceFile, timeline: Timeline) -> str:
     return f"file-{[stretch.source for stretch in timeline.stretches].index(source) + 1}"
 
 
-def _described(source: Source, timeline: Timeline, known: set[Path]) -> Iterator[Element]:
+def _described(source: SourceFile, timeline: Timeline, known: set[Path]) -> Iterator[Element]:
     """What is in the file, at its first place in the document; the others refer to that."""
     if source.path in known:
         return
@@ -157,7 +157,7 @@ def _described(source: Source, timeline: Timeline, known: set[Path]) -> Iterator
     yield _tag("media", *kinds)
 
 
-def _pictures(source: Source, rate: Fraction) -> Element:
+def _pictures(source: SourceFile, rate: Fraction) -> Element:
     assert source.size is not None
     width, height = source.size
     return _tag(
@@ -173,7 +173,7 @@ def _samples(sound: Sound) -> Element:
     return _tag("samplecharacteristics", _tag("depth", _DEPTH), _tag("samplerate", sound.rate))
 
 
-def _rate_of(source: Source, timeline: Timeline) -> Fraction:
+def _rate_of(source: SourceFile, timeline: Timeline) -> Fraction:
     return source.rate if source.rate and is_whole(source.rate) else timeline.rate
 
 
