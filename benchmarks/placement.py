@@ -90,7 +90,7 @@ def main() -> None:
             tracks = [library.features(track) for track in library.tracks()]
     rng = np.random.default_rng(options.seed)
     changes = filter(None, options.weights.split(","))
-    how = Placement(weights=override(PlacementWeights(), changes, "--weights"))
+    how = Placement(weights=override(PlacementWeights(), changes, "`weights`"))
     grounder = open_method(options.method) if options.method else None
     if options.clips:
         real_clips(options.clips, tracks, how, rng, grounder)

@@ -109,15 +109,15 @@ def test_overrides_that_need_each_other() -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("rate", "--set rate: no value: write --set name=value"),
-        ("rat=1", r"--set rat: no such field: did you mean rate\?"),
-        ("inner.siz=1", r"--set inner\.siz: no such field"),
-        ("rate.x=1", r"--set rate\.x: rate has no fields"),
-        ("inner=1", "--set inner is a group of fields"),
-        ("rate=much", "--set rate=much is not a number"),
-        ("on=yes", "--set on=yes is not true or false"),
-        ("inner.size=1.5", r"--set inner\.size=1\.5 is not a whole number"),
-        ("inner.colour=green", "--set inner.colour='green' is not a choice: choose red or blue"),
+        ("rate", "`set` rate: no value: write `set` name=value"),
+        ("rat=1", r"`set` rat: no such field: did you mean rate\?"),
+        ("inner.siz=1", r"`set` inner\.siz: no such field"),
+        ("rate.x=1", r"`set` rate\.x: rate has no fields"),
+        ("inner=1", "`set` inner is a group of fields"),
+        ("rate=much", "`set` rate=much is not a number"),
+        ("on=yes", "`set` on=yes is not true or false"),
+        ("inner.size=1.5", r"`set` inner\.size=1\.5 is not a whole number"),
+        ("inner.colour=green", "`set` inner.colour='green' is not a choice: choose red or blue"),
     ],
 )
 def test_wrong_overrides_name_the_flag(assignment: str, message: str) -> None:

@@ -181,7 +181,7 @@ def test_features_of_other_weights_are_not_mixed_in(
 
 
 def test_encoders_of_other_widths_do_not_fit_the_layout(media: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--encoders default: .* use --encoders paper"):
+    with pytest.raises(ConfigError, match=r"`encoders` default: .* use `encoders` paper"):
         extract([media], tmp_path, encoders="default")
     assert not list(tmp_path.iterdir())
 

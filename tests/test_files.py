@@ -170,7 +170,7 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path) -> None:
             check(name)
     (tmp_path / "old.mp4").write_bytes(OLD)
     assert check("old.mp4").name == "old.mp4"
-    with pytest.raises(OutputError, match="allow --overwrite"):
+    with pytest.raises(OutputError, match="allow `overwrite`"):
         check("old.mp4", overwrite=False)
 
 

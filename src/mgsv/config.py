@@ -80,26 +80,28 @@ def from_dict(kind: type[C], values: Mapping[str, Any], where: str = "") -> C:
     return kind(**known)
 
 
-def override(config: C, assignments: Iterable[str], flag: str = "--set") -> C:
+def override(config: C, assignments: Iterable[str], where: str = "`set`") -> C:
     """`config` with `name=value` assignments applied in turn; `outer.inner=value` reaches inside.
 
     Values are read by the field's type: `true`/`false` for a bool, numbers as usual, text as it is.
     Assignments that depend on each other (`hidden_dim=24`, `heads=3`) are checked together.
+
+    where: what errors say that the assignments were given as.
     """
     changes: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"{flag} {assignment}: no value", f"write {flag} name=value")
+            raise ConfigError(f"{where} {assignment}: no value", f"write {where} name=value")
         spot, kind = changes, type(config)
         *outer, last = name.strip().split(".")
         for depth, part in enumerate(outer):
-            inner = _kind_of(_kinds(kind), part, ".".join(outer[:depth]), flag)
+            inner = _kind_of(_kinds(kind), part, ".".join(outer[:depth]), where)
             if not is_dataclass(inner):
-                raise ConfigError(f"{flag} {name}: {part} has no fields inside it")
+                raise ConfigError(f"{where} {name}: {part} has no fields inside it")
             spot, kind = spot.setdefault(part, {}), inner  # type: ignore[assignment]
-        inner = _kind_of(_kinds(kind), last, ".".join(outer), flag)
-        spot[last] = _parse(inner, text.strip(), f"{flag} {name.strip()}")
+        inner = _kind_of(_kinds(kind), last, ".".join(outer), where)
+        spot[last] = _parse(inner, text.strip(), f"{where} {name.strip()}")
     return _replaced(config, changes)
 
 

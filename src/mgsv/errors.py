@@ -1,4 +1,8 @@
-"""Errors a user sees: one line that says what is wrong, with which file or flag, and the remedy."""
+"""Errors a user sees: one line that says what is wrong, with which file or field, and the remedy.
+
+A field stands in backticks under its name in Python, as in "`top` 0: …". The command line puts its
+flag there.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ class EncoderMismatch(MgsvError):
 
 
 class ConfigError(MgsvError):
-    """An option or configuration value that makes no sense; the text names the field or flag."""
+    """An option or configuration value that makes no sense; the text names the field."""
 
 
 class DataError(MgsvError):

@@ -115,8 +115,8 @@ class _Writer:
         video, music = (make(encoders, folder=weights) for make in (video_encoder, music_encoder))
         if not isinstance(video, ClipEncoder) or not isinstance(music, AstEncoder):
             raise ConfigError(
-                f"--encoders {encoders}: its features do not fit the published layout",
-                "use --encoders paper",
+                f"`encoders` {encoders}: its features do not fit the published layout",
+                "use `encoders` paper",
             )
         self._video, self._music = video, music
         self._claimed: dict[tuple[Kind, str], Path] = {}
@@ -161,7 +161,7 @@ class _Writer:
             raise EncoderMismatch(
                 f"{shown(self._root)} holds {key} made by {shown(made_by[key])}, "
                 f"and these weights are {encoder.fingerprint}",
-                "use the same weights, or another --output",
+                "use the same weights, or another `output`",
             )
         write_file(file, json.dumps(made_by, indent=2) + "\n", overwrite=True, parents=True)
 

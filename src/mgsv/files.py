@@ -59,7 +59,7 @@ def check_output(
                 raise OutputError(path, "this is the input itself", "choose another output name")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(
-            path, "it exists already", "choose another output name, or allow --overwrite"
+            path, "it exists already", "choose another output name, or allow `overwrite`"
         )
     return path
 

@@ -14,7 +14,7 @@ import torch
 
 from mgsv.data.features import FeatureFolder, check_files
 from mgsv.data.folder import STRIDES, DataFolder
-from mgsv.errors import DataError
+from mgsv.errors import ConfigError, DataError
 
 ROOT = Path("features/Kuai_feature")
 
@@ -45,7 +45,7 @@ def test_every_published_stride(tmp_path: Path, stride: float, slots: int) -> No
 
 
 def test_an_unpublished_stride_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"3 s is not published: choose one of 2\.5, 5, 7\.5, 10"):
+    with pytest.raises(ConfigError, match=r"3 s is not published: choose one of 2\.5, 5, 7\.5, 10"):
         FeatureFolder.segments(tmp_path, 3.0)
 
 

@@ -203,10 +203,10 @@ def test_a_first_stage_makes_conquer_a_whole_system(tmp_path: Path) -> None:
 def test_what_cannot_be_a_system_is_named(tmp_path: Path) -> None:
     mvpt, made, conquer = (written(tmp_path, name) for name in ("mvpt", "made", "conquer"))
     for arguments, words in (
-        ((mvpt, mvpt), "--detector .*mvpt does not find moments"),
-        ((conquer, made), "conquer only ranks another's candidates.*--first-stage"),
-        ((conquer, made, conquer), "--first-stage .*conquer does not rank a whole set"),
-        ((made, made, mvpt), "made ranks whole sets by itself.*leave --first-stage out"),
+        ((mvpt, mvpt), "`detector` .*mvpt does not find moments"),
+        ((conquer, made), "conquer only ranks another's candidates.*`first_stage`"),
+        ((conquer, made, conquer), "`first_stage` .*conquer does not rank a whole set"),
+        ((made, made, mvpt), "made ranks whole sets by itself.*leave `first_stage` out"),
         ((mvpt, tmp_path / "none"), "none: no such file"),
     ):
         with pytest.raises(ConfigError, match=words):
@@ -215,8 +215,8 @@ def test_what_cannot_be_a_system_is_named(tmp_path: Path) -> None:
         load_composite(mvpt, written(tmp_path, "made", "other"))
     for named, words in (
         ({}, "no model is named"),
-        ({"matcher": mvpt}, "--detector is missing"),
-        ({"detector": made}, "--matcher is missing"),
+        ({"matcher": mvpt}, "`detector` is missing"),
+        ({"detector": made}, "`matcher` is missing"),
         ({"checkpoint": made, "matcher": mvpt}, "either the checkpoint"),
     ):
         with pytest.raises(ConfigError, match=words):

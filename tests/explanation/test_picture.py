@@ -160,9 +160,9 @@ def test_names_of_pictures(tmp_path: Path) -> None:
     assert names(2, tmp_path / "why.svg") == ["why.1.svg", "why.2.svg"]
     with pytest.raises(ConfigError, match=r"end the output's name in \.png, \.svg"):
         names(1, tmp_path / "why.pdf")
-    with pytest.raises(ConfigError, match="--format png is not the ending"):
+    with pytest.raises(ConfigError, match="`format` png is not the ending"):
         names(1, tmp_path / "why.svg", format="png")
     (tmp_path / "my.clip.explain.2.png").write_bytes(b"precious")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite`"):
         names(2)
     assert names(2, overwrite=True) == ["my.clip.explain.1.png", "my.clip.explain.2.png"]

@@ -101,8 +101,8 @@ def test_options_that_make_no_sense_are_named(track: Track) -> None:
     for options, words in (
         ({"memory": "only"}, "no past uses"),
         ({"memory": "some"}, "on, off or only"),
-        ({"memory": "off", "popularity": True}, "--popularity"),
-        ({"memory": "off", "fusion": "f.json"}, "--fusion"),
+        ({"memory": "off", "popularity": True}, "`popularity`"),
+        ({"memory": "off", "fusion": "f.json"}, "`fusion`"),
         ({"fusion": "none.json"}, r"none\.json"),
     ):
         with pytest.raises(ConfigError, match=words):

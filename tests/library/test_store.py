@@ -306,7 +306,7 @@ def test_a_folder_that_may_not_be_written(public_path):
     def look():
         with Library.open(folder=folder, encoder=None) as library:
             assert len(library.features(library.tracks()[0]).segments) == 2
-        assert_refused("cannot be written.*--library", folder, music_to_add=music)
+        assert_refused("cannot be written.*`folder`", folder, music_to_add=music)
         assert_refused("cannot be written", public_path / "new")
 
     def assert_refused(match, place, music_to_add=None):
@@ -546,7 +546,7 @@ def test_a_filesystem_without_locks_is_named(filled, music, number, monkeypatch)
 
     write_tone(music / "new.wav", 50.0)
     monkeypatch.setattr(fcntl, "flock", fail)
-    assert_refused("cannot lock files.*--library", filled, music=music)
+    assert_refused("cannot lock files.*`folder`", filled, music=music)
     assert_refused("cannot lock files", filled.with_name("new"))
     with Library.open(folder=filled, encoder=None) as library:  # reading needs none of ours
         assert len(library.tracks()) == 3

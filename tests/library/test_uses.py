@@ -355,7 +355,7 @@ def test_an_accepted_result_is_a_use(library: Library, tmp_path: Path) -> None:
 
 def test_what_is_no_result_is_refused(library: Library, tmp_path: Path) -> None:
     path = result(tmp_path / "r.json", library.tracks()[0].path)
-    with pytest.raises(ConfigError, match=r"--rank 7.*1, 2"):
+    with pytest.raises(ConfigError, match=r"`rank` 7.*1, 2"):
         accept_result(library, path, rank=7)
     for text in ("", "[]", "{}", "[" * 100_000, path.read_text().replace("moments", "x")):
         (tmp_path / "bad.json").write_text(text)

@@ -67,7 +67,7 @@ def test_tags_come_along(
     report = rendered(write_clip(tmp_path / f"clip{source}", tags), shelf, suffix)
     assert report.copied_video
     expect(tags, report.path)
-    told = "the file says where the clip was taken; --strip-metadata leaves that out"
+    told = "the file says where the clip was taken; `strip_metadata` leaves that out"
     assert (told in report.notes) is (tags is not TITLED)
 
 
@@ -341,7 +341,7 @@ def test_a_stripped_file_tells_nothing(
     assert [s["codec_type"] for s in answer["streams"]] == ["video", "audio"]
     assert "creation_time" not in str(answer)
     assert "timecode" not in str(answer).lower()
-    assert not any("--strip-metadata" in note for note in report.notes)
+    assert not any("`strip_metadata`" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("source", [".mp4", ".ts", ".mkv"])

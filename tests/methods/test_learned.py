@@ -346,11 +346,11 @@ def test_other_encoders_are_refused_by_name(checkpoint: Path) -> None:
 
 
 def test_wrong_options_are_named(checkpoint: Path) -> None:
-    with pytest.raises(ConfigError, match="needs --model"):
+    with pytest.raises(ConfigError, match="needs `checkpoint`"):
         open_method("mvpt")
-    with pytest.raises(ConfigError, match="--method sync uses no --model"):
+    with pytest.raises(ConfigError, match="`method` sync uses no `checkpoint`"):
         open_method(System("sync", checkpoint))
-    with pytest.raises(ConfigError, match="--rerank 0"):
+    with pytest.raises(ConfigError, match="`rerank` 0"):
         System("made", checkpoint, rerank=0)
     with pytest.raises(ConfigError, match="no such file"):
         open_method(System("made", checkpoint.with_name("none")))

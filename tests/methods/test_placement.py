@@ -173,15 +173,15 @@ def test_the_sum_is_told_by_its_terms() -> None:
 
 
 def test_weights_are_checked_by_name_and_sign() -> None:
-    assert override(PlacementWeights(), ["cuts=0.5", "border=0.2"], "--weights").border == 0.2
+    assert override(PlacementWeights(), ["cuts=0.5", "border=0.2"], "`weights`").border == 0.2
     for text, words in (("cut=1", "cuts"), ("cuts=x", "a number"), ("cuts=-1", "below 0")):
         with pytest.raises(ConfigError, match=words):
-            override(PlacementWeights(), [text], "--weights")
+            override(PlacementWeights(), [text], "`weights`")
 
 
 def test_weights_are_for_learned_methods() -> None:
     check_weights(open_method("sync"), None)
-    with pytest.raises(ConfigError, match="--method sync uses no --weights"):
+    with pytest.raises(ConfigError, match="`method` sync uses no `weights`"):
         check_weights(open_method("sync"), PlacementWeights())
 
 

@@ -151,16 +151,16 @@ def test_who_places(files: dict[str, Path], tracks: list[TrackFeatures], asked: 
     assert moments["detect"] != moments["conquer"]
 
 
-def test_flags_that_do_not_go_together_are_named(files: dict[str, Path]) -> None:
+def test_files_that_do_not_go_together_are_named(files: dict[str, Path]) -> None:
     mvpt, detr = files["mvpt"], files["moment_detr"]
     assert {"sync", "composite", "mvpt", "mvpt_plus", "conquer"} < {*method_names()}
     cases: tuple[tuple[str, dict[str, Path], str], ...] = (
-        ("composite", {"checkpoint": mvpt}, "uses no --model"),
-        ("composite", {"matcher": mvpt}, "--detector is missing"),
-        ("composite", {}, "--matcher and --detector"),
-        ("mvpt", {"matcher": mvpt}, "--method mvpt uses no --matcher"),
+        ("composite", {"checkpoint": mvpt}, "uses no `checkpoint`"),
+        ("composite", {"matcher": mvpt}, "`detector` is missing"),
+        ("composite", {}, "`matcher` and `detector`"),
+        ("mvpt", {"matcher": mvpt}, "`method` mvpt uses no `matcher`"),
         ("mvpt_plus", {"checkpoint": mvpt}, "holds a model mvpt, not mvpt_plus"),
-        ("sync", {"first_stage": mvpt}, "--method sync uses no --first-stage"),
+        ("sync", {"first_stage": mvpt}, "`method` sync uses no `first_stage`"),
         ("moment_detr", {"checkpoint": detr, "first_stage": mvpt}, "moment_detr"),
         ("mvpt", {"checkpoint": mvpt, "first_stage": mvpt}, "mvpt does not find moments"),
     )

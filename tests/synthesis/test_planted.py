@@ -194,15 +194,15 @@ def test_hot_tracks_have_one_usual_moment() -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"val": 61}, "--val 61 with --tracks 60"),
-        ({"train": 0}, "--train 0"),
-        ({"hot": 1.5}, "--hot"),
-        ({"repeat_similarity": -0.1}, "--repeat-similarity"),
-        ({"noise": float("nan")}, "--noise"),
-        ({"latent_dim": 1}, "--latent-dim"),
+        ({"val": 61}, "`val` 61 with `tracks` 60"),
+        ({"train": 0}, "`train` 0"),
+        ({"hot": 1.5}, "`hot`"),
+        ({"repeat_similarity": -0.1}, "`repeat_similarity`"),
+        ({"noise": float("nan")}, "`noise`"),
+        ({"latent_dim": 1}, "`latent_dim`"),
     ],
 )
-def test_options_that_make_no_sense_name_their_flag(change: dict[str, float], text: str) -> None:
+def test_options_that_make_no_sense_name_their_field(change: dict[str, float], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         replace(SMALL, **change)  # type: ignore[arg-type]
 

@@ -61,7 +61,7 @@ def test_a_checkpoint_says_where_it_comes_from(trained: fit.TrainResult):
 
 def test_an_earlier_run_is_never_overwritten(data: Path, trained: fit.TrainResult):
     before = {p: p.stat().st_mtime_ns for p in trained.output.rglob("*")}
-    with pytest.raises(ConfigError, match=r"is not empty.*--resume"):
+    with pytest.raises(ConfigError, match=r"is not empty.*`resume`"):
         fit.train(data=data, output=trained.output, set=TINY)
     assert {p: p.stat().st_mtime_ns for p in trained.output.rglob("*")} == before
 
@@ -293,7 +293,7 @@ def test_a_run_may_start_from_another_ones_weights(
     with pytest.raises(ConfigError, match="but the run was started with"):
         fit.train(data=data, output=tmp_path / "on", preset="tiny", set=still, resume=True)
     wider = (*still, "model.hidden_dim=16")
-    with pytest.raises(ConfigError, match=r"--init: .* the config says .*leave out --set"):
+    with pytest.raises(ConfigError, match=r"`init`: .* the config says .*leave out `set`"):
         fit.train(data=data, output=tmp_path / "no", preset="tiny", set=wider, init=last)
     with pytest.raises(ConfigError, match="holds a model made, not mvpt"):
         fit.train("mvpt", data=data, output=tmp_path / "no", preset="tiny", init=last)

@@ -10,13 +10,13 @@ from mgsv.errors import ConfigError
 
 REASONS: Mapping[str, str] = {
     "same video": "the same file was given before, under this or another name",
-    "short video": "shorter than --min-video",
-    "long video": "longer than --max-video",
+    "short video": "shorter than `min_video`",
+    "long video": "longer than `max_video`",
     "no sound": "it has no sound",
     "silent": "its sound is silent",
     "no track": "none of the tracks is heard in it",
-    "short moment": "the moment is shorter than --min-moment",
-    "low confidence": "the match is less sure than --min-confidence",
+    "short moment": "the moment is shorter than `min_moment`",
+    "low confidence": "the match is less sure than `min_confidence`",
     "same moment": "another video shows the same pictures over the same moment",
 }
 """Why a video or moment is left out."""
@@ -45,9 +45,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("min_video", "max_video", "min_moment"):
             if not getattr(self, name) >= 0:
-                flag = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{flag} {getattr(self, name)}: no length", "give seconds")
+                raise ConfigError(f"`{name}` {getattr(self, name)}: no length", "give seconds")
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(
-                f"--min-confidence {self.min_confidence}: no probability", "give 0 to 1"
+                f"`min_confidence` {self.min_confidence}: no probability", "give 0 to 1"
             )

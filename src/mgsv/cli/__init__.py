@@ -19,6 +19,7 @@ from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
 from mgsv.cli.explain import explain
 from mgsv.cli.extract import extract
+from mgsv.cli.fields import command_at, with_flags
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import import_checkpoint, models
@@ -72,7 +73,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         status = app.main(given, prog_name="mgsv", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except MgsvError as error:
-        return _failed(str(error), 1, debug)
+        return _failed(with_flags(str(error), command_at(app, given)), 1, debug)
     except click.ClickException as error:
         error.show(sys.stderr)  # else click writes UTF-8 where the locale says ASCII
         return error.exit_code

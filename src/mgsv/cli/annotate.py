@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgsv.cli import options, show
+from mgsv.cli import fields, options, show
 from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _print(report: Annotated, output: Path) -> None:
         )
     for drop in report.dropped:
         detail = f" ({drop.detail})" if drop.detail else ""
-        show.note(f"left out: {shown(drop.path)}: {REASONS[drop.reason]}{detail}")
+        show.note(f"left out: {shown(drop.path)}: {fields.here(REASONS[drop.reason])}{detail}")
     counts = "".join(f", {count} {reason}" for reason, count in report.counts().items())
     unread = f", {len(report.failed)} unreadable" if report.failed else ""
     show.line(f"{len(report.found)} moments in {report.videos} videos{counts}{unread}")
@@ -138,7 +138,7 @@ def _document(report: Annotated, output: Path) -> dict[str, Any]:
             for one in report.found
         ],
         "left_out": {
-            reason: {"count": count, "meaning": REASONS[reason]}
+            reason: {"count": count, "meaning": fields.here(REASONS[reason])}
             for reason, count in report.counts().items()
         },
         "dropped": [

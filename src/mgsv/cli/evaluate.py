@@ -38,6 +38,7 @@ from mgsv.errors import ConfigError, shown
 @options.first_stage
 @click.option(
     "--candidates",
+    "rerank",
     default=100,
     show_default=True,
     help="Tracks of the first stage that the model ranks.",
@@ -66,7 +67,7 @@ def evaluate(
     matcher: Path | None,
     detector: Path | None,
     first_stage: Path | None,
-    candidates: int,
+    rerank: int,
     split: str,
     as_json: bool,
     report: Path | None,
@@ -96,14 +97,12 @@ def evaluate(
     from mgsv.evaluation.evaluate import evaluate
     from mgsv.models.system import System
 
-    if candidates < 1:
-        raise ConfigError(f"--candidates {candidates}: at least one candidate is needed")
     system = System(
         checkpoint=checkpoint,
         matcher=matcher,
         detector=detector,
         first_stage=first_stage,
-        rerank=candidates,
+        rerank=rerank,
     )
     with show.steps(progress, "evaluate") as step:
         document = evaluate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import grounded, options, show
+from mgsv.cli import fields, grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
 
@@ -120,5 +120,5 @@ def ground(
             overwrite=overwrite,
         )
         for line in report.notes:
-            show.note(f"note: {line}")
+            show.note(f"note: {fields.here(line)}")
         show.note(f"video: {shown(report.path)}")

@@ -22,13 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class How(TypedDict):
-    """What `options` gives a command, by the names of `mgsv.ground`'s arguments."""
+    """What `options` gives a command, by the names of the fields in Python, which errors name."""
 
     fit: Fit
     start_on: StartOn
     weights: PlacementWeights | None
     method: str
-    model: Path | None
+    checkpoint: Path | None
     matcher: Path | None
     detector: Path | None
     first_stage: Path | None
@@ -50,7 +50,7 @@ def _weights(text: str) -> PlacementWeights:
     from mgsv.config import override
     from mgsv.methods.base import PlacementWeights
 
-    return override(PlacementWeights(), text.split(","), "--weights")
+    return override(PlacementWeights(), text.split(","), "`weights`")
 
 
 _OPTIONS = (
@@ -77,6 +77,7 @@ _OPTIONS = (
     click.option("--method", default="made", show_default=True, help="How to ground."),
     click.option(
         "--model",
+        "checkpoint",
         type=options.FILE,
         metavar="FILE",
         help="A learned method's checkpoint.  [default for made: the one that comes with mgsv]",
@@ -171,7 +172,7 @@ def grounded(
 
     system = System(
         how["method"],
-        checkpoint=how["model"],
+        checkpoint=how["checkpoint"],
         matcher=how["matcher"],
         detector=how["detector"],
         first_stage=how["first_stage"],

@@ -174,7 +174,7 @@ def _listed(hub: Any, names: list[str], revision: str, endpoint: str | None) -> 
     }
     for name in names:
         if name not in listed:
-            raise DataError(f"{REPOSITORY}/{name}", "the hub has no such file", "try --revision")
+            raise DataError(f"{REPOSITORY}/{name}", "the hub has no such file", "try `revision`")
     return listed
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from mgsv.data.annotations import SPLITS, Annotations, read_annotations
-from mgsv.errors import DataError
+from mgsv.errors import ConfigError, DataError
 
 Kind = Literal["frames", "segments"]
 
@@ -38,10 +38,10 @@ STRIDES = {2.5: "2p5", 5.0: "5", 7.5: "7p5", 10.0: "10"}
 
 
 def spelled(stride: float) -> str:
-    """How folder names spell a stride; DataError for one that is not published."""
+    """How folder names spell a stride; ConfigError for one that is not published."""
     if stride not in STRIDES:
         choices = ", ".join(f"{value:g}" for value in STRIDES)
-        raise DataError("--stride", f"{stride:g} s is not published", f"choose one of {choices}")
+        raise ConfigError(f"`stride`: {stride:g} s is not published", f"choose one of {choices}")
     return STRIDES[stride]
 
 
@@ -75,7 +75,7 @@ def read_licence(root: Path) -> str | None:
 
 @dataclass(frozen=True)
 class DataFolder:
-    """The folder given as `--data DIR`."""
+    """A folder with annotations, features, or both, laid out as the published ones."""
 
     root: Path
 
@@ -84,7 +84,7 @@ class DataFolder:
         root = Path(root)
         if not root.is_dir():
             problem = "is not a folder" if root.exists() else "no such folder"
-            raise DataError(root, problem, "check the path given as --data")
+            raise DataError(root, problem, "check the path given as `data`")
         return cls(root)
 
     def find_csv(self, split: str) -> Path | None:
@@ -94,9 +94,12 @@ class DataFolder:
         return next((path for path in paths if path.exists()), None)
 
     def csv(self, split: str) -> Path:
-        """The annotation file of `split`; DataError where there is none."""
+        """The annotation file of `split`.
+
+        Raises DataError where there is none, ConfigError for a split that does not exist.
+        """
         if split not in SPLITS:
-            raise DataError("--split", f"no split {split!r}", f"choose one of {', '.join(SPLITS)}")
+            raise ConfigError(f"`split`: no split {split!r}", f"choose one of {', '.join(SPLITS)}")
         path = self.find_csv(split)
         if path is None:
             name = CSV_FOLDER / f"{split}_data.csv"

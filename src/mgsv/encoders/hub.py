@@ -75,7 +75,7 @@ def load_pretrained(
         raise ConfigError(
             problem,
             f"where there is a network, run `hf download {repository} --local-dir DIR/{name}`; "
-            "bring DIR here and give it as --encoders-dir, or bring the cache and set HF_HOME",
+            "bring DIR here and give it as `encoders_dir`, or bring the cache and set HF_HOME",
         ) from error
     finally:
         log.set_verbosity(verbosity)
@@ -107,7 +107,7 @@ def _local(folder: Path, name: str, encoder: str) -> Path:
             return place
     raise ConfigError(
         f"{shown(folder)} holds no weights for the encoder {encoder!r}",
-        f"--encoders-dir needs a folder {name} with config.json and model.safetensors",
+        f"`encoders_dir` needs a folder {name} with config.json and model.safetensors",
     )
 
 
@@ -125,5 +125,5 @@ def require_dim(encoder: str, found: int, expected: int) -> None:
     if found != expected:
         raise ConfigError(
             f"the weights given for {encoder!r} make {found} values per row, not {expected}",
-            "check --encoders-dir: they belong to another model",
+            "check `encoders_dir`: they belong to another model",
         )

@@ -127,7 +127,7 @@ def encoder_pair(
 ) -> EncoderPair:
     """The pair "default" or "paper"; folder as in `video_encoder`."""
     if name not in _PAIRS:
-        raise ConfigError(f"--encoders {name}: unknown", f"choose {' or '.join(_PAIRS)}")
+        raise ConfigError(f"`encoders` {name}: unknown", f"choose {' or '.join(_PAIRS)}")
     return EncoderPair(video_encoder(name, folder=folder), music_encoder(name, folder=folder))
 
 

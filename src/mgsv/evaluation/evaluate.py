@@ -64,15 +64,15 @@ def evaluate(
     if not isinstance(system, System):
         system = System(checkpoint=Path(system))
     if fusion is not None and uses is None:
-        raise ConfigError("--fusion without --uses", "name the past uses to fuse the model with")
+        raise ConfigError("`fusion` without `uses`", "name the past uses to fuse the model with")
     if uses is not None and split == "val":
-        raise ConfigError("--uses with --split val", "the fusion is fitted on val: measure test")
+        raise ConfigError("`uses` with `split` val", "the fusion is fitted on val: measure test")
     past = None if uses is None else read_annotations(uses)
     pairs = SplitData.open(data, split)
     loaded = system.open()
     if (not music_set or uses is not None) and parts_of(loaded.model).detector is None:
-        flag = "--uses" if music_set else "--single-music"
-        raise ConfigError(f"the model {loaded.name} finds no moments", f"leave {flag} out")
+        field = "`uses`" if music_set else "`music_set=False`"
+        raise ConfigError(f"the model {loaded.name} finds no moments", f"leave {field} out")
     loaded.require(encoders_of(data, pairs))
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(device))
@@ -154,7 +154,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {name}: not available here", "use auto or cpu") from error
+        raise ConfigError(f"`device` {name}: not available here", "use auto or cpu") from error
     return device
 
 
@@ -173,7 +173,7 @@ def _new_folder(path: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         if {entry.name for entry in folder.iterdir()} - {RESULTS, DOCUMENT}:
-            raise ConfigError(f"--report {shown(folder)}: is not empty", "name another folder")
+            raise ConfigError(f"`report` {shown(folder)}: is not empty", "name another folder")
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder

@@ -63,7 +63,7 @@ def evaluate_memory(
     past = known.where(lambda row: row.video_id not in videos)
     if not len(past):
         raise ConfigError(
-            f"--uses {shown(uses)}: every video in it is also a query",
+            f"`uses` {shown(uses)}: every video in it is also a query",
             "give other videos' uses",
         )
     memory = Memory(uses_of(past))
@@ -108,7 +108,7 @@ def evaluate_fusion(
     """
     for results in (val, test):
         if not np.isfinite(results.predicted).all():
-            raise ConfigError("--uses: this model finds no moments", "give one that detects")
+            raise ConfigError("`uses`: this model finds no moments", "give one that detects")
     test = replace(test, rank=None, best_track=None)  # tracks are known here
     asked = {*val.videos, *test.videos}
     memory = Memory(uses_of(uses.where(lambda row: row.video_id not in asked)))

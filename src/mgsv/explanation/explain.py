@@ -98,7 +98,7 @@ def picture_paths(
     `why.svg` stands for itself where there is one moment, else for `why.1.svg`, `why.2.svg`, ….
     """
     if format is not None and format not in KINDS:
-        raise ConfigError(f"--format {format}: unknown", f"choose {' or '.join(KINDS)}")
+        raise ConfigError(f"`format` {format}: unknown", f"choose {' or '.join(KINDS)}")
     video = Path(video)
     target = video.parent if output is None else Path(output)
     names: Sequence[str]
@@ -109,12 +109,12 @@ def picture_paths(
         folder = target.parent
         if not target.suffix:
             raise ConfigError(
-                f"--output {shown(target)}: no folder of that name exists",
+                f"`output` {shown(target)}: no folder of that name exists",
                 "make it first, or name a .png or .svg file",
             )
         if format and target.suffix.lower() != f".{format}":
             raise ConfigError(
-                f"--format {format} is not the ending of {shown(target)}",
+                f"`format` {format} is not the ending of {shown(target)}",
                 "leave one of them out, or name a folder that exists",
             )
         numbers = [""] if count == 1 else [f".{n}" for n in range(1, count + 1)]

@@ -29,7 +29,7 @@ def accept(
     """
     chosen = next((moment for moment in found if moment.rank == rank), None)
     if chosen is None:
-        raise ConfigError(f"--rank {rank}: there are {len(found)} moments")
+        raise ConfigError(f"`rank` {rank}: there are {len(found)} moments")
     feats, encoder = found.clip_feats
     return accept_moment(
         library,
@@ -56,7 +56,7 @@ def accept_result(
         found = next((m for m in document["moments"] if m["rank"] == rank), None)
         if found is None:
             ranks = ", ".join(str(m["rank"]) for m in document["moments"])
-            raise ConfigError(f"--rank {rank}: not in {shown(path)}", f"it has {ranks}")
+            raise ConfigError(f"`rank` {rank}: not in {shown(path)}", f"it has {ranks}")
         moment = Moment(float(found["start"]), float(found["end"]))
         seconds = float(document["video"]["duration"])
         track, video = os.fsencode(found["track"]), Path(document["video"]["path"])

@@ -65,16 +65,16 @@ class GroundOptions:
 
     def __post_init__(self) -> None:
         if self.top < 1:
-            raise ConfigError(f"--top {self.top}: at least one moment must be asked for")
+            raise ConfigError(f"`top` {self.top}: at least one moment must be asked for")
         if self.fit not in get_args(Fit):
-            raise ConfigError(f"--fit {self.fit}: unknown", "choose video or free")
+            raise ConfigError(f"`fit` {self.fit}: unknown", "choose video or free")
         if self.start_on not in get_args(StartOn):
             choices = ", ".join(get_args(StartOn))
-            raise ConfigError(f"--start-on {self.start_on}: unknown", f"choose from {choices}")
+            raise ConfigError(f"`start_on` {self.start_on}: unknown", f"choose from {choices}")
         if self.memory not in get_args(MemoryUse):
-            raise ConfigError(f"--memory {self.memory}: unknown", "choose on, off or only")
+            raise ConfigError(f"`memory` {self.memory}: unknown", "choose on, off or only")
         if self.popularity and self.memory == "off":
-            raise ConfigError("--popularity with --memory off", "leave one of them out")
+            raise ConfigError("`popularity` with `memory` off", "leave one of them out")
 
     @property
     def placement(self) -> Placement:
@@ -197,7 +197,7 @@ class Session:
         options = options or GroundOptions()
         check_weights(self.method, options.weights)
         if self._fusion is not None and options.memory == "off":
-            raise ConfigError("--fusion with --memory off", "leave one of them out")
+            raise ConfigError("`fusion` with `memory` off", "leave one of them out")
         query = video if isinstance(video, Query) else self.read(video)
         for known in (True, False):
             contents = self._look(known=known)
@@ -312,7 +312,7 @@ def read_query(
 def check_weights(method: Method, weights: PlacementWeights | None) -> None:
     """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
     if weights is not None and method.name == Sync.name:
-        raise ConfigError(f"--method {Sync.name} uses no --weights", "choose a learned method")
+        raise ConfigError(f"`method` {Sync.name} uses no `weights`", "choose a learned method")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ TENSORS: Mapping[str, tuple[type[np.generic], int]] = {
 """What a feature file holds: name → (type, number of axes)."""
 
 CURVES = ("onset", "energy", "beats")
-WRITABLE = "free some space or make it writable, or name another folder with --library"
+WRITABLE = "free some space or make it writable, or name another folder with `folder`"
 REPAIR = "run `mgsv library check --repair`, then add the folder again"
 _FORMAT = "mgsv-track-1"
 

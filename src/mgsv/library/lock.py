@@ -48,5 +48,5 @@ def _taken(descriptor: int, folder: Path) -> bool:
     except OSError as error:
         raise LibraryError(
             f"{shown(folder)}: its filesystem cannot lock files ({error.strerror})",
-            "keep the library on a local disk: name another folder with --library",
+            "keep the library on a local disk: name another folder with `folder`",
         ) from error

@@ -166,7 +166,7 @@ class LibraryUses:
                 raise _unknown(id)
             use = replace(use, **{name: v for name, v in changes.items() if v is not None})
             if problem := _outside(use, use.track_seconds):
-                raise ConfigError(f"--start, --end: {problem}", "choose a moment on the track")
+                raise ConfigError(f"`start`, `end`: {problem}", "choose a moment on the track")
             self._store.uses.replace(id, use)
         return use
 
@@ -190,7 +190,7 @@ class LibraryUses:
                 raise LibraryError(
                     f"{dropped} uses are forgotten, but another program still reads the library, "
                     "so its files hold traces of them",
-                    "close it and give the command again with --compact",
+                    "close it, then run `mgsv library uses forget --compact`",
                 )
         return dropped
 
@@ -248,7 +248,7 @@ class LibraryUses:
         ids = [number for number, use in self._store.uses.all() if use.track == id]
         if not ids:
             raise LibraryError(
-                f"--track {shown(name)}: no use of it is known", "see `mgsv library uses list`"
+                f"`track` {shown(name)}: no use of it is known", "see `mgsv library uses list`"
             )
         return ids
 

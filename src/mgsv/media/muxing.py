@@ -114,7 +114,7 @@ def _mux(parts: Parts, pictures: Iterable[Timed], at: Open, suffix: str) -> tupl
             output.mux(packet)
         output.close()
     if at.tags.located:
-        notes.append("the file says where the clip was taken; --strip-metadata leaves that out")
+        notes.append("the file says where the clip was taken; `strip_metadata` leaves that out")
     return tuple(notes)
 
 

@@ -145,10 +145,10 @@ class Fusion:
                 raise ValueError("another schema")
             return cls.of(values)
         except OSError as error:
-            raise ConfigError(f"--fusion {shown(path)}: {error.strerror}") from error
+            raise ConfigError(f"`fusion` {shown(path)}: {error.strerror}") from error
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise ConfigError(
-                f"--fusion {shown(path)}: not a fitted fusion",
+                f"`fusion` {shown(path)}: not a fitted fusion",
                 "give a file that `mgsv evaluate --fusion` wrote",
             ) from error
 

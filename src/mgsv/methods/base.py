@@ -63,7 +63,7 @@ class PlacementWeights:
         check(self)
         for name, weight in to_dict(self).items():
             if weight < 0:
-                raise ConfigError(f"--weights {name}={weight:g}: below 0", "0 leaves the term out")
+                raise ConfigError(f"`weights` {name}={weight:g}: below 0", "0 leaves the term out")
 
 
 @dataclass(frozen=True)

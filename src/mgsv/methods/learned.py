@@ -66,10 +66,10 @@ def open_learned(system: System) -> Method:
     """From checkpoint files; ConfigError where they hold another model than `system.name`."""
     checkpoint = system.open()
     if system.name not in (None, checkpoint.name):
-        flag = "--matcher" if system.checkpoint is None else "--model"
+        field = "`matcher`" if system.checkpoint is None else "`checkpoint`"
         raise ConfigError(
-            f"{flag} {shown(system.files[0])}: holds a model {checkpoint.name}, not {system.name}",
-            f"choose --method {checkpoint.name}, or another checkpoint",
+            f"{field} {shown(system.files[0])}: holds a model {checkpoint.name}, not {system.name}",
+            f"choose `method` {checkpoint.name}, or another checkpoint",
         )
     digests = []
     for path in system.files:

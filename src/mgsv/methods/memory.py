@@ -58,7 +58,7 @@ def with_memory(
     if not len(known):
         if memory == "only":
             raise ConfigError(
-                "--memory only: no past uses are known", "bring some with `mgsv library learn`"
+                "`memory` only: no past uses are known", "bring some with `mgsv library learn`"
             )
         return method
     ranker = PopularRanker(method.ranker, known) if popularity else method.ranker

@@ -45,32 +45,32 @@ def _checked(system: System, name: str) -> System:
     """
     if name not in method_names():
         choices = ", ".join(method_names())
-        raise ConfigError(f"--method {name}: no such method", f"choose from {choices}")
-    given = _flags(system)
+        raise ConfigError(f"`method` {name}: no such method", f"choose from {choices}")
+    given = _fields(system)
     if name == Sync.name and given:
         learned = " or ".join(method_names()[1:])
-        raise ConfigError(f"--method {name} uses no {given[0]}", f"choose --method {learned}")
+        raise ConfigError(f"`method` {name} uses no {given[0]}", f"choose `method` {learned}")
     if name == COMPOSITE and system.checkpoint is not None:
         raise ConfigError(
-            f"--method {name} uses no --model", "give its parts: --matcher and --detector"
+            f"`method` {name} uses no `checkpoint`", "give its parts: `matcher` and `detector`"
         )
-    if name != COMPOSITE and (parts := {"--matcher", "--detector"} & {*given}):
-        raise ConfigError(f"--method {name} uses no {min(parts)}", f"choose --method {COMPOSITE}")
+    if name != COMPOSITE and (parts := {"`matcher`", "`detector`"} & {*given}):
+        raise ConfigError(f"`method` {name} uses no {min(parts)}", f"choose `method` {COMPOSITE}")
     if name == SHIPPED and system.checkpoint is None:
         return replace(system, checkpoint=shipped())
     if name not in (COMPOSITE, Sync.name) and system.checkpoint is None:
         raise ConfigError(
-            f"--method {name} needs --model", "give the checkpoint that `mgsv train` wrote"
+            f"`method` {name} needs `checkpoint`", "give the checkpoint that `mgsv train` wrote"
         )
     return system
 
 
-def _flags(system: System) -> list[str]:
-    """The flags of the files that are given."""
+def _fields(system: System) -> list[str]:
+    """The fields of the files that are given, as errors name them."""
     files = {
-        "--model": system.checkpoint,
-        "--matcher": system.matcher,
-        "--detector": system.detector,
-        "--first-stage": system.first_stage,
+        "`checkpoint`": system.checkpoint,
+        "`matcher`": system.matcher,
+        "`detector`": system.detector,
+        "`first_stage`": system.first_stage,
     }
-    return [flag for flag, file in files.items() if file is not None]
+    return [field for field, file in files.items() if file is not None]

@@ -114,7 +114,7 @@ def load_composite(matcher: Path, detector: Path, first_stage: Path | None = Non
 
     `first_stage` is the checkpoint of a matching model; it must be given where `matcher` only
     re-ranks candidates, and only there. The same file may stand for several parts. Raises
-    ConfigError naming the flag of a part that cannot do its task, and EncoderMismatch where the
+    ConfigError naming the part that cannot do its task, and EncoderMismatch where the
     parts were made for different features.
     """
     paths = {"matcher": matcher, "detector": detector}
@@ -123,21 +123,21 @@ def load_composite(matcher: Path, detector: Path, first_stage: Path | None = Non
     files = {path: checkpoint.load(path) for path in dict.fromkeys(paths.values())}
     parts = {role: files[path] for role, path in paths.items()}
     ranks, finds, first = parts["matcher"], parts["detector"], parts.get("first_stage")
-    _require(finds, Detects, "find moments", detector, "--detector")
+    _require(finds, Detects, "find moments", detector, "`detector`")
     if first is not None:
-        _require(first, Matches, "rank a whole set", paths["first_stage"], "--first-stage")
+        _require(first, Matches, "rank a whole set", paths["first_stage"], "`first_stage`")
         if not isinstance(ranks.model, Reranks):
             raise ConfigError(
-                f"--first-stage: the model {ranks.name} ranks whole sets by itself",
-                "leave --first-stage out",
+                f"`first_stage`: the model {ranks.name} ranks whole sets by itself",
+                "leave `first_stage` out",
             )
     elif isinstance(ranks.model, Reranks):
         raise ConfigError(
             f"{shown(matcher)}: the model {ranks.name} only ranks another's candidates",
-            "give --first-stage with a checkpoint of mvpt, mvpt_plus or made",
+            "give `first_stage` with a checkpoint of mvpt, mvpt_plus or made",
         )
     else:
-        _require(ranks, Matches, "rank tracks", matcher, "--matcher")
+        _require(ranks, Matches, "rank tracks", matcher, "`matcher`")
     for other in (finds, first):
         if other is not None:
             ranks.require(other.encoders)
@@ -156,6 +156,6 @@ def load_composite(matcher: Path, detector: Path, first_stage: Path | None = Non
     )
 
 
-def _require(part: Checkpoint, ability: type, task: str, path: Path, flag: str) -> None:
+def _require(part: Checkpoint, ability: type, task: str, path: Path, field: str) -> None:
     if not isinstance(part.model, ability):
-        raise ConfigError(f"{flag} {shown(path)}: the model {part.name} does not {task}")
+        raise ConfigError(f"{field} {shown(path)}: the model {part.name} does not {task}")

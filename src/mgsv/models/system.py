@@ -41,7 +41,7 @@ class System:
 
     def __post_init__(self) -> None:
         if self.rerank != "all" and self.rerank < 1:
-            raise ConfigError(f"--rerank {self.rerank}: at least one candidate is needed")
+            raise ConfigError(f"`rerank` {self.rerank}: at least one candidate is needed")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -60,7 +60,7 @@ class System:
         if self.matcher is None and self.detector is None:
             if self.checkpoint is None:
                 raise ConfigError(
-                    "no model is named", "give a checkpoint, or --matcher and --detector"
+                    "no model is named", "give a checkpoint, or `matcher` and `detector`"
                 )
             if self.first_stage is None:
                 return checkpoint.load(self.checkpoint)
@@ -68,9 +68,9 @@ class System:
         if self.checkpoint is not None:
             raise ConfigError(
                 f"{shown(self.checkpoint)}: a checkpoint, and parts of a composite too",
-                "give either the checkpoint, or --matcher and --detector",
+                "give either the checkpoint, or `matcher` and `detector`",
             )
         if self.matcher is None or self.detector is None:
-            missing = "--matcher" if self.matcher is None else "--detector"
-            raise ConfigError(f"{missing} is missing", "a composite needs --matcher and --detector")
+            missing = "`matcher`" if self.matcher is None else "`detector`"
+            raise ConfigError(f"{missing} is missing", "a composite needs `matcher` and `detector`")
         return composite.load_composite(self.matcher, self.detector, self.first_stage)

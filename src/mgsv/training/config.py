@@ -161,12 +161,12 @@ def configure(
     name, plus, row = preset.partition("+")
     presets = presets_of(model)
     if name not in presets:
-        raise ConfigError(f"--preset {name}: no such preset", f"choose {_choices(presets)}")
+        raise ConfigError(f"`preset` {name}: no such preset", f"choose {_choices(presets)}")
     ablation: dict[str, Any] = {}
     if plus:
         if model != "made" or row not in ABLATIONS:
             raise ConfigError(
-                f"--preset {preset}: no such row for model {model}",
+                f"`preset` {preset}: no such row for model {model}",
                 f"rows of made are {_choices(ABLATIONS)}",
             )
         ablation = ABLATIONS[row]
@@ -178,8 +178,8 @@ def configure(
     lines = [*lines_for(model, presets[name])]
     if start is not None:
         lines = [line for line in lines if line.startswith("train.")]
-    settings: Any = override(both(default, TrainConfig()), lines, f"--preset {name}")
-    settings = override(settings, rows, f"--preset {preset}")
+    settings: Any = override(both(default, TrainConfig()), lines, f"`preset` {name}")
+    settings = override(settings, rows, f"`preset` {preset}")
     settings = override(settings, changes)
     return settings.model, settings.train
 

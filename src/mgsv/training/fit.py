@@ -202,7 +202,7 @@ def _start(model: str, init: str | os.PathLike[str]) -> Checkpoint:
     start = checkpoint.load(path)
     if start.name != model:
         raise ConfigError(
-            f"--init {shown(path)}: holds a model {start.name}, not {model}",
+            f"`init` {shown(path)}: holds a model {start.name}, not {model}",
             f"train {start.name}, or give another checkpoint",
         )
     return start
@@ -215,7 +215,7 @@ def _go_on_from(start: Checkpoint, network: nn.Module) -> None:
         checkpoint.require_weights(network, weights)
     except ConfigError as error:
         raise ConfigError(
-            f"--init: {error.problem}", "with --init the network's shape stays: leave out --set"
+            f"`init`: {error.problem}", "with `init` the network's shape stays: leave out `set`"
         ) from None
     network.load_state_dict(weights)
 
@@ -238,11 +238,11 @@ def _identity(
 def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
     """Make the output folder, and refuse to disturb an earlier run in it."""
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output {shown(folder)}: is a file", "name a folder")
+        raise ConfigError(f"`output` {shown(folder)}: is a file", "name a folder")
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise ConfigError(
-            f"--output {shown(folder)}: is not empty",
-            "give --resume to go on with the run in it, or name another folder",
+            f"`output` {shown(folder)}: is not empty",
+            "give `resume` to go on with the run in it, or name another folder",
         )
     remove_leftovers(folder)
     if not (folder / "config.json").exists():
@@ -266,7 +266,7 @@ def _refuse_widths(architecture: registry.Config, split: SplitData) -> None:
         own = getattr(architecture, field)
         if own < value or (own != value and not most):
             raise ConfigError(
-                f"model.{field}={own} but the features have {value}", f"--set model.{field}={value}"
+                f"model.{field}={own} but the features have {value}", f"`set` model.{field}={value}"
             )
 
 

@@ -280,5 +280,5 @@ def refuse_change(then: Mapping[str, Any], now: Mapping[str, Any], where: str = 
         elif before != after:
             raise ConfigError(
                 f"{where}{name} is {after!r} but the run was started with {before!r}",
-                "resume with the same settings, or give another --output",
+                "resume with the same settings, or give another `output`",
             )

@@ -127,7 +127,7 @@ class State:
         if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in weights.items()}:
             raise ConfigError(
                 f"{shown(self.path)} belongs to a model of another shape",
-                "resume with the settings the run was started with, or give another --output",
+                "resume with the settings the run was started with, or give another `output`",
             )
         for name, value in weights.items():
             value.detach().copy_(stored[name])
@@ -153,5 +153,5 @@ def read_state(path: Path) -> State:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{shown(path)} is not the state of a training run ({error})",
-            "give another --output, or delete the file to start this run anew",
+            "give another `output`, or delete the file to start this run anew",
         ) from error

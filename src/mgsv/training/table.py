@@ -125,7 +125,7 @@ class _Runs:
         for change in self.changes:
             if not any([*lines_for(name, [change])] for name in needed):
                 raise ConfigError(
-                    f"--set {change}: no such setting in {', '.join(needed)}",
+                    f"`set` {change}: no such setting in {', '.join(needed)}",
                     "list the settings of one with `mgsv train NAME --settings`",
                 )
         for name in needed:
@@ -133,7 +133,7 @@ class _Runs:
         for split in ("train", "val", "test"):
             SplitData.open(self.data, split)
         if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigError(f"--output {shown(self.folder)}: is a file", "name a folder")
+            raise ConfigError(f"`output` {shown(self.folder)}: is a file", "name a folder")
 
     def row(self, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The row of the system `name`, and the document of its evaluation unless it failed."""

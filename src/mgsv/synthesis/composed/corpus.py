@@ -77,17 +77,17 @@ def read_manifest(path: Path, folders: dict[ItemKind, Path]) -> list[Item]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", "check --manifest") from error
+        raise DataError(path, f"cannot be read ({error})", "check `manifest`") from error
     entries = document.get("items") if isinstance(document, dict) else document
     if not isinstance(entries, list):
-        raise DataError(path, "holds no list of items", "check --manifest")
+        raise DataError(path, "holds no list of items", "check `manifest`")
     items = []
     for number, entry in enumerate(entries, 1):
         try:
             item = _entry(entry, path.parent)
         except (KeyError, TypeError, ValueError) as error:
             problem = f"item {number} is not one of a corpus ({type(error).__name__}: {error})"
-            raise DataError(path, problem, "check --manifest") from error
+            raise DataError(path, problem, "check `manifest`") from error
         if item.kind in folders and _inside(item.path, folders[item.kind]):
             items.append(item)
     return items
@@ -194,4 +194,4 @@ def _write(file: Path, arrays: Arrays) -> None:
     try:
         write_file(file, data, overwrite=True, parents=True)
     except OutputError as error:
-        raise OutputError(file, error.reason, "free some space, or give another --cache") from error
+        raise OutputError(file, error.reason, "free some space, or give another `cache`") from error

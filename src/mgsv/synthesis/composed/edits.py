@@ -70,7 +70,7 @@ def compose(
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
     if jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: needs at least 1")
+        raise ConfigError(f"`jobs` {jobs}: needs at least 1")
     progress = progress or (lambda *_: None)
     cache_folder = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
     folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}

@@ -61,19 +61,19 @@ class ComposeOptions:
     def __post_init__(self) -> None:
         for name in ("train", "val", "test", "videos", "seed"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"--{name} {getattr(self, name)}: is negative")
+                raise ConfigError(f"`{name}` {getattr(self, name)}: is negative")
         if not any(getattr(self, split) for split in SPLITS):
-            raise ConfigError("--train, --val and --test are all 0", "ask for some rows")
+            raise ConfigError("`train`, `val` and `test` are all 0", "ask for some rows")
         if self.composer not in COMPOSERS:
             raise ConfigError(
-                f"--composer {self.composer}: unknown", f"choose {' or '.join(COMPOSERS)}"
+                f"`composer` {self.composer}: unknown", f"choose {' or '.join(COMPOSERS)}"
             )
         if not 0 <= self.plain <= 1:
-            raise ConfigError(f"--plain {self.plain:g}: must lie between 0 and 1")
+            raise ConfigError(f"`plain` {self.plain:g}: must lie between 0 and 1")
         if not 0 <= self.noise <= 10:
-            raise ConfigError(f"--noise {self.noise:g}: must lie between 0 and 10")
+            raise ConfigError(f"`noise` {self.noise:g}: must lie between 0 and 10")
         if not 0 <= self.offset_max <= 5:
-            raise ConfigError(f"--offset-max {self.offset_max:g}: must lie between 0 and 5 s")
+            raise ConfigError(f"`offset_max` {self.offset_max:g}: must lie between 0 and 5 s")
 
 
 Progress = Callable[[str, int, int], None]

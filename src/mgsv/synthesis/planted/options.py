@@ -44,21 +44,21 @@ class PlantOptions(SongOptions):
     def __post_init__(self) -> None:
         for name in ("train", "val", "test"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} {getattr(self, name)}: needs at least 1 row")
+                raise ConfigError(f"`{name}` {getattr(self, name)}: needs at least 1 row")
         for name in ("val", "test"):
             if getattr(self, name) > self.tracks:
                 raise ConfigError(
-                    f"--{name} {getattr(self, name)} with --tracks {self.tracks}",
+                    f"`{name}` {getattr(self, name)} with `tracks` {self.tracks}",
                     "these splits hold one row per track, so they need as many tracks",
                 )
         for name in ("hot", "family_similarity", "repeat_similarity"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"--{name.replace('_', '-')}: must lie between 0 and 1")
+                raise ConfigError(f"`{name}`: must lie between 0 and 1")
         for name in ("noise", "style", "grain", "curve"):
             if not 0 <= getattr(self, name) < 100:
-                raise ConfigError(f"--{name}: must lie between 0 and 100")
+                raise ConfigError(f"`{name}`: must lie between 0 and 100")
         if not 2 <= self.latent_dim <= 256 or self.family_size < 1:
-            raise ConfigError("--latent-dim must lie in 2 to 256, --family-size be at least 1")
+            raise ConfigError("`latent_dim` must lie in 2 to 256, `family_size` be at least 1")
 
 
 def read_recipe(folder: str | os.PathLike[str]) -> PlantOptions:
