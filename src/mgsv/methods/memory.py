@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.memory.fusion import Fused, Fusion
@@ -18,7 +17,6 @@ from mgsv.memory.model import ClipTraits, Memory
 from mgsv.memory.use import pooled
 from mgsv.methods import placement as placing
 from mgsv.methods.base import (
-    Candidate,
     FloatArray,
     Method,
     Placed,
@@ -28,6 +26,7 @@ from mgsv.methods.base import (
     Ranked,
     Ranker,
 )
+from mgsv.methods.wrapper import PlacerWrapper, RankerWrapper
 from mgsv.moment import Moment
 
 MemoryUse = Literal["on", "off", "only"]
@@ -67,15 +66,13 @@ def with_memory(
     return Method(method.name, ranker, placer)
 
 
-class PopularRanker:
+class PopularRanker(RankerWrapper):
     """`ranker`, whose scores also count how often a track was used."""
 
-    chance_unknown = "no level of chance is known for a score that holds popularity"
-
     def __init__(self, ranker: Ranker, memory: Memory) -> None:
-        self.name, self.wants_features = ranker.name, ranker.wants_features
-        self.reranks = ranker.reranks
-        self._ranker, self._memory = ranker, memory
+        super().__init__(ranker)
+        self.chance_unknown = "no level of chance is known for a score that holds popularity"
+        self._memory = memory
 
     @property
     def score_meaning(self) -> str:
@@ -85,11 +82,8 @@ class PopularRanker:
     def fingerprint(self) -> str:
         return f"{self._ranker.fingerprint} popularity:{self._memory.fingerprint}"
 
-    def require(self, video: Source, music: Source) -> None:
-        self._ranker.require(video, music)
-
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
-        scores = self._ranker.score_tracks(query, tracks)
+        scores = super().score_tracks(query, tracks)
         return np.asarray(scores + self._popularity(scores, tracks))
 
     def rerank(
@@ -113,8 +107,16 @@ class PopularRanker:
         return POPULARITY * spread * np.array(popular)
 
 
-class PlacerWithMemory:
-    """`placer`, whose moments move where past uses have better reasons."""
+class PlacerWithMemory(PlacerWrapper):
+    """`placer`, whose moments move where past uses have better reasons.
+
+    Evidence on top of the placer's own: `past_uses` of the track; `memory_start` and
+    `memory_probability`, the memory's best and that it is right within 2.5 s; `method_start`, the
+    placer's own; `method_log_odds`, that the placer is right, without the memory;
+    `memory_log_odds`, of the memory's place against the placer's, by both together;
+    `placed_by_memory`, 1 where the memory moved the moment, which then has the evidence of
+    `placement.place` (a start of a past use stays as it is, unless it must be on a beat).
+    """
 
     def __init__(
         self,
@@ -129,8 +131,8 @@ class PlacerWithMemory:
         encoder: fingerprint of what makes the clip's features, where the placer wants them.
         only: the memory alone says where, whatever the placer answers.
         """
-        self.name, self.wants_features = placer.name, placer.wants_features
-        self._placer, self.memory, self.fusion = placer, memory, fusion
+        super().__init__(placer)
+        self.memory, self.fusion = memory, fusion
         self._encoder, self._only = encoder, only
 
     @property
@@ -139,52 +141,26 @@ class PlacerWithMemory:
         short = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         return f"{self._placer.fingerprint} memory-{VERSION}:{short}"
 
-    def require(self, video: Source, music: Source) -> None:
-        self._placer.require(video, music)
-
-    def place(
-        self, query: Query, candidates: Sequence[Candidate], placement: Placement
-    ) -> list[Placed]:
-        """The placer's moments, moved where the memory has better reasons.
-
-        Evidence on top of the placer's own: `past_uses` of the track; `memory_start` and
-        `memory_probability`, the memory's best and that it is right within 2.5 s; `method_start`,
-        the placer's own; `method_log_odds`, that the placer is right, without the memory;
-        `memory_log_odds`, of the memory's place against the placer's, by both together;
-        `placed_by_memory`, 1 where the memory moved the moment, which then has the evidence of
-        `placement.place` (a start of a past use stays as it is, unless it must be on a beat).
-        """
+    def improved(
+        self, query: Query, features: TrackCurves, placed: Placed, placement: Placement
+    ) -> Placed:
         clip = ClipTraits(query.seconds)
         if query.frame_feats is not None:
             feats = np.frombuffer(pooled(query.frame_feats), "<f2").astype(np.float32)
             clip = replace(clip, features=feats, encoder=self._encoder)
-        placed = self._placer.place(query, candidates, placement)
-        return [
-            self._moved(query, candidate.features, one, clip, placement)
-            for candidate, one in zip(candidates, placed, strict=True)
-        ]
-
-    def _moved(
-        self,
-        query: Query,
-        track: TrackCurves,
-        found: Placed,
-        clip: ClipTraits,
-        placement: Placement,
-    ) -> Placed:
-        density = self.memory.density(track.track.id, track.track.duration, clip)
-        middle = (found.moment.start + found.moment.end) / 2
-        confidence = found.evidence.get("confidence", math.nan)
+        density = self.memory.density(features.track.id, features.track.duration, clip)
+        middle = (placed.moment.start + placed.moment.end) / 2
+        confidence = placed.evidence.get("confidence", math.nan)
         fused = self.fusion.fuse(density, middle - density.width / 2, confidence)
         best = fused.remembered.moment if self._only else fused.best.moment
-        evidence = {**found.evidence, **_evidence(fused, density.uses, found.moment)}
+        evidence = {**placed.evidence, **_evidence(fused, density.uses, placed.moment)}
         if fused.keeps_answer and not self._only:
-            return replace(found, evidence=evidence)
+            return replace(placed, evidence=evidence)
         # Another video started exactly there, so the place is as fine as it gets.
         exact = np.isclose(density.starts, best.start, atol=1e-6).any()
         reach = 0.0 if exact else placing.REACH
-        placed = placing.place(query, track, best, placement, reach=reach)
-        return Placed(placed.moment, {**evidence, **placed.evidence, "placed_by_memory": 1.0})
+        fine = placing.place(query, features, best, placement, reach=reach)
+        return Placed(fine.moment, {**evidence, **fine.evidence, "placed_by_memory": 1.0})
 
 
 def _evidence(fused: Fused, uses: int, answer: Moment) -> Mapping[str, float]:

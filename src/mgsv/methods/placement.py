@@ -9,24 +9,22 @@ care, since the start is free to make up for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.config import to_dict
-from mgsv.encoders.registry import SEGMENT_STEP, Source
+from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.media.curves import distances, edges_at, nearest, window_means
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.methods.base import (
-    Candidate,
     Placed,
     Placement,
     PlacementWeights,
-    Placer,
     Query,
     StartOn,
 )
@@ -41,6 +39,7 @@ from mgsv.methods.synchrony import (
     nearness,
     pattern_of,
 )
+from mgsv.methods.wrapper import PlacerWrapper
 from mgsv.moment import Moment
 
 Times = npt.NDArray[np.float64]
@@ -94,38 +93,24 @@ class Music:
         return cls(TrackPattern.of(features), structure)
 
 
-class FinePlacer:
-    """`placer`, whose moments start exactly where they fit best within their reach."""
+class FinePlacer(PlacerWrapper):
+    """`placer`, whose moments start exactly where they fit best within their reach.
 
-    def __init__(self, placer: Placer) -> None:
-        self.name, self.wants_features = placer.name, placer.wants_features
-        self._placer = placer
+    Evidence, beside the placer's own: that of the function `place`.
+    """
 
     @property
     def fingerprint(self) -> str:
         return f"{self._placer.fingerprint} placement-{VERSION}"
 
-    def require(self, video: Source, music: Source) -> None:
-        self._placer.require(video, music)
-
-    def place(
-        self, query: Query, candidates: Sequence[Candidate], placement: Placement
-    ) -> list[Placed]:
-        """Evidence, beside the placer's own: that of the function `place`."""
-        placed = self._placer.place(query, candidates, placement)
-        return [
-            self._fine(query, candidate.features, one, placement)
-            for candidate, one in zip(candidates, placed, strict=True)
-        ]
-
-    def _fine(
-        self, query: Query, features: TrackCurves, coarse: Placed, placement: Placement
+    def improved(
+        self, query: Query, features: TrackCurves, placed: Placed, placement: Placement
     ) -> Placed:
-        fine = place(query, features, coarse.moment, placement, reach=coarse.reach)
+        fine = place(query, features, placed.moment, placement, reach=placed.reach)
         moment = fine.moment
         if placement.fit == "free":
             moment = ended_on_beat(moment, features, SHORTEST_FREE)
-        return Placed(moment, {**coarse.evidence, **fine.evidence})
+        return Placed(moment, {**placed.evidence, **fine.evidence})
 
 
 def place(

@@ -6,21 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.memory.density import GRID
-from mgsv.methods.base import (
-    Candidate,
-    FloatArray,
-    Placed,
-    Placement,
-    Placer,
-    Query,
-    Ranked,
-    Ranker,
-)
+from mgsv.methods.base import Placed, Placement, Placer, Query, Ranked, Ranker
 from mgsv.methods.model_ranker import chance
 from mgsv.methods.survey import VERSION, Survey, survey_track
+from mgsv.methods.wrapper import PlacerWrapper, RankerWrapper
 from mgsv.moment import Moment
 
 SURVEYED_REACH = GRID / 2
@@ -31,13 +22,12 @@ UNRELATED, UNRELATED_REACH = 2.0, 10.0
 moment is the right one then, and the start may move by so many seconds to a better one."""
 
 
-class SurveyedRanker:
+class SurveyedRanker(RankerWrapper):
     """`ranker`, whose final score also counts how well cuts and motion fit the track."""
 
     def __init__(self, ranker: Ranker, survey: Survey) -> None:
-        self.name, self.wants_features = ranker.name, ranker.wants_features
-        self.reranks, self.chance_unknown = ranker.reranks, ranker.chance_unknown
-        self._ranker, self._survey = ranker, survey
+        super().__init__(ranker)
+        self._survey = survey
 
     @property
     def score_meaning(self) -> str:
@@ -46,12 +36,6 @@ class SurveyedRanker:
     @property
     def fingerprint(self) -> str:
         return f"{self._ranker.fingerprint} survey-{VERSION}"
-
-    def require(self, video: Source, music: Source) -> None:
-        self._ranker.require(video, music)
-
-    def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
-        return self._ranker.score_tracks(query, tracks)
 
     def rerank(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
@@ -71,34 +55,29 @@ class SurveyedRanker:
         return chance(self, query, tracks)
 
 
-class SurveyedPlacer:
-    """`placer`, whose moment is weighed against every start of the track."""
+class SurveyedPlacer(PlacerWrapper):
+    """`placer`, whose moment is weighed against every start of the track.
+
+    Evidence, beside the placer's own: `survey_start`, where the survey alone would start, and
+    `survey_probability`, that the moment is about where both put it, unless the clip was hardly cut
+    to this track.
+    """
 
     def __init__(self, placer: Placer, survey: Survey) -> None:
-        self.name, self.wants_features = placer.name, placer.wants_features
-        self._placer, self._survey = placer, survey
+        super().__init__(placer)
+        self._survey = survey
 
     @property
     def fingerprint(self) -> str:
         return f"{self._placer.fingerprint} survey-{VERSION}"
 
-    def require(self, video: Source, music: Source) -> None:
-        self._placer.require(video, music)
-
-    def place(
-        self, query: Query, candidates: Sequence[Candidate], placement: Placement
-    ) -> list[Placed]:
-        """Evidence, beside the placer's own: `survey_start`, where the survey alone would start,
-        and `survey_probability`, that the moment is about where both put it, unless the clip was
-        hardly cut to this track.
-        """
-        placed = self._placer.place(query, candidates, placement)
-        return [
-            self._weighed(query, candidate.features, one)
-            for candidate, one in zip(candidates, placed, strict=True)
-        ]
-
-    def _weighed(self, query: Query, features: TrackCurves, placed: Placed) -> Placed:
+    def improved(
+        self,
+        query: Query,
+        features: TrackCurves,
+        placed: Placed,
+        placement: Placement,  # noqa: ARG002 (the survey weighs every start)
+    ) -> Placed:
         width = placed.moment.duration
         seen = survey_track(query, features, self._survey.weights, width)
         confidence = placed.evidence.get("confidence", math.nan)

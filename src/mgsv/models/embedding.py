@@ -1,4 +1,7 @@
-"""Unimodal embedding: features of one modality → tokens, and their normalised mean."""
+"""Unimodal embedding: features of one modality → tokens, and their normalised mean.
+
+Two towers embed both modalities into one space, where means are compared by their cosine.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgsv.data.batch import Batch
 from mgsv.models.blocks import Linear, SelfAttentionBlock, refuse_features, sine_table
 from mgsv.models.configs import Embedding
-from mgsv.models.cpu.groups import inverse, rows_by_length
+from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length
 from mgsv.models.matching import Embedded
 
 
@@ -130,3 +134,32 @@ class Tower(nn.Module):
         if self.block is None:
             total = total + (self.slots - count) * self.padding
         return F.normalize(total / count.clamp_min(1), dim=-1)
+
+
+class TwoTowers(Grouped, nn.Module):
+    """A model that ranks tracks for a video by one tower for each of them."""
+
+    video: Tower
+    music: Tower
+
+    def embed_videos(self, batch: Batch) -> Embedded:
+        """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
+        mask = batch.frame_mask != 0
+        return self.video.embed(batch.frame_feats, mask, self.places_on(mask))
+
+    def embed_tracks(self, batch: Batch) -> Embedded:
+        """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
+        mask = batch.segment_mask != 0
+        return self.music.embed(batch.segment_feats, mask, self.places_on(mask))
+
+    def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """Cosines [V, M]: one matrix product, for a first choice among many tracks."""
+        return videos.pooled @ tracks.pooled.T
+
+    def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
+        """The scores [V, M] that rank: the cosines, unless a model looks at pairs more closely."""
+        return self.score_all(videos, tracks)
+
+    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
+        """`pair_scores` [K] of one video (a single row) with K candidate tracks."""
+        return self.pair_scores(video, candidates)[0]

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from mgsv.data.batch import Batch
 from mgsv.models.blocks import Attention, CrossAttentionBlock
 from mgsv.models.configs import MadeConfig, Matching, MomentQuery, SequenceFusion
-from mgsv.models.cpu.groups import Grouped, inverse, rows_by_length, sum_over_groups
+from mgsv.models.cpu.groups import inverse, rows_by_length, sum_over_groups
 from mgsv.models.detr import Detector
-from mgsv.models.embedding import Tower
+from mgsv.models.embedding import Tower, TwoTowers
 from mgsv.models.losses import DetectorOutput, alignment_loss, info_nce, same_track, set_criterion
 from mgsv.models.masks import compact
 from mgsv.models.matching import Embedded, Gather, XPool, log_temperature
 
 
-class MaDe(Grouped, nn.Module):
+class MaDe(TwoTowers):
     """One network that ranks tracks for a video and finds the moment of a track."""
 
     def __init__(self, config: MadeConfig) -> None:
@@ -69,20 +69,6 @@ class MaDe(Grouped, nn.Module):
             "from -2 to 2",
         )
 
-    def embed_videos(self, batch: Batch) -> Embedded:
-        """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
-        mask = batch.frame_mask != 0
-        return self.video.embed(batch.frame_feats, mask, self.places_on(mask))
-
-    def embed_tracks(self, batch: Batch) -> Embedded:
-        """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
-        mask = batch.segment_mask != 0
-        return self.music.embed(batch.segment_feats, mask, self.places_on(mask))
-
-    def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
-        """cos(h(v), h0(M)) [V, M]: one matrix product, for a first choice among many tracks."""
-        return videos.pooled @ tracks.pooled.T
-
     @torch.no_grad()
     def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
         """The score p_s [V, M] that ranks, X-Pool included where the config has it."""
@@ -91,10 +77,6 @@ class MaDe(Grouped, nn.Module):
             return dual
         pooled = self.xpool.scores(videos.pooled, tracks, fused=matching is Matching.FUSED)
         return dual + pooled if matching in (Matching.DUAL_AND_POOLED, Matching.SUM) else pooled
-
-    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
-        """The score p_s [K] of one video (a single row) with K candidate tracks."""
-        return self.pair_scores(video, candidates)[0]
 
     # Detection
 

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.models.configs import MvptConfig
-from mgsv.models.cpu.groups import Grouped
-from mgsv.models.embedding import Tower
+from mgsv.models.embedding import Tower, TwoTowers
 from mgsv.models.losses import info_nce, same_track
-from mgsv.models.matching import Embedded, Gather, log_temperature
+from mgsv.models.matching import Gather, log_temperature
 
 
-class MVPt(Grouped, nn.Module):
+class MVPt(TwoTowers):
     """Ranks tracks for a video; says nothing about moments."""
 
     score_meaning = "cosine of clip and track, from -1 to 1"
@@ -33,28 +32,6 @@ class MVPt(Grouped, nn.Module):
         self.video = Tower(c, c.frame_dim, c.max_frames, layers=c.embedding_layers)
         self.music = Tower(c, c.segment_dim, c.max_segments, layers=c.embedding_layers)
         self.log_temperature = log_temperature(c.temperature)
-
-    def embed_videos(self, batch: Batch) -> Embedded:
-        """The batch's videos: frames [B, F, d], their normalised mean [B, d]."""
-        mask = batch.frame_mask != 0
-        return self.video.embed(batch.frame_feats, mask, self.places_on(mask))
-
-    def embed_tracks(self, batch: Batch) -> Embedded:
-        """The batch's tracks: segments [B, S, d], their normalised mean [B, d]."""
-        mask = batch.segment_mask != 0
-        return self.music.embed(batch.segment_feats, mask, self.places_on(mask))
-
-    def score_all(self, videos: Embedded, tracks: Embedded) -> Tensor:
-        """Cosines [V, M]."""
-        return videos.pooled @ tracks.pooled.T
-
-    def pair_scores(self, videos: Embedded, tracks: Embedded) -> Tensor:
-        """The same [V, M]: nothing looks at a pair more closely."""
-        return self.score_all(videos, tracks)
-
-    def rerank(self, video: Embedded, candidates: Embedded) -> Tensor:
-        """`pair_scores` of one video with K candidates, [K]."""
-        return self.pair_scores(video, candidates)[0]
 
     def loss(self, batch: Batch, gather: Gather | None = None) -> dict[str, Tensor]:
         """`dual`: symmetric InfoNCE over the batch, or over all processes' with `gather`."""
