@@ -19,6 +19,7 @@ import numpy as np
 from mgsv.annotate import annotate
 from mgsv.encoders.registry import MusicEncoder
 from mgsv.errors import MgsvError
+from mgsv.jobs import Threads
 from mgsv.library import Library, Progress
 from mgsv.media import isolated, timeline
 from mgsv.media.audio import MAX_TRACK_SECONDS
@@ -197,7 +198,7 @@ def _index(
                 folder=folder / "library",
                 encoder=bench.encoder,
                 progress=told,
-                workers=1,
+                executor=Threads(1),
             ) as library:
                 report = library.report
                 for track in library.tracks():

@@ -104,7 +104,7 @@ CASES = [
 )
 def test_a_full_disk_is_one_line_and_leaves_nothing(case: Case, here: Path, disk: Path) -> None:
     for thread in threading.enumerate():  # of the case before, which need not wait for its own
-        if thread.name.startswith("index-"):
+        if thread.name.startswith("work-"):
             thread.join(10)
     for path in disk.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

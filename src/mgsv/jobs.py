@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
+from mgsv.portable import available_cores
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -116,7 +118,7 @@ class Threads:
 
     def __init__(self, count: int | None = None) -> None:
         """count: None = one per core that this process may use."""
-        self.count = _available_cores() if count is None else count
+        self.count = available_cores() if count is None else count
         if self.count < 1:
             raise ValueError(f"{count} threads")
 
@@ -238,11 +240,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not every system has it
-        return os.cpu_count() or 1

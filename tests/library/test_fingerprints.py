@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from library_support import opened
 from media_files import Clip, write_audio, write_video
 from mgsv.errors import LibraryError
+from mgsv.jobs import Processes
 from mgsv.library.fingerprints import fingerprint_file, open_fingerprints
 from mgsv.media import audio, isolated
 from mgsv.media.audio import read_audio
@@ -39,6 +41,32 @@ def test_a_copy_is_the_same_track(music: Path, folder: Path) -> None:
     (track,), report = open_fingerprints([bytes(music)], folder)
     assert track.path.name == "again.wav" and track.copies == (path,)
     assert report.made == 1
+
+
+def test_processes_make_the_same_prints(music: Path, folder: Path) -> None:
+    write_tunes(music, range(2), seconds=5)
+    (music / "text.mp3").write_text("no music")
+    with Processes(2) as processes:
+        there, report = open_fingerprints([bytes(music)], folder / "there", executor=processes)
+    here, expected = open_fingerprints([bytes(music)], folder / "here")
+    assert report == expected and report.made == 2
+    for one, other in zip(there, here, strict=True):
+        assert (one.id, one.path) == (other.id, other.path)
+        np.testing.assert_array_equal(one.peaks.bins, other.peaks.bins)
+        np.testing.assert_array_equal(one.signs, other.signs)
+
+
+def test_an_interrupt_leaves_no_threads(music: Path, folder: Path) -> None:
+    """Not even while its traceback, and so the loop over the files, is held."""
+    write_tunes(music, range(3), seconds=5)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as held:
+        open_fingerprints([bytes(music)], folder, progress=stop)
+    assert held.traceback
+    assert not any(thread.name.startswith("work-") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])

@@ -16,9 +16,9 @@ import pytest
 from library_support import TinyEncoder, opened, write_tone, write_tones
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import LibraryError, MediaError
+from mgsv.jobs import Threads
 from mgsv.library import index
 from mgsv.library.filestore import FileStore
-from mgsv.library.pool import run
 from mgsv.library.store import UNSETTLED
 from mgsv.media import isolated
 
@@ -87,7 +87,7 @@ def test_copies_added_at_once_are_encoded_once(music, folder):
     song = write_tone(music / "0.wav")
     for k in range(1, 6):
         shutil.copy(song, music / f"{k}.wav")
-    with opened(music, folder, encoder, workers=3) as library:
+    with opened(music, folder, encoder, executor=Threads(3)) as library:
         assert counts(library.report) == (1, 0, 5, 0)
     assert encoder.calls == 1
 
@@ -315,14 +315,14 @@ def test_a_folder_that_disappears(music, folder, encoder, pulled):
                 songs[-1].unlink()
 
     if pulled == "one song":
-        with opened(music, folder, encoder, workers=1, progress=pull) as library:
+        with opened(music, folder, encoder, executor=Threads(1), progress=pull) as library:
             assert library.report.added == 7
             assert library.report.failed == ((songs[-1], "no such file or directory"),)
         return
     with pytest.raises(
         LibraryError, match=r"music: it went away .* (\d) tracks were added: "
     ) as error:
-        opened(music, folder, encoder, workers=1, progress=pull)
+        opened(music, folder, encoder, executor=Threads(1), progress=pull)
     assert "\n" not in str(error.value)
     away.rename(music)
     with opened(music, folder, encoder) as library:
@@ -365,7 +365,7 @@ def test_a_library_that_disappears_is_not_written_any_more(music, folder, encode
                 opened(None, folder).close()
 
     with pytest.raises(LibraryError, match="moved or deleted while it was in use"):
-        opened(music, folder, encoder, workers=1, progress=pull)
+        opened(music, folder, encoder, executor=Threads(1), progress=pull)
     if how == "moved":
         assert not folder.exists()
         with opened(None, away) as library:
@@ -494,25 +494,10 @@ def test_an_exception_in_the_progress_callback_ends_the_adding(music, folder, en
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        opened(music, folder, encoder, progress=stop, workers=1)
-    assert not any(thread.name.startswith("index-") for thread in threading.enumerate())
+        opened(music, folder, encoder, progress=stop, executor=Threads(1))
+    assert not any(thread.name.startswith("work-") for thread in threading.enumerate())
     with opened(music, folder, encoder) as library:
         assert counts(library.report) == (2, 2, 0, 0)
-
-
-@pytest.mark.parametrize("workers", [1, 2, 7])
-@pytest.mark.parametrize("jobs", [0, 1, 3, 50])
-def test_the_pool_does_each_job_once(workers, jobs):
-    done = sorted(run(range(jobs), lambda job: job * job, workers))
-    assert done == [(k, k * k) for k in range(jobs)]
-
-
-def test_the_pool_stops_when_closed():
-    started = []
-    results = run(range(1000), started.append, 2)
-    next(results)
-    results.close()
-    assert len(started) <= 2 * 2 + 1
 
 
 def test_media_errors_keep_their_remedy():

@@ -6,6 +6,8 @@ make bad annotations are left out, each with its reason.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import itertools
 import os
@@ -21,14 +23,13 @@ from mgsv.annotate.locate import Match
 from mgsv.data.annotations import Row, write_rows
 from mgsv.errors import DataError, MgsvError, shown
 from mgsv.files import check_output, write_file
-from mgsv.library import pool
+from mgsv.jobs import Executor, Threads
 from mgsv.library.features import content_hash
 from mgsv.library.fingerprints import open_fingerprints
 from mgsv.library.library import default_folder
 from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
-from mgsv.portable import available_cores
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int, Path], None]
@@ -86,6 +87,7 @@ def annotate(
     min_confidence: float = 0.95,
     category: str = "",
     overwrite: bool = False,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Annotated:
     """Write what `videos` use of the tracks in `music` to `output`, a CSV of MGSV-EC's columns.
@@ -94,7 +96,7 @@ def annotate(
     without its ending, with a number after it where that stands twice. videos, music: files, or
     folders that are searched; of a video, every sound track is listened to. folder: the library's,
     where fingerprints are kept. min_video, max_video, min_moment: seconds; with min_confidence
-    they filter. category: of all videos.
+    they filter. category: of all videos. executor: who reads the files; None = a thread per core.
 
     Files that cannot be read are in the report. Where no row is left, nothing is written. Raises
     `ConfigError` for limits or an `output` that make no sense, `LibraryError` where there is no
@@ -110,15 +112,17 @@ def annotate(
         only = f", only {listed(by_ending(others))}" if others else ""
         names = ", ".join(map(shown, given))
         raise DataError(names, f"no videos{only}", "name a video or a folder")
+    executor = executor or Threads()
     tell = progress or (lambda *_: None)
     tracks, made = open_fingerprints(
         [plain(path) for path in music],
         default_folder() if folder is None else Path(folder),
+        executor=executor,
         progress=lambda done, total, path: tell("music", done, total, path),
     )
     ids = _Names()
     music_ids = {track.id: ids.take(track.path) for track in tracks}
-    heard = _listen(paths, LandmarkIndex(tracks), limits, tell)
+    heard = _listen(paths, LandmarkIndex(tracks), limits, executor, tell)
     found: list[AnnotatedMoment] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
@@ -152,7 +156,11 @@ def annotate(
 
 
 def _listen(
-    paths: Sequence[Path], index: LandmarkIndex, limits: Limits, tell: Progress
+    paths: Sequence[Path],
+    index: LandmarkIndex,
+    limits: Limits,
+    executor: Executor,
+    tell: Progress,
 ) -> list[tuple[Path, Heard | Dropped | str]]:
     """(path, what is heard there, or why nothing is looked for, or why it cannot be read)."""
     first: dict[str, Path] = {}
@@ -166,20 +174,24 @@ def _listen(
             results[place] = Dropped(path, "same video", f"as {shown(first[content])}")
         else:
             first[content] = path
-    jobs = [place for place in range(len(paths)) if place not in results]
-
-    def work(place: int) -> Heard | Dropped | str:
-        try:
-            return hear(paths[place], index, limits)
-        except MgsvError as error:
-            return str(error).removeprefix(f"{shown(paths[place])}: ")
-        except Exception as error:  # whatever it is, the other videos are worth going on for
-            return f"{type(error).__name__}: {error}".replace("\n", " ")
-
-    for done, (place, result) in enumerate(pool.run(jobs, work, available_cores()), 1):
-        results[place] = result
-        tell("videos", done, len(jobs), paths[place])
+    left = [place for place in range(len(paths)) if place not in results]
+    listen = functools.partial(hear, index=index, limits=limits)
+    outcomes = executor.map(listen, [paths[place] for place in left])
+    with contextlib.closing(outcomes):
+        for done, outcome in enumerate(outcomes, 1):
+            if outcome.error is None:
+                results[left[outcome.index]] = outcome.result()
+            else:  # whatever it is, the other videos are worth going on for
+                results[left[outcome.index]] = _unread(outcome.item, outcome.error)
+            tell("videos", done, len(left), outcome.item)
     return [(path, results[place]) for place, path in enumerate(paths)]
+
+
+def _unread(path: Path, error: Exception) -> str:
+    """`error` as one line that does not name the file again."""
+    if isinstance(error, MgsvError):
+        return str(error).removeprefix(f"{shown(path)}: ")
+    return f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
 def _problem(path: Path, match: Match, limits: Limits, copies: Copies) -> Dropped | None:

@@ -38,7 +38,7 @@ class Analyse(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Reading:
     """What reading a file gave: its track analysed, or an error, or neither where the content is
     known or a video.
     """
@@ -61,23 +61,23 @@ class Analysis:
         self._known = set(known)
         self._lock = threading.Lock()
 
-    def __call__(self, item: Found) -> Outcome:
+    def __call__(self, item: Found) -> Reading:
         track = ""
         try:
             # First of all, since a film is long to hash.
             if is_video(item):
-                return Outcome(track, is_video=True)
+                return Reading(track, is_video=True)
             track = content_hash(item.path)
             with self._lock:
                 if track in self._known:
-                    return Outcome(track)
+                    return Reading(track)
                 self._known.add(track)
             path = Path(os.fsdecode(item.path))
             analysed = self._analyse(path, track)
             require_unchanged(item)
         except Exception as error:  # whatever it is, the other files are worth going on for
-            return Outcome(track, error=_gone(item.path) or error)
-        return Outcome(track, analysed)
+            return Reading(track, error=_gone(item.path) or error)
+        return Reading(track, analysed)
 
 
 def _gone(path: bytes) -> OSError | None:

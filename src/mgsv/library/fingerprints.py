@@ -8,6 +8,7 @@ the track nor an encoder need be in the library.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from safetensors.numpy import save
 
 from mgsv.errors import LibraryError, MgsvError, OutputError, shown
 from mgsv.files import write_file
-from mgsv.library import pool
+from mgsv.jobs import Executor, Threads
 from mgsv.library.features import WRITABLE, content_hash
 from mgsv.library.walk import (
     Found,
@@ -34,7 +35,6 @@ from mgsv.library.walk import (
 )
 from mgsv.media.landmarks import RATE, Peaks, find_peaks
 from mgsv.media.sign_waveform import pack_signs, whiten
-from mgsv.portable import available_cores
 
 _FORMAT = "mgsv-print-1"
 _FOLDER = "prints-1"  # the number is the method's: another one never reads these files
@@ -86,13 +86,13 @@ def open_fingerprints(
     music: Sequence[bytes],
     folder: Path,
     *,
-    workers: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[list[TrackFingerprint], FingerprintReport]:
     """The fingerprints of all tracks at and under the absolute paths `music`, in order of path.
 
-    folder: the library's; fingerprints that are missing there are made and kept. workers: threads,
-    None = one per core. progress: called with (files done, files in all, file).
+    folder: the library's; fingerprints that are missing there are made and kept, by `executor`
+    (None = a thread per core). progress: called with (files done, files in all, file).
 
     A file that is no readable music is in the report. Raises `LibraryError` for paths that do not
     exist or hold no music, and where a fingerprint cannot be written.
@@ -103,23 +103,25 @@ def open_fingerprints(
     tracks_by_id: dict[str, TrackFingerprint] = {}
     failed: list[tuple[Path, str]] = []
     made = 0
-    results = pool.run(found, functools.partial(_fingerprint, folder), workers or available_cores())
-    for done, (item, result) in enumerate(results, 1):
-        path = Path(os.fsdecode(item.path))
-        if progress is not None:
-            progress(done, len(found), path)
-        if isinstance(result, LibraryError):
-            raise result
-        if result is None:
-            others.add(item.path)
-            continue
-        if isinstance(result, str):
-            failed.append((path, result))
-            continue
-        record, new = result
-        made += new and record.id not in tracks_by_id
-        tracks_by_id[record.id] = record
-        holds.setdefault(record.id, []).append(path)
+    outcomes = (executor or Threads()).map(functools.partial(_fingerprint, folder), found)
+    with contextlib.closing(outcomes):
+        for done, outcome in enumerate(outcomes, 1):
+            path = Path(os.fsdecode(outcome.item.path))
+            if progress is not None:
+                progress(done, len(found), path)
+            if isinstance(outcome.error, LibraryError):
+                raise outcome.error
+            if outcome.item.problem:
+                failed.append((path, outcome.item.problem))
+            elif outcome.error is not None:
+                failed.append((path, _problem(path, outcome.error)))
+            elif outcome.value is None:
+                others.add(outcome.item.path)
+            else:
+                record, new = outcome.value
+                made += new and record.id not in tracks_by_id
+                tracks_by_id[record.id] = record
+                holds.setdefault(record.id, []).append(path)
     if not (holds or failed):
         names = ", ".join(shown(os.fsdecode(path)) for path in music)
         only = f", only {listed(by_ending(others))}" if others else ""
@@ -134,36 +136,32 @@ def open_fingerprints(
     return tracks, FingerprintReport(made, tuple(sorted(failed)), by_ending(others))
 
 
-def _fingerprint(
-    folder: Path, item: Found
-) -> tuple[TrackFingerprint, bool] | str | LibraryError | None:
-    """It and whether it was made just now; or why there is none; or None for a video."""
+def _fingerprint(folder: Path, item: Found) -> tuple[TrackFingerprint, bool] | None:
+    """It and whether it was made just now; None for a video, and where `item` has a problem."""
+    if item.problem or is_video(item):
+        return None
     path = Path(os.fsdecode(item.path))
-    if item.problem:
-        return item.problem
+    id = content_hash(item.path)
+    file = fingerprint_file(folder, id)
+    kept = _read(file, id, path)
+    if kept is not None:
+        return kept, False
+    made = _make(file, id, path)
     try:
-        if is_video(item):
-            return None
-        id = content_hash(item.path)
-        file = fingerprint_file(folder, id)
-        kept = _read(file, id, path)
-        if kept is not None:
-            return kept, False
-        made = _make(file, id, path)
-        try:
-            require_unchanged(item)
-        except OSError:
-            file.unlink(missing_ok=True)  # it is under the name of what the file held before
-            raise
-        return made, True
-    except LibraryError as error:
-        return error
-    except MgsvError as error:
+        require_unchanged(item)
+    except OSError:
+        file.unlink(missing_ok=True)  # it is under the name of what the file held before
+        raise
+    return made, True
+
+
+def _problem(path: Path, error: Exception) -> str:
+    """`error` as one line that does not name the file again."""
+    if isinstance(error, MgsvError):
         return str(error).removeprefix(f"{shown(path)}: ")
-    except OSError as error:
+    if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
-    except Exception as error:  # whatever it is, the other tracks are worth going on for
-        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _make(file: Path, id: str, path: Path) -> TrackFingerprint:

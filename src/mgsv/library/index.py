@@ -18,13 +18,12 @@ from mgsv.errors import (
     NoDecoder,
     shown,
 )
-from mgsv.library.analysis import Analyse, Analysis, Outcome, one_torch_thread_each
+from mgsv.jobs import Executor, Threads
+from mgsv.library.analysis import Analyse, Analysis, Reading, one_torch_thread_each
 from mgsv.library.features import content_hash
-from mgsv.library.pool import run
 from mgsv.library.store import UNSETTLED, Place, Store
 from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
-from mgsv.portable import available_cores
 
 _log = logging.getLogger(__name__)
 
@@ -94,19 +93,19 @@ class Indexer:
         encoder: str,
         analyse: Analyse,
         *,
-        workers: int | None = None,
+        executor: Executor | None = None,
         wait: float = 60.0,
         progress: ProgressCallback | None = None,
     ) -> None:
         """
-        encoder: fingerprint of the encoder in `analyse`, which is called from `workers` threads
-        at once (None = one per core this process may use). wait: seconds to wait for another
+        encoder: fingerprint of the encoder in `analyse`, which `executor` calls, an executor of
+        threads (None = one per core that this process may use). wait: seconds to wait for another
         writer.
         """
         self._store = store
         self._encoder = encoder
         self._analyse = analyse
-        self._workers = workers or available_cores()
+        self._executor = executor or Threads()
         self._wait = wait
         self._progress = progress or (lambda _: None)
 
@@ -132,11 +131,12 @@ class Indexer:
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
                 analysis = Analysis(self._analyse, update.stored)
-                results = run(changed, analysis, self._workers)
-                with one_torch_thread_each(), contextlib.closing(results):
-                    for item, outcome in results:
-                        update.settle(item, outcome)
-                        if isinstance(outcome.error, OSError):
+                outcomes = self._executor.map(analysis, changed)
+                with one_torch_thread_each(), contextlib.closing(outcomes):
+                    for outcome in outcomes:
+                        reading = outcome.result()
+                        update.settle(outcome.item, reading)
+                        if isinstance(reading.error, OSError):
                             _require_there(roots, update.added)
                 update.finish()
         report = self._report(found, roots, changed, update, others)
@@ -235,29 +235,29 @@ class _Update:
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(0, self._total, 0.0))
 
-    def settle(self, item: Found, outcome: Outcome) -> None:
-        if outcome.is_video:
+    def settle(self, item: Found, reading: Reading) -> None:
+        if reading.is_video:
             self._store.place(Place(item.path, item.size, item.mtime_ns, None, VIDEO))
             self._step(item)
-        elif outcome.error is not None:
-            self._fail(item, outcome.track, outcome.error)
-        elif outcome.analysed is not None:
-            record, arrays = outcome.analysed.record, outcome.analysed.arrays
+        elif reading.error is not None:
+            self._fail(item, reading.track, reading.error)
+        elif reading.analysed is not None:
+            record, arrays = reading.analysed.record, reading.analysed.arrays
             try:
                 self._store.put(record, self._encoder, arrays)
             except ValueError as error:
-                self._fail(item, outcome.track, error)
+                self._fail(item, reading.track, error)
                 return
             self.stored.add(record.id)
             self.added += 1
             self.seconds += record.duration
-            for warning in outcome.analysed.warnings:
+            for warning in reading.analysed.warnings:
                 self.warnings.append((Path(os.fsdecode(item.path)), warning))
             self._keep(item, record.id)
-        elif outcome.track in self.stored:
-            self._copy(item, outcome.track)
+        elif reading.track in self.stored:
+            self._copy(item, reading.track)
         else:  # its twin is still in another thread's hands
-            self._copies.append((item, outcome.track))
+            self._copies.append((item, reading.track))
 
     def finish(self) -> None:
         for item, track in self._copies:

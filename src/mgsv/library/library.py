@@ -15,6 +15,7 @@ import numpy.typing as npt
 import platformdirs
 
 from mgsv.errors import LibraryError, shown
+from mgsv.jobs import Executor
 from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
@@ -123,7 +124,7 @@ class Library:
         encoder: MusicEncoder | None = None,
         *,
         wait: float = _WAIT,
-        workers: int | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """A library on any `Store`. Most callers want `open`.
 
@@ -133,7 +134,7 @@ class Library:
         self._store = store
         self._encoder = encoder
         self._wait = wait
-        self._workers = workers
+        self._executor = executor
         self._roots: list[bytes] | None = None
         self.report = IndexReport()
         """What the last `add`, or `open` with music, did."""
@@ -149,7 +150,7 @@ class Library:
         encoder: str | MusicEncoder | None = "default",
         progress: ProgressCallback | None = None,
         wait: float = _WAIT,
-        workers: int | None = None,
+        executor: Executor | None = None,
         repair: bool = False,
     ) -> Self:
         """Open the library in `folder`, and index what is new or changed in `music`.
@@ -160,7 +161,7 @@ class Library:
             library may hold features of several; this one's are seen.
         progress: called after each new or changed file.
         wait: seconds to wait while another process writes the library.
-        workers: threads that index; None = one per core.
+        executor: threads that index, as in `Threads(2)`; None = one per core.
         repair: a damaged catalogue is set aside and made again from the feature files.
 
         A bad music file is no error: `report.failed` names it. Raises `LibraryError` for a
@@ -174,7 +175,7 @@ class Library:
         place = default_folder() if folder is None else Path(os.fsdecode(plain(folder)))
         store = FileStore(place, repair=repair)
         try:
-            library = cls(store, encoder, wait=wait, workers=workers)
+            library = cls(store, encoder, wait=wait, executor=executor)
             if music is not None:
                 library._roots = []
                 library.add(music, progress=progress, retry=False)
@@ -204,7 +205,7 @@ class Library:
             self._store,
             self._encoder.fingerprint,
             MusicAnalyser(self._encoder),
-            workers=self._workers,
+            executor=self._executor,
             wait=self._wait,
             progress=progress,
         )
