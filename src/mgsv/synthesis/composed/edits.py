@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, OutputError, shown
 from mgsv.files import new_folder, refuse_existing
+from mgsv.jobs import Executor, Processes, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
@@ -26,9 +28,8 @@ from mgsv.synthesis.composed.production import (
     ComposeOptions,
     Order,
     Progress,
-    Workers,
     fill_folder,
-    several,
+    one_torch_thread,
 )
 
 PathLike = str | os.PathLike[str]
@@ -54,14 +55,16 @@ def compose(
     options: ComposeOptions | None = None,
     cache: PathLike | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
     licence: str = "not stated",
     progress: Progress | None = None,
 ) -> ComposeReport:
     """Make the new data folder `output` from folders of music, pictures and clips.
 
     manifest: of a corpus (see `corpus.read_manifest`), which says the splits; else they are drawn.
-    cache: where analyses are kept between runs, by default beside `output`. jobs: processes.
-    licence: of models trained on the result, noted in it. progress: called with (what, done, all).
+    cache: where analyses are kept between runs, by default beside `output`. jobs: processes;
+    an `executor` does the work in others instead. licence: of models trained on the result, noted
+    in it. progress: called with (what, done, all).
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
     are left for the splits that are asked for, `OutputError` where `output` exists or it or the
@@ -81,11 +84,13 @@ def compose(
     else:
         items = [item for kind in folders for item in find_items(folders[kind], kind, options.seed)]
     with new_folder(output, parents=True) as folder:
-        with several(jobs) as workers:
-            usable, skipped = _prepare(items, cache_folder, options.half, workers, progress)
+        with ExitStack() as opened:
+            if executor is None:
+                executor = opened.enter_context(Processes(jobs, start=one_torch_thread))
+            usable, skipped = _prepare(items, cache_folder, options.half, executor, progress)
             _refuse_too_few(usable, options)
             order = Order(options, cache_folder, tuple(usable), hash(tuple(usable)))
-            rows = fill_folder(folder, order, workers, progress)
+            rows = fill_folder(folder, order, executor, progress)
         _note(folder, options, usable, skipped, licence)
     used = {kind: sum(item.kind == kind for item in usable) for kind in folders}
     return ComposeReport(output, rows, {str(k): n for k, n in used.items()}, tuple(skipped))
@@ -95,13 +100,14 @@ def compose(
 
 
 def _prepare(
-    items: Sequence[Item], cache_folder: Path, half: bool, workers: Workers, progress: Progress
+    items: Sequence[Item], cache_folder: Path, half: bool, executor: Executor, progress: Progress
 ) -> tuple[list[Item], list[tuple[Path, str]]]:
     """The items that can be used, now in the cache, and the files of the others with the reason."""
     usable: list[Item] = []
     skipped: list[tuple[Path, str]] = []
-    problems = workers.map(_analyse, [(item, cache_folder, half) for item in items])
-    for done, (item, problem) in enumerate(zip(items, problems, strict=True), 1):
+    outcomes = executor.map(_analyse, [(item, cache_folder, half) for item in items])
+    for done, outcome in enumerate(in_order(outcomes), 1):
+        item, problem = items[outcome.index], outcome.result()
         if problem is None:
             usable.append(item)
         else:

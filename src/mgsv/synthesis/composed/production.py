@@ -5,16 +5,10 @@ Every process can make any video from its number alone: an `Order` says what all
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +19,7 @@ from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLO
 from mgsv.data.packed import PackWriter
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError
+from mgsv.jobs import Executor, in_order
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.editors import COMPOSERS
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
@@ -77,8 +72,6 @@ class ComposeOptions:
 
 
 Progress = Callable[[str, int, int], None]
-T = TypeVar("T")
-R = TypeVar("R")
 
 PLANS = "plans.jsonl"
 VIDEOS = "videos"
@@ -90,46 +83,11 @@ AT_ONCE = 16
 """Videos a process makes per order."""
 
 
-class Workers:
-    """`map` over several processes, or over this one where that is enough."""
-
-    def __init__(self, pool: ProcessPoolExecutor | None) -> None:
-        self._pool = pool
-
-    def map(self, job: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
-        """What `job` gives for each task, in their order; both must be picklable."""
-        return map(job, tasks) if self._pool is None else self._pool.map(job, tasks)
-
-
-@contextmanager
-def several(jobs: int) -> Iterator[Workers]:
-    """`jobs` workers, each with one torch thread; an error drops what has not begun."""
-    if jobs == 1:
-        yield Workers(None)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(jobs, context, initializer=_begin) as pool:
-        try:
-            yield Workers(pool)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _begin() -> None:
-    """What a worker does first."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def one_torch_thread() -> None:
+    """What each of several processes begins with: together they use all cores already."""
     import torch
 
     torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent is killed would wait for ever: each holds the others' pipe open."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 @dataclass(frozen=True)
@@ -214,7 +172,7 @@ def _film(task: tuple[Order, str, int, Path]) -> None:
     )
 
 
-def fill_folder(folder: Path, order: Order, workers: Workers, progress: Progress) -> int:
+def fill_folder(folder: Path, order: Order, executor: Executor, progress: Progress) -> int:
     """Write everything but the note into `folder`; how many rows there are."""
     options = order.options
     (folder / CSV_FOLDER).mkdir(parents=True)
@@ -231,8 +189,11 @@ def fill_folder(folder: Path, order: Order, workers: Workers, progress: Progress
                 continue
             tracks = {track.id: track for track in _tracks(order, split)}
             rows = []
-            chunks = [range(n, min(n + AT_ONCE, count)) for n in range(0, count, AT_ONCE)]
-            for made in workers.map(_make, [(order, split, chunk) for chunk in chunks]):
+            tasks = [
+                (order, split, range(n, min(n + AT_ONCE, count))) for n in range(0, count, AT_ONCE)
+            ]
+            for chunk in in_order(executor.map(_make, tasks)):
+                made = chunk.result()
                 for plan, features in made:
                     track = used[plan.track] = tracks[plan.track]
                     store.add(plan.video_id, features)
@@ -252,7 +213,8 @@ def fill_folder(folder: Path, order: Order, workers: Workers, progress: Progress
             for split, count in counts.items()
             for index in range(min(options.videos, count))
         ]
-        for done, _ in enumerate(workers.map(_film, films), 1):
+        for done, rendered in enumerate(in_order(executor.map(_film, films)), 1):
+            rendered.result()
             progress("files", done, len(films))
     return total
 
