@@ -22,11 +22,12 @@ from mgsv.methods.base import (
     Placed,
     Placement,
     Placer,
+    PlacerWrapper,
     Query,
     Ranked,
     Ranker,
+    RankerWrapper,
 )
-from mgsv.methods.wrapper import PlacerWrapper, RankerWrapper
 from mgsv.moment import Moment
 
 MemoryUse = Literal["on", "off", "only"]

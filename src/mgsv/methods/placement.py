@@ -21,13 +21,7 @@ from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.media.curves import distances, edges_at, nearest, window_means
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
-from mgsv.methods.base import (
-    Placed,
-    Placement,
-    PlacementWeights,
-    Query,
-    StartOn,
-)
+from mgsv.methods.base import Placed, Placement, PlacementWeights, PlacerWrapper, Query, StartOn
 from mgsv.methods.synchrony import (
     BEAT_SIGMA,
     Agreement,
@@ -39,7 +33,6 @@ from mgsv.methods.synchrony import (
     nearness,
     pattern_of,
 )
-from mgsv.methods.wrapper import PlacerWrapper
 from mgsv.moment import Moment
 
 Times = npt.NDArray[np.float64]

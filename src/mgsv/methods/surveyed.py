@@ -8,10 +8,18 @@ from dataclasses import replace
 
 from mgsv.library import TrackCurves
 from mgsv.memory.density import GRID
-from mgsv.methods.base import Placed, Placement, Placer, Query, Ranked, Ranker
+from mgsv.methods.base import (
+    Placed,
+    Placement,
+    Placer,
+    PlacerWrapper,
+    Query,
+    Ranked,
+    Ranker,
+    RankerWrapper,
+)
 from mgsv.methods.model_ranker import chance
 from mgsv.methods.survey import VERSION, Survey, survey_track
-from mgsv.methods.wrapper import PlacerWrapper, RankerWrapper
 from mgsv.moment import Moment
 
 SURVEYED_REACH = GRID / 2
