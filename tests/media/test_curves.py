@@ -14,6 +14,7 @@ from mgsv.media.curves import (
     at_rate,
     distances,
     edges_at,
+    means_beside,
     moving_mean,
     nearest,
     offsets,
@@ -21,7 +22,6 @@ from mgsv.media.curves import (
     sliding_windows,
     spread_evenly,
     window_means,
-    window_sums,
 )
 
 # Running totals of some dozens of numbers up to 100: float64 errs by less than this.
@@ -52,11 +52,10 @@ def test_window_means(curve: np.ndarray, at: np.ndarray) -> None:
     assert means == pytest.approx(expected, abs=CLOSE)
 
 
-@given(curves, st.data())
-def test_window_sums(curve: np.ndarray, data: st.DataObject) -> None:
-    low, high = sorted(data.draw(st.tuples(*2 * [st.integers(0, len(curve))])))
-    found = window_sums(curve, np.array([low]), np.array([high]))
-    assert found == pytest.approx([curve[low:high].sum(dtype=np.float64)], abs=CLOSE)
+@given(curves, edges)
+def test_means_beside(curve: np.ndarray, at: np.ndarray) -> None:
+    expected = [mean_of(within(curve, low, high)) for low, high in itertools.pairwise(at)]
+    assert np.ravel(means_beside(curve, *at[:, None])) == pytest.approx(expected, abs=CLOSE)
 
 
 @given(curves, st.integers(0, 50))
@@ -68,7 +67,6 @@ def test_moving_mean(curve: np.ndarray, reach: int) -> None:
 def test_moving_mean_of_each_row_in_the_precision_wanted() -> None:
     rows = np.random.default_rng(0).random((3, 30)).astype(np.float32)
     assert np.array_equal(moving_mean(rows, 4), [moving_mean(row, 4) for row in rows])
-    assert window_sums(rows, np.array([0]), np.array([30]), np.float32).dtype == np.float32
     assert moving_mean(rows, 4, np.float32) == pytest.approx(moving_mean(rows, 4), abs=1e-5)
 
 

@@ -28,28 +28,20 @@ def edges_at(times: ArrayLike, rate: float, length: int) -> NDArray[np.intp]:
     return np.clip(np.rint(np.asarray(times) * rate).astype(np.intp), 0, length)
 
 
-def window_sums(
-    curve: Numbers, low: Places, high: Places, dtype: DTypeLike = np.float64
-) -> Numbers:
-    """[..., N] sums of a curve [..., T] between the edges `low` and `high`, [N] each, of 0 to T.
-
-    dtype: of the running total, and so of the result.
-    """
-    total = np.zeros((*curve.shape[:-1], curve.shape[-1] + 1), dtype)
-    np.cumsum(curve, axis=-1, dtype=dtype, out=total[..., 1:])
-    return np.asarray(total[..., high] - total[..., low])
-
-
 def window_means(
     curve: Numbers, low: Places, high: Places, dtype: DTypeLike = np.float64
 ) -> Doubles:
-    """[..., N] means of a curve [..., T] between the edges `low` and `high`, [N] each.
+    """Means [..., *N] of a curve [..., T] between the edges `low` and `high`, [*N] each.
 
     A window that reaches beyond the curve is averaged over its part of it, an empty one is 0.
     dtype: of the running total.
     """
-    low, high = (np.clip(edges, 0, curve.shape[-1]) for edges in (low, high))
-    return np.asarray(window_sums(curve, low, high, dtype) / np.maximum(high - low, 1), np.float64)
+    length = curve.shape[-1]
+    zero = np.zeros((*curve.shape[:-1], 1), curve.dtype)
+    total = np.cumsum(np.concatenate([zero, curve], axis=-1), axis=-1, dtype=dtype)
+    low, high = (np.minimum(np.maximum(edges, 0), length) for edges in (low, high))
+    sums = total.take(high, axis=-1) - total.take(low, axis=-1)
+    return np.asarray(sums / np.maximum(high - low, 1), np.float64)
 
 
 def moving_mean(curve: Numbers, reach: int, dtype: DTypeLike = np.float64) -> Doubles:
@@ -58,12 +50,18 @@ def moving_mean(curve: Numbers, reach: int, dtype: DTypeLike = np.float64) -> Do
     return window_means(curve, places - reach, places + reach + 1, dtype)
 
 
-def rises(curve: Numbers, low: Places, at: Places, high: Places) -> Doubles:
-    """[N] the mean of a curve [T] between the edges `at` and `high`, minus that from `low` to `at`.
+def means_beside(curve: Numbers, low: Places, at: Places, high: Places) -> tuple[Doubles, Doubles]:
+    """The means of a curve [T] from the edges `low` to `at`, and from `at` to `high`: [N] each."""
+    before, after = window_means(curve, np.stack([low, at]), np.stack([at, high]))
+    return before, after
 
-    Edges are [N] each. 0 where the curve has no sample on one of the sides.
+
+def rises(curve: Numbers, low: Places, at: Places, high: Places) -> Doubles:
+    """[N] the mean of a curve [T] from the edges `at` to `high`, minus that from `low` to `at`.
+
+    0 where the curve has no sample on one of the sides.
     """
-    before, after = window_means(curve, low, at), window_means(curve, at, high)
+    before, after = means_beside(curve, low, at, high)
     inside = (np.maximum(low, 0) < at) & (at < np.minimum(high, len(curve)))
     return np.where(inside, after - before, 0.0)
 
@@ -94,9 +92,7 @@ def nearest(times: Numbers | float, marks: Numbers) -> NDArray[np.intp]:
 
     There must be at least one mark.
     """
-    after = np.searchsorted(marks, times)
-    before = np.maximum(after - 1, 0)
-    after = np.minimum(after, len(marks) - 1)
+    before, after = _around(times, marks)
     closer = np.abs(times - marks[before]) <= np.abs(marks[after] - times)
     return np.where(closer, before, after)
 
@@ -112,7 +108,17 @@ def offsets(times: Numbers, marks: Numbers) -> Doubles:
 
 def distances(times: Numbers, marks: Numbers) -> Doubles:
     """[N] seconds between each of `times` [N] and the nearest mark; infinite without any."""
-    return np.abs(offsets(times, marks))
+    if not len(marks):
+        return np.full(len(times), np.inf)
+    before, after = _around(times, marks)
+    apart = np.minimum(np.abs(times - marks[before]), np.abs(marks[after] - times))
+    return np.asarray(apart, np.float64)
+
+
+def _around(times: Numbers | float, marks: Numbers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The indices of the marks before and after each of `times`; beyond the ends the last one."""
+    after = np.searchsorted(marks, times)
+    return np.maximum(after - 1, 0), np.minimum(after, len(marks) - 1)
 
 
 def _slopes(times: Doubles, total: Doubles, rate: float) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mgsv.config import to_dict
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.library import TrackCurves, TrackFeatures
-from mgsv.media.curves import distances, edges_at, nearest, window_means
+from mgsv.media.curves import distances, edges_at, means_beside, nearest
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_RATE
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.methods.base import Placed, Placement, PlacementWeights, PlacerWrapper, Query, StartOn
@@ -258,8 +258,7 @@ def _within(features: TrackCurves, starts: Times) -> Array:
     """
     energy = features.energy.astype(np.float64)
     here, span = edges_at(starts, ONSET_RATE, len(energy)), round(BREATH * ONSET_RATE)
-    before = window_means(energy, here - span, here)
-    after = window_means(energy, here, here + span)
+    before, after = means_beside(energy, here - span, here, here + span)
     pause = float(np.quantile(energy, 0.95)) - LOUD
     going_on = np.clip((before - pause) / LOUD, 0, 1)
     return np.asarray(going_on * (1 - np.clip((after - before) / ENTRY, 0, 1)), np.float32)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.library import TrackCurves
-from mgsv.media.curves import at_rate, distances, sliding_windows, window_means, window_sums
+from mgsv.media.curves import at_rate, distances, sliding_windows
 from mgsv.media.rhythm import ENERGY_RANGE_DB, ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.base import Query
@@ -297,10 +297,11 @@ def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
 
 def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
     """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
-    first, squares = np.arange(starts), np.square(curve, dtype=np.float64)
-    mean = window_means(curve, first, first + length)
-    spread = window_sums(squares, first, first + length) - length * mean**2
-    floor = 1e-6 * max(float(squares.sum()), 1e-12)
+    sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+    squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
+    mean = (sums[length : length + starts] - sums[:starts]) / length
+    spread = squares[length : length + starts] - squares[:starts] - length * mean**2
+    floor = 1e-6 * max(float(squares[-1]), 1e-12)
     return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
 
 
