@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from job_functions import lag, leave, pid, reciprocal
 from library_support import start
 from mgsv.jobs import Cancelled, Executor, Job, Outcome, Processes, Progress, Threads, in_order
 
@@ -29,24 +29,6 @@ if __name__ == "__main__":
     with Processes(2) as processes:
         list(processes.map(pause, range(4)))
 """
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
-
-
-def pid(_: int) -> int:
-    return os.getpid()
-
-
-def leave(_: int) -> None:
-    sys.exit("no Exception")
-
-
-def lag(number: int) -> int:
-    """The first items take longest."""
-    time.sleep(0.1 if number < 2 else 0.0)
-    return number
 
 
 @pytest.fixture(params=["threads", "this process", "processes"])
