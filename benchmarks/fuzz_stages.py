@@ -19,8 +19,8 @@ import numpy as np
 from mgsv.annotate import annotate
 from mgsv.encoders.registry import MusicEncoder
 from mgsv.errors import MgsvError
-from mgsv.jobs import Threads
-from mgsv.library import Library, Progress
+from mgsv.jobs import Progress, Threads
+from mgsv.library import Library
 from mgsv.media import isolated, timeline
 from mgsv.media.audio import MAX_TRACK_SECONDS
 from mgsv.media.soundtrack import SoundOptions
@@ -231,7 +231,7 @@ def _annotate(
                 min_video=0,
                 min_moment=0,
                 min_confidence=0,
-                progress=lambda _job, _done, _all, path: begun("annotate", path.name),
+                progress=lambda step: begun("annotate", step.path.name if step.path else ""),
             )
         except Exception:
             yield Result("annotate", files[0].name, "traceback", traceback.format_exc())

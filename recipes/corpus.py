@@ -49,6 +49,7 @@ from gathering.manifest import (
 from gathering.packages import PackageError, Unpacked, unpack
 from gathering.sources import FOLDERS, SOURCES, Kind, Source
 from mgsv.errors import ConfigError, MediaError, MgsvError
+from mgsv.jobs import Progress
 from mgsv.library.fingerprints import open_fingerprints
 from mgsv.media.audio import probe_audio
 from mgsv.media.video import probe_video
@@ -67,7 +68,7 @@ MAX_TRANSPARENT, MIN_CONTRAST = 0.02, 6.0
 MIN_CLIP_SECONDS, MIN_CLIP = 2.0, 240
 _SIZE_NAME = re.compile(r"(\d{3,5})x(\d{3,5})")
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,7 +228,7 @@ def without_copies(items: Iterable[Item]) -> list[Item]:
     return list(first.values())
 
 
-def sift_and_group(cache: Path, items: Sequence[Item], say: Progress) -> list[Item]:
+def sift_and_group(cache: Path, items: Sequence[Item], say: Say) -> list[Item]:
     """The items that also fit by content, with their groups."""
     groups = Groups()
     music = _sift_music(cache, [item for item in items if item.kind == "music"], groups, say)
@@ -238,16 +239,14 @@ def sift_and_group(cache: Path, items: Sequence[Item], say: Progress) -> list[It
     return [replace(item, group=groups.find(item.id)) for item in (*music, *pictures, *clips)]
 
 
-def _sift_music(
-    cache: Path, items: Sequence[Item], groups: Groups, say: Progress
-) -> Sequence[Item]:
+def _sift_music(cache: Path, items: Sequence[Item], groups: Groups, say: Say) -> Sequence[Item]:
     if not items:
         return []
     wanted = {cache.resolve() / item.file: item for item in items}
 
-    def progress(done: int, total: int, _: Path) -> None:
-        if done % 50 == 0 or done == total:
-            say(f"fingerprints: {done} of {total}")
+    def progress(step: Progress) -> None:
+        if step.done % 50 == 0 or step.done == step.total:
+            say(f"fingerprints: {step.done} of {step.total}")
 
     prints, report = open_fingerprints(
         [os.fsencode(path) for path in wanted], cache, progress=progress
@@ -266,9 +265,7 @@ def _sift_music(
     return kept
 
 
-def _sift_pictures(
-    cache: Path, items: Sequence[Item], groups: Groups, say: Progress
-) -> Sequence[Item]:
+def _sift_pictures(cache: Path, items: Sequence[Item], groups: Groups, say: Say) -> Sequence[Item]:
     kept, looks = [], []
     for item in items:
         try:

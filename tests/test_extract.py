@@ -144,7 +144,7 @@ def test_bad_files_are_listed_and_the_rest_is_done(
         [folder],
         tmp_path,
         encoders_dir=weights,
-        progress=lambda done, total, path: seen.append((done, total, path.name)),
+        progress=lambda step: seen.append((step.done, step.total, step.path.name)),
     )
     reasons = {path.name: reason for path, reason in report.failed}
     assert report.written == 3 and set(reasons) == {"bad.mp4", "empty.ogg", "clip.mp4"}

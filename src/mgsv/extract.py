@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,7 @@ from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
 from mgsv.files import write_file
+from mgsv.jobs import Listener, Progress
 from mgsv.library.walk import by_ending, find_files, listed, plain
 from mgsv.media.audio import Audio
 from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
@@ -58,7 +59,7 @@ def extract(
     kind: Literal["auto", "video", "music"] = "auto",
     stride: float = 2.5,
     overwrite: bool = False,
-    progress: Callable[[int, int, Path], None] | None = None,
+    progress: Listener | None = None,
 ) -> ExtractReport:
     """Write the features of videos and tracks below `output`/features/Kuai_feature.
 
@@ -66,7 +67,7 @@ def extract(
     "paper", the pair the layout is made for. encoders_dir: where their weights lie (None = the
     hub's cache). kind: what the files are; "auto" takes what has a moving picture for a video.
     stride: seconds between music segments: 2.5, 5, 7.5 or 10. overwrite: make features anew that
-    are there. progress: called with (files done, files in all, file) before each file.
+    are there. progress: called before each file.
 
     A file that cannot be used is in the report and the others are gone on with. Raises
     `ConfigError` for options or weights, `EncoderMismatch` where `output` holds features of other
@@ -83,7 +84,7 @@ def extract(
     written, failed = 0, []
     for done, path in enumerate(files):
         if progress is not None:
-            progress(done, len(files), path)
+            progress(Progress("files", done, len(files), path))
         try:
             written += writer.add(path, _kind(path) if kind == "auto" else _KINDS[kind])
         except MediaError as error:

@@ -88,8 +88,8 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
     words = [w for p in needed for w in (*p.opts[: isinstance(p, click.Option)], "x")]
     offered = parsed.make_context(command, words).params
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in ("progress", "show_progress", "options", "system"):
-            continue  # how progress looks is the command's own; the others are flags one by one
+        if name in ("progress", "show_progress", "options", "system", "executor"):
+            continue  # how progress looks is the command's own; the others are other flags
         assert name in offered, name
         if parameter.default is parameter.empty or (name, offered[name]) in (
             ("rows", ()),

@@ -17,6 +17,7 @@ import pytest
 
 from mgsv.data.download import ARCHIVE, CSVS, download, unpack
 from mgsv.errors import DataError
+from mgsv.jobs import Progress
 
 COMMIT = "a" * 40
 
@@ -118,13 +119,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def test_everything_arrives_in_its_place(hub: Hub, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    got = download(tmp_path / "data", endpoint=hub.endpoint, progress=lambda *now: seen.append(now))
+    seen: list[Progress] = []
+    got = download(tmp_path / "data", endpoint=hub.endpoint, progress=seen.append)
     for name in CSVS:
         assert (got / name).read_bytes() == hub.files[name]
     inside = got / "features/Kuai_feature/vit_feature1/vit_mask/1.pt"
     assert inside.read_bytes() == b"tensor"
-    assert seen == [(6, 6)]
+    assert seen == [Progress("unpacking", 6, 6)]
 
 
 def test_a_second_run_fetches_nothing_again(hub: Hub, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_check_names_every_bad_file_and_goes_on(planted: Path, tmp_path: Path) -
     torch.save(with_nan(), track / "ast_feature" / f"{tracks[0]}.pt")
     torch.save(torch.ones(4), track / "ast_mask" / f"{tracks[1]}.pt")
     seen: list[tuple[int, int]] = []
-    problems = check_files(data, progress=lambda done, total: seen.append((done, total)))
+    problems = check_files(data, progress=lambda step: seen.append((step.done, step.total)))
     assert {
         (p.path.parent.name, p.path.stem, p.text.split(",")[0].split(":")[0]) for p in problems
     } == {

@@ -49,7 +49,10 @@ def clip(tmp_path: Path) -> Path:
 
 
 def children() -> dict[int, str]:
-    """The processes this one has started and that live: id → command line."""
+    """The processes this one has started and that live: id → command line.
+
+    Without those of multiprocessing, which other tests may have left with a pool.
+    """
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -59,7 +62,7 @@ def children() -> dict[int, str]:
                     found[int(folder.name)] = (folder / "cmdline").read_text()
             except OSError:  # it has just ended
                 continue
-    return found
+    return {pid: line for pid, line in found.items() if "multiprocessing" not in line}
 
 
 def alive(pid: int) -> bool:

@@ -20,6 +20,7 @@ from mgsv.data.features import check_files
 from mgsv.data.folder import DataFolder
 from mgsv.data.packed import PackedStore
 from mgsv.errors import ConfigError, OutputError
+from mgsv.jobs import Progress
 from mgsv.moment import iou
 from mgsv.synthesis.planted import PlantOptions, plan_rows, plant, read_recipe
 from mgsv.synthesis.planted.options import FULL
@@ -214,8 +215,8 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_failing_run_leaves_nothing(tmp_path: Path) -> None:
-    def stop(what: str, *_: int) -> None:
-        if what == "videos":
+    def stop(step: Progress) -> None:
+        if step.what == "videos":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,7 @@ import functools
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from mgsv.annotate.locate import Match
 from mgsv.data.annotations import Row, write_rows
 from mgsv.errors import DataError, MgsvError, shown
 from mgsv.files import check_output, write_file
-from mgsv.jobs import Executor, Threads
+from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import content_hash
 from mgsv.library.fingerprints import open_fingerprints
 from mgsv.library.library import default_folder
@@ -32,8 +32,6 @@ from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
 
 PathLike = str | os.PathLike[str]
-Progress = Callable[[str, int, int, Path], None]
-"""Takes (job, files done, files in all, file); jobs are "music" and "videos"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def annotate(
     category: str = "",
     overwrite: bool = False,
     executor: Executor | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Annotated:
     """Write what `videos` use of the tracks in `music` to `output`, a CSV of MGSV-EC's columns.
 
@@ -97,6 +95,7 @@ def annotate(
     folders that are searched; of a video, every sound track is listened to. folder: the library's,
     where fingerprints are kept. min_video, max_video, min_moment: seconds; with min_confidence
     they filter. category: of all videos. executor: who reads the files; None = a thread per core.
+    progress: called after each file of the music and then of the videos, which `what` says.
 
     Files that cannot be read are in the report. Where no row is left, nothing is written. Raises
     `ConfigError` for limits or an `output` that make no sense, `LibraryError` where there is no
@@ -113,16 +112,15 @@ def annotate(
         names = ", ".join(map(shown, given))
         raise DataError(names, f"no videos{only}", "name a video or a folder")
     executor = executor or Threads()
-    tell = progress or (lambda *_: None)
     tracks, made = open_fingerprints(
         [plain(path) for path in music],
         default_folder() if folder is None else Path(folder),
         executor=executor,
-        progress=lambda done, total, path: tell("music", done, total, path),
+        progress=progress,
     )
     ids = _Names()
     music_ids = {track.id: ids.take(track.path) for track in tracks}
-    heard = _listen(paths, LandmarkIndex(tracks), limits, executor, tell)
+    heard = _listen(paths, LandmarkIndex(tracks), limits, executor, progress)
     found: list[AnnotatedMoment] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
@@ -160,7 +158,7 @@ def _listen(
     index: LandmarkIndex,
     limits: Limits,
     executor: Executor,
-    tell: Progress,
+    progress: Listener | None,
 ) -> list[tuple[Path, Heard | Dropped | str]]:
     """(path, what is heard there, or why nothing is looked for, or why it cannot be read)."""
     first: dict[str, Path] = {}
@@ -183,7 +181,8 @@ def _listen(
                 results[left[outcome.index]] = outcome.result()
             else:  # whatever it is, the other videos are worth going on for
                 results[left[outcome.index]] = _unread(outcome.item, outcome.error)
-            tell("videos", done, len(left), outcome.item)
+            if progress is not None:
+                progress(Progress("videos", done, len(left), outcome.item))
     return [(path, results[place]) for place, path in enumerate(paths)]
 
 

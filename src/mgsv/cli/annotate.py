@@ -65,7 +65,7 @@ def annotate(
 
     if not music:
         raise ConfigError("--music is missing", "name the folder of the music the videos may use")
-    with show.steps(progress, "annotate") as step:
+    with show.progress(progress, "annotate") as listen:
         report = annotate(
             videos,
             music,
@@ -77,7 +77,7 @@ def annotate(
             min_confidence=min_confidence,
             category=category,
             overwrite=overwrite,
-            progress=step and (lambda _job, done, all, path: step(shown(path.name), done, all)),
+            progress=listen,
         )
     for path, reason in report.failed:
         show.note(f"left out: {shown(path)}: {reason}")

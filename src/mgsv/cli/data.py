@@ -41,14 +41,14 @@ def download(
 
     with (
         show.resumable("run the same command again to go on"),
-        show.steps(progress, "download") as step,
+        show.progress(progress, "download") as listen,
     ):
         hub.download(
             output,
             features=features,
             revision=revision,
             endpoint=endpoint,
-            progress=step and (lambda done, total: step("unpacking", done, total)),
+            progress=listen,
         )
     show.note(f"data: {shown(output)}")
 
@@ -109,8 +109,8 @@ def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
     """
     from mgsv.synthesis import planted
 
-    with show.steps(progress, "plant") as step:
-        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=step)
+    with show.progress(progress, "plant") as listen:
+        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=listen)
     show.note(f"data: {shown(output)}")
 
 
@@ -160,7 +160,7 @@ def compose(
 
     with (
         show.resumable("run the same command again; analyses made so far are kept"),
-        show.steps(progress, "compose") as step,
+        show.progress(progress, "compose") as listen,
     ):
         report = composed.compose(
             output,
@@ -172,7 +172,7 @@ def compose(
             cache=cache,
             jobs=jobs,
             licence=licence,
-            progress=step,
+            progress=listen,
         )
     for path, problem in report.skipped:
         show.note(f"left out: {shown(path)}: {shown(problem)}")
@@ -194,8 +194,8 @@ def check(folder: Path, as_json: bool, progress: str) -> int:
     """
     from mgsv.data.check import check_folder
 
-    with show.steps(progress, "check") as step:
-        report = check_folder(folder, progress=step)
+    with show.progress(progress, "check") as listen:
+        report = check_folder(folder, progress=listen)
     if as_json:
         problems = [{"path": str(path), "problem": text} for path, text in report.problems]
         show.document({"schema": "mgsv.data-check/1", **asdict(report), "problems": problems})
@@ -229,9 +229,9 @@ def pack(folder: Path, output: Path | None, stride: float, progress: str) -> Non
 
     with (
         show.resumable("run the same command again to go on"),
-        show.steps(progress, "pack") as step,
+        show.progress(progress, "pack") as listen,
     ):
-        stores = pack(folder, output, stride=stride, progress=step)
+        stores = pack(folder, output, stride=stride, progress=listen)
     for store in stores:
         show.note(f"packed: {shown(store)}")
 

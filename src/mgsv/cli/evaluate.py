@@ -104,7 +104,7 @@ def evaluate(
         first_stage=first_stage,
         rerank=rerank,
     )
-    with show.steps(progress, "evaluate") as step:
+    with show.progress(progress, "evaluate") as listen:
         document = evaluate(
             system,
             data,
@@ -115,7 +115,7 @@ def evaluate(
             music_set=music_set,
             batch_size=batch_size,
             device=device,
-            progress=step and (lambda done, total: step("queries", done, total)),
+            progress=listen,
         )
     if as_json:
         show.document(document)

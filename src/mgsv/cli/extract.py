@@ -8,7 +8,6 @@ from typing import Literal
 import click
 
 from mgsv.cli import options, show
-from mgsv.errors import shown
 
 
 @click.command()
@@ -53,7 +52,7 @@ def extract(
 
     with (
         show.resumable("run the same command again to go on"),
-        show.steps(progress, "extract") as step,
+        show.progress(progress, "extract") as listen,
     ):
         report = extract(
             paths,
@@ -63,7 +62,7 @@ def extract(
             kind=kind,
             stride=stride,
             overwrite=overwrite,
-            progress=step and (lambda done, total, path: step(shown(path.name), done, total)),
+            progress=listen,
         )
     show.note_left_out(report, "videos or music")
     counts = {"written": report.written, "present": report.present}

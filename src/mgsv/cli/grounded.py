@@ -190,7 +190,7 @@ def grounded(
         popularity=how["popularity"],
     )
     with (
-        show.progress(how["progress"]) as listen,
+        show.indexing(how["progress"]) as listen,
         Session.open(
             places,
             folder=how["folder"],

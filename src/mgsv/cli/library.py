@@ -51,7 +51,7 @@ def add(
     encoder = encoder_pair(encoders, folder=encoders_dir).music
     with (
         Library.open(folder=folder, encoder=encoder) as opened,
-        show.progress(progress) as listen,
+        show.indexing(progress) as listen,
     ):
         report = opened.add(music, progress=listen)
     show.note_left_out(report, "music")

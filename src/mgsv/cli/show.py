@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from mgsv.explanation.explain import Explained
     from mgsv.extract import ExtractReport
     from mgsv.grounding import Grounding, RankedMoment
-    from mgsv.library import IndexReport, Progress
+    from mgsv.jobs import Listener, Progress
+    from mgsv.library import IndexReport
     from mgsv.memory.use import Use
 
 OTHERS_NAMED = 4
 """Files of the same recording that a row of the table names."""
-
-Step = Callable[[str, int, int | None], None]
-"""Takes (what is at hand, how many are done, of how many)."""
 
 
 def line(text: str) -> None:
@@ -44,23 +42,13 @@ def document(content: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def progress(style: str) -> Iterator[Callable[[Progress], None] | None]:
-    """A listener for indexing.
-
-    Styles are those of `steps`; a machine's lines also tell seconds and notes.
-    """
+def indexing(style: str) -> Iterator[Listener | None]:
+    """A listener for indexing, as `progress`; a machine's lines also tell paths and seconds."""
     if style == "machine":
         yield _machine_line
-        return
-    with steps(style, "looking for music") as step:
-        if step is None:
-            yield None
-        else:
-            yield lambda event: step(
-                shown(event.path.name) if event.path else event.note or "indexing",
-                event.done,
-                event.total,
-            )
+    else:
+        with progress(style, "looking for music") as listen:
+            yield listen
 
 
 def wants_bar(style: str) -> bool:
@@ -69,15 +57,15 @@ def wants_bar(style: str) -> bool:
 
 
 @contextmanager
-def steps(style: str, job: str) -> Iterator[Step | None]:
+def progress(style: str, job: str) -> Iterator[Listener | None]:
     """A listener for the steps of `job`, or None where nobody listens.
 
     `auto` draws a bar with the time left where stderr is a terminal, `machine` prints a JSON line
     per step on stderr, `none` stays silent.
     """
     if style == "machine":
-        yield lambda what, done, total: _event(
-            {"event": job, "what": what, "done": done, "total": total}
+        yield lambda step: _event(
+            {"event": job, "what": _label(step), "done": step.done, "total": step.total}
         )
     elif not wants_bar(style):
         yield None
@@ -94,21 +82,26 @@ def steps(style: str, job: str) -> Iterator[Step | None]:
         )
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
             bar = display.add_task(job, total=None)
-            yield lambda what, done, total: display.update(
-                bar, total=total, completed=done, description=escape(what[:40])
+            yield lambda step: display.update(
+                bar, total=step.total, completed=step.done, description=escape(_label(step)[:40])
             )
 
 
-def _machine_line(event: Progress) -> None:
-    step = {
-        "event": "index",
-        "done": event.done,
-        "total": event.total,
-        "seconds": round(event.seconds, 3),
-        "path": None if event.path is None else str(event.path),
-        "note": event.note,
-    }
-    _event(step)
+def _label(step: Progress) -> str:
+    return shown(step.path.name) if step.path else step.note or step.what
+
+
+def _machine_line(step: Progress) -> None:
+    _event(
+        {
+            "event": "index",
+            "done": step.done,
+            "total": step.total,
+            "seconds": round(step.seconds, 3),
+            "path": None if step.path is None else str(step.path),
+            "note": step.note,
+        }
+    )
 
 
 def _event(content: Mapping[str, Any]) -> None:

@@ -32,11 +32,9 @@ def learn(
 
     with (
         Library.open(folder=folder, encoder=None) as opened,
-        show.steps(progress, "learn") as step,
+        show.progress(progress, "learn") as listen,
     ):
-        report = opened.uses.learn(
-            uses, rejects=rejects, progress=step and (lambda line: step("lines", line, None))
-        )
+        report = opened.uses.learn(uses, rejects=rejects, progress=listen)
     if as_json:
         show.document(
             {

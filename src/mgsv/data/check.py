@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mgsv.data.folder import STRIDES, DataFolder, Kind
 from mgsv.data.packed import PackedStore
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import DataError
+from mgsv.jobs import Listener, Progress
 
 
 @dataclass
@@ -32,13 +33,13 @@ class FolderReport:
 
 
 def check_folder(
-    folder: str | os.PathLike[str], *, progress: Callable[[str, int, int], None] | None = None
+    folder: str | os.PathLike[str], *, progress: Listener | None = None
 ) -> FolderReport:
     """Check annotations, feature files and packed stores of a data folder, never stopping early.
 
     Named are: bad rows with line and field; feature files that are missing, truncated, of the
     wrong shape or dtype, or hold NaN; packed stores that have changed, hold NaN, or lack an
-    annotated id. `progress` is called with (what, done, all). DataError where the folder holds
+    annotated id. `progress` is called after each id. DataError where the folder holds
     nothing of the kind.
     """
     data = DataFolder.open(folder)
@@ -58,10 +59,10 @@ def check_folder(
 
     if data.features() is not None:
 
-        def count(done: int, total: int) -> None:
-            report.files = total
-            if progress:
-                progress("feature files", done, total)
+        def count(step: Progress) -> None:
+            report.files = step.total or 0
+            if progress is not None:
+                progress(step)
 
         report.problems += [(p.path, p.text) for p in check_files(folder, progress=count)]
 
@@ -87,7 +88,7 @@ def _check_store(
     folder: Path,
     wanted: tuple[int, int],
     annotated: set[str],
-    progress: Callable[[str, int, int], None] | None,
+    progress: Listener | None,
 ) -> Iterator[tuple[Path, str]]:
     try:
         store = PackedStore(folder)
@@ -103,8 +104,8 @@ def _check_store(
     for done, name in enumerate(store.ids):
         if not np.isfinite(store.read(name).features).all():
             yield folder, f"NaN or infinite value in the features of {name!r}"
-        if progress:
-            progress(f"packed {folder.name}", done + 1, len(store))
+        if progress is not None:
+            progress(Progress(f"packed {folder.name}", done + 1, len(store)))
 
 
 def _encoder_dim(kind: Kind, name: str) -> int:

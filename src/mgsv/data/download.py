@@ -8,7 +8,6 @@ import shutil
 import stat
 import urllib.request
 import zipfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from mgsv.data.folder import CSV_FOLDER, FEATURE_FOLDER, FRAMES_ROOT
 from mgsv.errors import ConfigError, DataError, shown
 from mgsv.files import new_folder, put_in_place, refuse_existing
+from mgsv.jobs import Listener, Progress
 
 REPOSITORY = "xxayt/MGSV-EC"
 CSVS = tuple((CSV_FOLDER / f"{split}_data.csv").as_posix() for split in ("train", "val", "test"))
@@ -50,14 +50,14 @@ def download(
     features: bool = True,
     revision: str = "main",
     endpoint: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener | None = None,
 ) -> Path:
     """Fetch MGSV-EC into the data folder `output`; run it again and it goes on where it stopped.
 
     Fetches the three CSVs and, with `features`, the archive of feature files, which is unpacked
     beside them. Sizes and checksums are compared with the hub's before anything is used. The data
-    are CC BY-NC 4.0: research and education only. `progress` is called with (bytes unpacked, of
-    all).
+    are CC BY-NC 4.0: research and education only. `progress` is called with the bytes
+    that are unpacked.
 
     DataError where the hub is out of reach or a file is damaged; ConfigError without
     huggingface_hub.
@@ -78,7 +78,7 @@ def unpack(
     folder: str | os.PathLike[str],
     *,
     max_bytes: int = MAX_UNPACKED_BYTES,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Listener | None = None,
 ) -> Path:
     """Unpack the zip file `archive` into the new folder `folder`, wholly or not at all.
 
@@ -116,7 +116,7 @@ def _extract(
     opened: zipfile.ZipFile,
     entries: list[zipfile.ZipInfo],
     folder: Path,
-    progress: Callable[[int, int], None] | None,
+    progress: Listener | None,
 ) -> None:
     done, total = 0, sum(entry.file_size for entry in entries)
     paths = [PurePosixPath(entry.filename).parts for entry in entries]
@@ -131,8 +131,8 @@ def _extract(
         with opened.open(entry) as source, target.open("xb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)  # checks the CRC, and stops at file_size
         done += entry.file_size
-        if progress:
-            progress(done, total)
+        if progress is not None:
+            progress(Progress("unpacking", done, total))
 
 
 def _refuse_unsafe(archive: Path, entries: list[zipfile.ZipInfo], max_bytes: int) -> None:

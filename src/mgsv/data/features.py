@@ -15,7 +15,7 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from mgsv.data.folder import (
 from mgsv.data.packed import BoolArray, FloatArray, PackedStore, Slots
 from mgsv.errors import DataError, shown
 from mgsv.files import write_file
+from mgsv.jobs import Listener, Progress
 from mgsv.moment import CANVAS_SECONDS
 
 if TYPE_CHECKING:
@@ -146,13 +147,13 @@ def write_folder(
 
 
 def check_files(
-    folder: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
+    folder: str | os.PathLike[str], *, progress: Listener | None = None
 ) -> list[FeatureProblem]:
     """Everything wrong with the feature files in the data folder `folder`, never stopping early.
 
     Each file of every stride that is there is read: missing partners, truncated files, wrong
     shapes or dtypes, NaN. Where annotation files lie beside them, ids without features are named
-    too. `progress` is called with (ids done, ids in all). DataError where there are no features
+    too. `progress` is called after each id. DataError where there are no features
     at all.
     """
     data = DataFolder.open(folder)
@@ -178,8 +179,8 @@ def check_files(
             part.read(name)
         except DataError as error:
             problems.append(FeatureProblem(error.path, without_path(error)))
-        if progress:
-            progress(done + 1, len(wanted))
+        if progress is not None:
+            progress(Progress("feature files", done + 1, len(wanted)))
     return problems
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from mgsv.data.features import FeatureFolder
 from mgsv.data.folder import PACKED_FOLDER, DataFolder, Kind, packed_name
 from mgsv.data.packed import PackedStore, PackWriter
 from mgsv.errors import DataError
+from mgsv.jobs import Listener, Progress
 
 KINDS: tuple[Kind, ...] = ("frames", "segments")
 
@@ -19,14 +19,14 @@ def pack(
     output: str | os.PathLike[str] | None = None,
     *,
     stride: float = 2.5,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Listener | None = None,
 ) -> list[Path]:
     """Pack the features of data folder `folder` into `output`, by default `folder`/packed.
 
     Makes `frames` and `segments-2p5` (or another stride), and returns them. A store that is
     already there is kept as it is, so a broken run goes on with the store it was at; each store is
-    read back and compared with its source before it gets its name. `progress` is called with
-    (kind, ids done, ids in all). DataError naming the file where a feature file is bad.
+    read back and compared with its source before it gets its name. `progress` is called
+    after each id. DataError naming the file where a feature file is bad.
     """
     root = DataFolder.open(folder).features()
     if root is None:
@@ -48,7 +48,7 @@ def _pack_one(
     kind: Kind,
     source: FeatureFolder,
     target: Path,
-    progress: Callable[[str, int, int], None] | None,
+    progress: Listener | None,
 ) -> None:
     ids = source.ids()
     if not ids:
@@ -56,8 +56,8 @@ def _pack_one(
     with PackWriter(target, source.dim, source.slots) as store:
         for done, name in enumerate(ids):
             store.add(name, *source.read(name))
-            if progress:
-                progress(kind, done + 1, len(ids))
+            if progress is not None:
+                progress(Progress(kind, done + 1, len(ids)))
 
 
 def _refuse_other(store: PackedStore, source: FeatureFolder) -> None:

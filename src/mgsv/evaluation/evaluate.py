@@ -25,6 +25,7 @@ from mgsv.evaluation.memory import evaluate_fusion
 from mgsv.evaluation.results import breakdown
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.files import remove_leftovers, unwritable, write_file
+from mgsv.jobs import Listener
 from mgsv.methods import blind
 from mgsv.models.composite import parts_of
 from mgsv.models.system import System
@@ -46,7 +47,7 @@ def evaluate(
     music_set: bool = True,
     batch_size: int = 128,
     device: str = "auto",
-    progress: protocol.Progress | None = None,
+    progress: Listener | None = None,
 ) -> dict[str, Any]:
     """All measures of `system` on `split` of the data folder, as a JSON-ready document.
 

@@ -8,7 +8,7 @@ block of queries, and one batch of tracks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,13 +20,12 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.evaluation.measures import ranks
 from mgsv.evaluation.results import Results
+from mgsv.jobs import Listener, Progress
 from mgsv.models.composite import SystemParts, parts_of
 from mgsv.models.matching import Embedded
 from mgsv.moment import CANVAS_SECONDS, spans_to_moments
 
 IntArray = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all)."""
 
 QUERIES_AT_ONCE = 2048
 """Queries whose embeddings and scores are held together: 0.3 GB for the published MaDe and a test
@@ -55,7 +54,7 @@ def run_model(
     batch_size: int = 128,
     queries_at_once: int = QUERIES_AT_ONCE,
     candidates: int = CANDIDATES,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Results:
     """Ask `model` for every pair's moment and, with `music_set`, for the true track's rank.
 
@@ -90,14 +89,14 @@ class _Reader:
     size: int
 
     def batches(
-        self, order: IntArray, progress: Progress | None = None
+        self, order: IntArray, progress: Listener | None = None
     ) -> Iterator[tuple[IntArray, Batch]]:
         """The rows of `order`, with their numbers."""
         for start in range(0, len(order), self.size):
             at = order[start : start + self.size]
             yield at, self.pairs.batch(at).to(self.device)
             if progress is not None:
-                progress(start + len(at), len(order))
+                progress(Progress("queries", start + len(at), len(order)))
 
 
 def _music_set(
@@ -106,7 +105,7 @@ def _music_set(
     results: Results,
     queries_at_once: int,
     candidates: int,
-    progress: Progress | None,
+    progress: Listener | None,
 ) -> Results:
     """Moments and ranks, block by block of queries.
 
@@ -150,7 +149,7 @@ def _music_set(
         rank[block] = ranks(scores, column[block])
         best_track[block] = names[np.argmax(scores, axis=1)]
         if progress is not None:
-            progress(start + len(block), len(order))
+            progress(Progress("queries", start + len(block), len(order)))
     return results.ranked(rank, tuple(best_track))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypedDict, Unpack, get_args
 
@@ -14,7 +14,8 @@ from mgsv.grounding.acceptance import accept
 from mgsv.grounding.clip import read_clip
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.tracks import Contents, Tracks
-from mgsv.library import Library, Progress
+from mgsv.jobs import Listener
+from mgsv.library import Library
 from mgsv.library.recordings import Recording, distinct
 from mgsv.library.walk import left_out
 from mgsv.memory.fusion import Fusion
@@ -40,7 +41,6 @@ MOVED = 0.05
 
 PathLike = str | os.PathLike[str]
 Music = PathLike | Sequence[PathLike]
-Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

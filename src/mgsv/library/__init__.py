@@ -4,7 +4,7 @@ Reading order: `library` (what it offers), `index` (what adding a folder does), 
 kept), `filestore` (where), `learn` (what earlier videos used).
 """
 
-from mgsv.library.index import IndexReport, Progress
+from mgsv.library.index import IndexReport
 from mgsv.library.library import (
     CheckReport,
     Library,
@@ -24,7 +24,6 @@ __all__ = [
     "LearnReport",
     "Library",
     "LibraryUses",
-    "Progress",
     "Store",
     "Track",
     "TrackCurves",

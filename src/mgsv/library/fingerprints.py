@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from mgsv.errors import LibraryError, MgsvError, OutputError, shown
 from mgsv.files import write_file
-from mgsv.jobs import Executor, Threads
+from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import WRITABLE, content_hash
 from mgsv.library.walk import (
     Found,
@@ -87,12 +87,12 @@ def open_fingerprints(
     folder: Path,
     *,
     executor: Executor | None = None,
-    progress: Callable[[int, int, Path], None] | None = None,
+    progress: Listener | None = None,
 ) -> tuple[list[TrackFingerprint], FingerprintReport]:
     """The fingerprints of all tracks at and under the absolute paths `music`, in order of path.
 
     folder: the library's; fingerprints that are missing there are made and kept, by `executor`
-    (None = a thread per core). progress: called with (files done, files in all, file).
+    (None = a thread per core). progress: called after each file.
 
     A file that is no readable music is in the report. Raises `LibraryError` for paths that do not
     exist or hold no music, and where a fingerprint cannot be written.
@@ -108,7 +108,7 @@ def open_fingerprints(
         for done, outcome in enumerate(outcomes, 1):
             path = Path(os.fsdecode(outcome.item.path))
             if progress is not None:
-                progress(done, len(found), path)
+                progress(Progress("music", done, len(found), path))
             if isinstance(outcome.error, LibraryError):
                 raise outcome.error
             if outcome.item.problem:

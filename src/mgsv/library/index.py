@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mgsv.errors import (
     NoDecoder,
     shown,
 )
-from mgsv.jobs import Executor, Threads
+from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.analysis import Analyse, Analysis, Reading, one_torch_thread_each
 from mgsv.library.features import content_hash
 from mgsv.library.store import UNSETTLED, Place, Store
@@ -28,21 +28,8 @@ from mgsv.media.extensions import MUSIC_EXTENSIONS
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step of adding music: enough for a bar with the time left."""
-
-    done: int
-    """Files dealt with so far."""
-    total: int
-    """Files that are new or changed; the others are neither read nor counted."""
-    seconds: float
-    """Seconds of audio indexed so far."""
-    path: Path | None = None
-    """The file just dealt with; None for a notice about the whole."""
-    note: str = ""
-    """Why `path` could not be indexed, or who is being waited for."""
-
+INDEXING = "indexing"
+"""`Progress.what` of each step: files that are new or changed, those unread are not counted."""
 
 VIDEO = "it is a video"
 """The problem of files that were found among music, and have a moving picture."""
@@ -56,8 +43,6 @@ _TICK = 2.0
 """Seconds, the coarsest step of a file system's clock (FAT's): a file that is not older may change
 and have the same time.
 """
-
-ProgressCallback = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +80,7 @@ class Indexer:
         *,
         executor: Executor | None = None,
         wait: float = 60.0,
-        progress: ProgressCallback | None = None,
+        progress: Listener | None = None,
     ) -> None:
         """
         encoder: fingerprint of the encoder in `analyse`, which `executor` calls, an executor of
@@ -202,7 +187,7 @@ class Indexer:
 
     def _tell(self, note: str) -> None:
         _log.info(note)
-        self._progress(Progress(0, 0, 0.0, note=note))
+        self._progress(Progress(INDEXING, 0, 0, note=note))
 
 
 class _Update:
@@ -210,7 +195,7 @@ class _Update:
     known.
     """
 
-    def __init__(self, store: Store, encoder: str, progress: ProgressCallback, now: int) -> None:
+    def __init__(self, store: Store, encoder: str, progress: Listener, now: int) -> None:
         """now: nanoseconds by the wall clock, before any file was looked at."""
         self._store = store
         self._now = now
@@ -233,7 +218,7 @@ class _Update:
         self.stored = {record.id for record in self._store.records(self._encoder)}
         known = self._store.places(item.path for item in changed)
         self._before = {path: place.track for path, place in known.items() if place.track}
-        self._progress(Progress(0, self._total, 0.0))
+        self._progress(Progress(INDEXING, 0, self._total))
 
     def settle(self, item: Found, reading: Reading) -> None:
         if reading.is_video:
@@ -303,7 +288,8 @@ class _Update:
     def _step(self, item: Found, note: str = "") -> None:
         self._done += 1
         path = Path(os.fsdecode(item.path))
-        self._progress(Progress(self._done, self._total, self.seconds, path, note))
+        step = Progress(INDEXING, self._done, self._total, path, note, self.seconds)
+        self._progress(step)
 
 
 def _tried_again(place: Place, item: Found, retry: bool) -> bool:

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import platformdirs
 
 from mgsv.errors import LibraryError, shown
-from mgsv.jobs import Executor
+from mgsv.jobs import Executor, Listener
 from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
-from mgsv.library.index import Indexer, IndexReport, ProgressCallback
+from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.store import Place, Store
 from mgsv.library.uses import LibraryUses
 from mgsv.library.walk import plain
@@ -148,7 +148,7 @@ class Library:
         *,
         folder: PathLike | None = None,
         encoder: str | MusicEncoder | None = "default",
-        progress: ProgressCallback | None = None,
+        progress: Listener | None = None,
         wait: float = _WAIT,
         executor: Executor | None = None,
         repair: bool = False,
@@ -159,7 +159,7 @@ class Library:
         folder: None = `default_folder()`. Made if it does not exist.
         encoder: a registered name, an encoder, or None to look only (list, remove, check). A
             library may hold features of several; this one's are seen.
-        progress: called after each new or changed file.
+        progress: called after each new or changed file; those left out have a note.
         wait: seconds to wait while another process writes the library.
         executor: threads that index, as in `Threads(2)`; None = one per core.
         repair: a damaged catalogue is set aside and made again from the feature files.
@@ -188,7 +188,7 @@ class Library:
         self,
         music: PathLike | Sequence[PathLike],
         *,
-        progress: ProgressCallback | None = None,
+        progress: Listener | None = None,
         retry: bool = True,
     ) -> IndexReport:
         """Index what is new or changed in `music`, files or folders, and show its tracks too.

@@ -15,6 +15,7 @@ from mgsv.data.annotations import TOLERANCE, Row, write_annotations
 from mgsv.data.stream import stream_annotations
 from mgsv.errors import ConfigError, LibraryError, shown
 from mgsv.files import new_text, refuse_existing
+from mgsv.jobs import Listener, Progress
 from mgsv.library.features import TrackRecord
 from mgsv.library.store import Store
 from mgsv.library.walk import plain
@@ -87,14 +88,14 @@ class LibraryUses:
         path: PathLike,
         *,
         rejects: PathLike | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Listener | None = None,
     ) -> LearnReport:
         """Remember the uses in a CSV of MGSV-EC's columns, with or without `confidence`.
 
         A row's track is the library's track with its `music_id`, else the one at its `music_path`,
         else the only one of that file name. What is left out is counted by reason, and every such
         line written to the new CSV `rejects`. All rows are learned or, after an error, none.
-        progress: called with the number of lines read, now and then. Memory does not grow with the
+        progress: called now and then, with the lines read so far. Memory does not grow with the
         file. Raises DataError for a file that is no such CSV.
         """
         tracks = _TrackIndex(self._store)
@@ -110,7 +111,7 @@ class LibraryUses:
             for line in stream_annotations(path):
                 rows += 1
                 if progress is not None and rows % 1000 == 0:
-                    progress(line.number)
+                    progress(Progress("lines", line.number))
                 if line.row is None:
                     refused = LeftOut(line.number, "broken line", str(line.problem))
                 else:

@@ -20,14 +20,13 @@ from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, OutputError, shown
 from mgsv.files import new_folder, refuse_existing
-from mgsv.jobs import Executor, Processes, in_order
+from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
 from mgsv.synthesis.composed.production import (
     ComposeOptions,
     Order,
-    Progress,
     fill_folder,
     one_torch_thread,
 )
@@ -57,14 +56,14 @@ def compose(
     jobs: int = 1,
     executor: Executor | None = None,
     licence: str = "not stated",
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> ComposeReport:
     """Make the new data folder `output` from folders of music, pictures and clips.
 
     manifest: of a corpus (see `corpus.read_manifest`), which says the splits; else they are drawn.
     cache: where analyses are kept between runs, by default beside `output`. jobs: processes;
     an `executor` does the work in others instead. licence: of models trained on the result, noted
-    in it. progress: called with (what, done, all).
+    in it. progress: called after each file and some of the videos.
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
     are left for the splits that are asked for, `OutputError` where `output` exists or it or the
@@ -74,7 +73,7 @@ def compose(
     refuse_existing(output)
     if jobs < 1:
         raise ConfigError(f"`jobs` {jobs}: needs at least 1")
-    progress = progress or (lambda *_: None)
+    progress = progress or (lambda _: None)
     cache_folder = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
     folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}
     if clips is not None:
@@ -100,7 +99,7 @@ def compose(
 
 
 def _prepare(
-    items: Sequence[Item], cache_folder: Path, half: bool, executor: Executor, progress: Progress
+    items: Sequence[Item], cache_folder: Path, half: bool, executor: Executor, progress: Listener
 ) -> tuple[list[Item], list[tuple[Path, str]]]:
     """The items that can be used, now in the cache, and the files of the others with the reason."""
     usable: list[Item] = []
@@ -112,7 +111,7 @@ def _prepare(
             usable.append(item)
         else:
             skipped.append((item.path, problem))
-        progress("analysing", done, len(items))
+        progress(Progress("analysing", done, len(items)))
     return usable, skipped
 
 

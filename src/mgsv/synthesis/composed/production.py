@@ -5,7 +5,6 @@ Every process can make any video from its number alone: an `Order` says what all
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLO
 from mgsv.data.packed import PackWriter
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError
-from mgsv.jobs import Executor, in_order
+from mgsv.jobs import Executor, Listener, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.editors import COMPOSERS
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
@@ -70,8 +69,6 @@ class ComposeOptions:
         if not 0 <= self.offset_max <= 5:
             raise ConfigError(f"`offset_max` {self.offset_max:g}: must lie between 0 and 5 s")
 
-
-Progress = Callable[[str, int, int], None]
 
 PLANS = "plans.jsonl"
 VIDEOS = "videos"
@@ -172,7 +169,7 @@ def _film(task: tuple[Order, str, int, Path]) -> None:
     )
 
 
-def fill_folder(folder: Path, order: Order, executor: Executor, progress: Progress) -> int:
+def fill_folder(folder: Path, order: Order, executor: Executor, progress: Listener) -> int:
     """Write everything but the note into `folder`; how many rows there are."""
     options = order.options
     (folder / CSV_FOLDER).mkdir(parents=True)
@@ -200,7 +197,7 @@ def fill_folder(folder: Path, order: Order, executor: Executor, progress: Progre
                     plans.write(plan_line(plan))
                     rows.append(_row(plan, track))
                 done += len(made)
-                progress("videos", done, total)
+                progress(Progress("videos", done, total))
             write_annotations(folder / CSV_FOLDER / f"{split}_data.csv", rows)
     segments = folder / PACKED_FOLDER / packed_name("segments")
     with PackWriter(segments, music_encoder().dim, SEGMENT_SLOTS) as store:
@@ -215,7 +212,7 @@ def fill_folder(folder: Path, order: Order, executor: Executor, progress: Progre
         ]
         for done, rendered in enumerate(in_order(executor.map(_film, films)), 1):
             rendered.result()
-            progress("files", done, len(films))
+            progress(Progress("files", done, len(films)))
     return total
 
 

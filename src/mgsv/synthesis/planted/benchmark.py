@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from mgsv.data.annotations import SPLITS, Row, write_annotations
 from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLOTS, packed_name
 from mgsv.data.packed import FloatArray, PackWriter
 from mgsv.files import new_folder
+from mgsv.jobs import Listener, Progress
 from mgsv.synthesis.planted.options import RECIPE, PlantOptions
 from mgsv.synthesis.planted.rows import music_id, plan_rows, track_segments, video_frames
 from mgsv.synthesis.planted.songs import STATES, song, states_at
@@ -36,25 +36,23 @@ def plant(
     options: PlantOptions | None = None,
     *,
     files: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Listener | None = None,
 ) -> Path:
     """Make a planted benchmark in the new folder `output`, laid out as the hub data set is.
 
     The features are written as a packed store, and with `files` also as the published folders of
-    `.pt` files. `progress` is called with (what, done, all). The folder appears whole or not at
+    `.pt` files. `progress` is called after each track and video. The folder appears whole or not at
     all; OutputError where it exists or cannot be written. The same options give the same bytes.
     Memory stays below 1 GB at any size: rows are streamed.
     """
     options = options or PlantOptions()
     output = Path(output)
     with new_folder(output, parents=True) as folder:
-        _fill(folder, options, files, progress or (lambda *_: None))
+        _fill(folder, options, files, progress or (lambda _: None))
     return output
 
 
-def _fill(
-    folder: Path, options: PlantOptions, files: bool, progress: Callable[[str, int, int], None]
-) -> None:
+def _fill(folder: Path, options: PlantOptions, files: bool, progress: Listener) -> None:
     (folder / RECIPE).write_text(json.dumps(asdict(options), indent=1) + "\n", encoding="utf-8")
     rows = plan_rows(options)
     csvs = folder / CSV_FOLDER
@@ -75,7 +73,7 @@ def _fill(
             length = track_segments(seconds)
             rng = np.random.default_rng((options.seed, 4, number))
             store.add(name, segment_view.project(songs[number, :length], rng))
-            progress("tracks", done + 1, len(tracks))
+            progress(Progress("tracks", done + 1, len(tracks)))
     with PackWriter(
         folder / PACKED_FOLDER / packed_name("frames"), FRAME_DIM, FRAME_SLOTS
     ) as store:
@@ -86,7 +84,7 @@ def _fill(
                 states = video_states(row, songs[numbers[row.music_id]], options, rng)
                 store.add(row.video_id, frame_view.project(states, rng))
                 done += 1
-                progress("videos", done, total)
+                progress(Progress("videos", done, total))
     if files:
         from mgsv.data.features import write_folder
         from mgsv.data.packed import PackedStore
