@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 # One process of pytest runs per core, and threads of several processes that share the cores wait
@@ -23,8 +22,7 @@ from data_support import SMALL, real_annotations
 from library_support import copy_library
 from mgsv import Library
 from mgsv.synthesis.planted import plant
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from subprocesses import Run
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import mgsv
 import missing_names
-from library_support import TESTS, opened, write_tone
+from library_support import SUPPORT, opened, write_tone
 from mgsv import portable
 from planted_clips import write_planted_clip
 
@@ -55,7 +55,7 @@ def test_the_core_works_without_what_windows_lacks(tmp_path: Path, decoding: str
     start = tmp_path / "start"  # of the processes that the child starts
     start.mkdir()
     (start / "sitecustomize.py").write_text("import missing_names\nmissing_names.take_away()\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path])}
     if decoding == "in a process":
         environment["MGSV_TEST_PIPES"] = "kept"
     place = tmp_path / "there"

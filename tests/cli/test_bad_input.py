@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import real_media
-from conftest import Run
 from media_files import Clip, write_audio, write_video
+from subprocesses import Run
 
 Make = Callable[[Path], Path]
 

@@ -16,11 +16,10 @@ import pytest
 
 import mgsv as package
 import real_media
-from conftest import Run
 from media_files import write_audio
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
-from subprocesses import mgsv_here
+from subprocesses import Run, mgsv_here
 
 
 @pytest.fixture

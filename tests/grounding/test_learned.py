@@ -14,7 +14,6 @@ import torch
 
 import mgsv
 import real_media
-from conftest import Run
 from library_support import write_tone
 from mgsv import grounding
 from mgsv.encoders.registry import EncoderPair, encoder_pair
@@ -27,6 +26,7 @@ from mgsv.models.checkpoint import Encoder, Encoders, save
 from mgsv.models.registry import build
 from mgsv.models.system import System
 from paper_weights import save_small_models
+from subprocesses import Run
 
 TINY = EncoderPair(TinyVideo(), TinyMusic())
 

@@ -27,7 +27,7 @@ from mgsv.media.isolated import isolate
 from mgsv.media.soundtrack import SoundOptions
 from mgsv.moment import Moment
 
-TESTS = Path(__file__).parents[1]
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(autouse=True)
@@ -387,7 +387,7 @@ print("once", isolated.isolate(decoder_faults.tell_pid)(Path(sys.argv[1])), flus
 def script(text: str, *arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """A script without a guard against being run again."""
     (cwd / "script.py").write_text(text)
-    path = os.pathsep.join([str(TESTS), *(one for one in sys.path if one)])
+    path = os.pathsep.join([str(SUPPORT), *(one for one in sys.path if one)])
     return subprocess.Popen(
         [sys.executable, "script.py", *map(str, arguments)],
         cwd=cwd,
@@ -407,7 +407,7 @@ class TestTheAskingProcess:
     def test_modules_that_lie_in_its_folder_are_not_taken(self, clip: Path, tmp_path: Path) -> None:
         for name in ("av", "numpy", "mgsv"):
             (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
-        path = os.pathsep.join([str(TESTS), *(one for one in sys.path if one)])
+        path = os.pathsep.join([str(SUPPORT), *(one for one in sys.path if one)])
         done = subprocess.run(
             [sys.executable, "-P", "-c", SCRIPT, clip],
             cwd=tmp_path,

@@ -22,7 +22,7 @@ def full_rows() -> dict[str, Annotations]:
 
 def real_annotations() -> Path:
     """The folder of the real val and test annotations; skips the test where they are absent."""
-    beside = Path(__file__).parents[1].parent / "shared" / "mgsv-ec"
+    beside = Path(__file__).parents[2].parent / "shared" / "mgsv-ec"
     folder = Path(os.environ.get("MGSV_EC", beside))
     if not (folder / "test_data.csv").exists():
         pytest.skip(f"the real annotations are not at {folder}; set MGSV_EC")

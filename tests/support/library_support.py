@@ -21,7 +21,7 @@ import numpy as np
 from mgsv.library import Library
 
 RATE = 16_000
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def opened(music, folder: Path, encoder=None, **options) -> Library:
 
 def start(program: str, *arguments: str | Path, **options) -> subprocess.Popen[str]:
     """Another Python process that runs `program` with `arguments` in sys.argv."""
-    paths = [str(TESTS), *sys.path]
+    paths = [str(SUPPORT), *sys.path]
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(os.fspath, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},

@@ -19,7 +19,7 @@ from mgsv.models.mvpt import MVPt
 from mgsv.models.registry import build
 from tolerances import GRADIENT, NETWORK
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLONED = ROOT / "tests" / "golden"
 ELSEWHERE = Path(os.environ.get("MGSV_GOLDEN", ROOT.parent / "shared" / "golden"))
 

@@ -8,17 +8,20 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from mgsv.cli import main
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120
