@@ -21,7 +21,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    places = SUPPORT, SUPPORT.parent
+    path = os.pathsep.join([*map(str, places), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120
