@@ -361,3 +361,35 @@ def test_a_trimmed_phone_clip_keeps_all(tmp_path: Path, shelf: Path) -> None:
     assert report.copied_video
     assert report.duration == pytest.approx(1.0, abs=0.05)
     expect(PHONE, report.path)
+
+
+def test_subtitles_beside_chapters_in_a_mov(tmp_path: Path, shelf: Path) -> None:
+    """Both are text tracks in there."""
+    (tmp_path / "s.srt").write_text("1\n00:00:00,200 --> 00:00:01,000\nhi\n")
+    (tmp_path / "chapters.txt").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=2000\ntitle=One\n"
+    )
+    plain = write_clip(tmp_path / "plain.mp4", {})
+    clip = tmp_path / "clip.mov"
+    inputs = ("-i", plain, "-i", tmp_path / "chapters.txt", "-i", tmp_path / "s.srt")
+    kept = ("-map", "0", "-map", "2", "-map_chapters", "1", "-c", "copy", "-c:s", "mov_text")
+    ffmpeg(*inputs, *kept, clip)
+    out = rendered(clip, shelf, ".mkv").path
+    found = ffprobe(out, "-show_streams", "-show_chapters")
+    assert [s["codec_name"] for s in found["streams"]] == ["h264", "aac", "subrip"]
+    assert len(found["chapters"]) == 1
+
+
+def test_pictures_that_the_container_refuses_are_encoded(tmp_path: Path, shelf: Path) -> None:
+    """B pictures six seconds after the sound: Matroska's decoding times are made up, and wrong."""
+    plain = tmp_path / "plain.mp4"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=8")
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=8")
+    ffmpeg(
+        *picture, *sound, "-c:v", "libx264", "-g", "25", "-bf", "2", "-pix_fmt", "yuv420p", plain
+    )
+    late = ("-itsoffset", "6", "-i", plain, "-i", plain, "-map", "0:v", "-map", "1:a")
+    ffmpeg(*late, "-c", "copy", tmp_path / "late.mkv")
+    report = rendered(tmp_path / "late.mkv", shelf, ".mp4")
+    counted = ffprobe(report.path, "-show_streams", "-count_packets")["streams"][0]
+    assert report.duration == pytest.approx(8.0) and int(counted["nb_read_packets"]) == 200

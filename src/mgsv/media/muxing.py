@@ -97,6 +97,7 @@ def _opened(parts: Parts, path: Path, overwrite: bool) -> Iterator[Open]:
 def _mux(parts: Parts, pictures: Iterable[Timed], at: Open, suffix: str) -> tuple[str, ...]:
     """Write everything to the output, where `pictures` has its stream by now, and close it."""
     output, notes = at.output, []
+    refused: av.FFmpegError | None = None
     output.metadata.update(at.tags.file)
     output.streams.video[0].metadata.update(at.tags.picture)
     target = parts.aac.add_stream(output)
@@ -110,9 +111,14 @@ def _mux(parts: Parts, pictures: Iterable[Timed], at: Open, suffix: str) -> tupl
             read = subtitles = Subtitles(again, parts.extent, output, suffix)
             notes += subtitles.notes
         # In the order of time, so that the muxer has nothing to hold back.
-        for _, packet in heapq.merge(pictures, heard, read, key=lambda timed: timed[0]):
-            output.mux(packet)
-        output.close()
+        try:
+            for _, packet in heapq.merge(pictures, heard, read, key=lambda timed: timed[0]):
+                output.mux(packet)
+            output.close()
+        except av.ArgumentError as error:  # which the open clip would be blamed for in here
+            refused = error
+    if refused is not None:
+        raise refused
     if at.tags.located:
         notes.append("the file says where the clip was taken; `strip_metadata` leaves that out")
     return tuple(notes)

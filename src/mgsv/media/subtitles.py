@@ -43,8 +43,6 @@ class Subtitles:
         for stream in clip.streams.subtitles:
             context: Any = stream.codec_context  # None without a decoder, whatever the stubs say
             name = "unknown" if context is None else context.name
-            if clip.chapters() and context is not None and context.codec_tag == "text":
-                continue  # QuickTime's way of storing the chapters' names
             if name in SUBTITLES[container]:
                 target = output.add_stream_from_template(stream)
             elif name in TEXT_SUBTITLES:
