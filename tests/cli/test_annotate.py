@@ -309,3 +309,15 @@ def test_a_sound_track_that_cannot_be_read_is_said(here: Path) -> None:
     assert done.returncode == 0
     assert "film.mkv: sound track 2 of 2 was not listened to: its sound codec" in done.stderr
     assert [row["music_id"] for row in rows(here / "uses.csv")] == ["tune0"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--min-video", "5", "--max-video", "1"), "--min-video 5 is more than --max-video 1"),
+        (("--min-moment", "inf"), "--min-moment inf"),
+    ],
+)
+def test_limits_that_nothing_can_pass(here: Path, flags: tuple[str, ...], named: str) -> None:
+    done = mgsv_here("annotate", "clip.mp4", "-m", "music", "-o", "uses.csv", *flags)
+    assert done.returncode == 1 and named in done.stderr and done.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,15 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("min_video", "max_video", "min_moment"):
-            if not getattr(self, name) >= 0:
+            if not (limit := getattr(self, name)) >= 0 or (
+                name != "max_video" and limit == math.inf
+            ):
                 raise ConfigError(f"`{name}` {getattr(self, name)}: no length", "give seconds")
+        if self.min_video > self.max_video:
+            raise ConfigError(
+                f"`min_video` {self.min_video:g} is more than `max_video` {self.max_video:g}",
+                "no video could be used; give a longer `max_video`",
+            )
         if not 0 <= self.min_confidence <= 1:
             raise ConfigError(
                 f"`min_confidence` {self.min_confidence}: no probability", "give 0 to 1"
