@@ -127,9 +127,8 @@ class Session:
             ConfigError: an option makes no sense.
         """
         self.library = library
-        self.method = method if isinstance(method, Method) else open_method(method)
-        if isinstance(encoders, str):
-            encoders = encoder_pair(encoders, folder=encoders_dir)
+        self.method = _opened(method)
+        encoders = _pair(encoders, encoders_dir)
         self.encoders = encoders
         self._fusion = None if fusion is None else Fusion.load(fusion)
         self._owned: Library | None = None
@@ -156,9 +155,8 @@ class Session:
         mode). folder, progress: see `Library.open`, which raises `LibraryError` too. The others:
         see `Session`; what does not fit together is found before anything is indexed.
         """
-        chosen = method if isinstance(method, Method) else open_method(method)
-        if isinstance(encoders, str):
-            encoders = encoder_pair(encoders, folder=encoders_dir)
+        chosen = _opened(method)
+        encoders = _pair(encoders, encoders_dir)
         chosen.require(encoders.video, encoders.music)
         library = Library.open(music, folder=folder, encoder=encoders.music, progress=progress)
         try:
@@ -278,10 +276,9 @@ def ground(
         ConfigError: an option makes no sense.
     """
     wanted = GroundOptions(**options)
-    chosen = method if isinstance(method, Method) else open_method(method)
+    chosen = _opened(method)
     check_weights(chosen, wanted.weights)
-    if isinstance(encoders, str):
-        encoders = encoder_pair(encoders, folder=encoders_dir)
+    encoders = _pair(encoders, encoders_dir)
     if isinstance(library, Library):
         session = Session(library, method=chosen, encoders=encoders, fusion=fusion)
         return session.ground(video, wanted)
@@ -304,9 +301,8 @@ def read_query(
     encoders: str | EncoderPair = "default",
 ) -> Query:
     """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    chosen = method if isinstance(method, Method) else open_method(method)
-    pair = encoder_pair(encoders) if isinstance(encoders, str) else encoders
-    return read_clip(video, chosen, pair)
+    chosen = _opened(method)
+    return read_clip(video, chosen, _pair(encoders))
 
 
 def check_weights(method: Method, weights: PlacementWeights | None) -> None:
@@ -322,6 +318,14 @@ class _Source:
     name: str
     dim: int
     fingerprint: str
+
+
+def _opened(method: str | System | Method) -> Method:
+    return method if isinstance(method, Method) else open_method(method)
+
+
+def _pair(encoders: str | EncoderPair, folder: PathLike | None = None) -> EncoderPair:
+    return encoder_pair(encoders, folder=folder) if isinstance(encoders, str) else encoders
 
 
 def _source(library: Library, encoder: Source) -> Source | None:
