@@ -22,7 +22,7 @@ RecordProperty = Callable[[str, object], None]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [8, pytest.param(28, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("count", [4, pytest.param(28, marks=pytest.mark.thorough)])
 def test_the_planted_track_and_moment_are_found(
     count: int, bundled: mgsv.Library, tmp_path: Path, record_property: RecordProperty
 ) -> None:
@@ -49,10 +49,8 @@ def test_the_planted_track_and_moment_are_found(
     assert right >= 6 / 7 * count
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["funkyrobot.mp3", pytest.param("1918.mp3", marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["funkyrobot.mp3", "1918.mp3"])
 def test_sync_finds_moments_of_a_long_track(
     name: str, bundled: mgsv.Library, tmp_path: Path, record_property: RecordProperty
 ) -> None:
