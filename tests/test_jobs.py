@@ -15,6 +15,7 @@ import pytest
 
 from job_functions import lag, leave, pid, reciprocal
 from library_support import start
+from mgsv.errors import ConfigError
 from mgsv.jobs import Cancelled, Executor, Job, Outcome, Processes, Progress, Threads, in_order
 
 PARENT = """
@@ -122,7 +123,7 @@ def test_outcomes_can_be_had_in_order(executor: Executor) -> None:
 @pytest.mark.parametrize("count", [0, -1])
 @pytest.mark.parametrize("kind", [Threads, Processes])
 def test_there_is_at_least_one_worker(kind: type[Threads | Processes], count: int) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ConfigError, match=rf"^`jobs` {count}: needs at least 1$"):
         kind(count)
 
 

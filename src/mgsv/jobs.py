@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
+from mgsv.errors import ConfigError
 from mgsv.portable import available_cores
 
 T = TypeVar("T")
@@ -117,10 +118,11 @@ class Threads:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        """count: None = one per core that this process may use."""
-        self.count = available_cores() if count is None else count
-        if self.count < 1:
-            raise ValueError(f"{count} threads")
+        """count: None = one per core that this process may use.
+
+        Raises `ConfigError` for less than one.
+        """
+        self.count = available_cores() if count is None else checked_jobs(count)
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> Outcomes[T, R]:
         """At most 2 × `count` outcomes wait in memory."""
@@ -168,8 +170,11 @@ class Processes:
     """
 
     def __init__(self, count: int, start: Callable[[], None] | None = None) -> None:
-        """start: called first in each process that is not this one."""
-        self.count = count
+        """start: called first in each process that is not this one.
+
+        Raises `ConfigError` for a count below one.
+        """
+        self.count = checked_jobs(count)
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self._pool = (
             None if count == 1 else ProcessPoolExecutor(count, context, _begin, initargs=(start,))
@@ -205,6 +210,13 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def checked_jobs(count: int) -> int:
+    """`count`; raises `ConfigError` where it is less than one."""
+    if count < 1:
+        raise ConfigError(f"`jobs` {count}: needs at least 1")
+    return count
 
 
 def in_order(outcomes: Outcomes[T, R]) -> Outcomes[T, R]:

@@ -20,7 +20,7 @@ from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, OutputError, shown
 from mgsv.files import new_folder, refuse_existing
-from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
+from mgsv.jobs import Executor, Listener, Processes, Progress, checked_jobs, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
@@ -71,8 +71,7 @@ def compose(
     """
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
-    if jobs < 1:
-        raise ConfigError(f"`jobs` {jobs}: needs at least 1")
+    checked_jobs(jobs)
     progress = progress or (lambda _: None)
     cache_folder = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
     folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}
