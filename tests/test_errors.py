@@ -1,7 +1,8 @@
-"""Errors as they cross between processes."""
+"""Errors as they cross between processes, and as they stand beside the file they are about."""
 
 from __future__ import annotations
 
+import errno
 import pickle
 
 import pytest
@@ -14,6 +15,7 @@ from mgsv.errors import (
     MediaError,
     MgsvError,
     OutputError,
+    reason_of,
 )
 
 
@@ -30,3 +32,20 @@ def test_an_error_is_the_same_in_another_process(error: MgsvError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error) and vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MediaError("a\nb.mp4", "damaged", "get another"), "damaged: get another"),
+        (MediaError("other.mp4", "damaged"), "other.mp4: damaged"),
+        (LibraryError("no music"), "no music"),
+        (OSError(errno.EIO, "Input/output error", "a\nb.mp4"), "input/output error"),
+        (OSError("a word"), "OSError: a word"),
+        (MemoryError(), "not enough memory"),
+        (KeyError("a\nb"), r"KeyError: 'a\nb'"),
+        (RuntimeError("two\nlines"), r"RuntimeError: two\nlines"),
+    ],
+)
+def test_a_reason_is_one_line_without_the_file(error: Exception, line: str) -> None:
+    assert reason_of(error, "a\nb.mp4") == line

@@ -65,6 +65,17 @@ class DataError(MgsvError):
         super().__init__(f"{shown(path)}: {problem}", remedy)
 
 
+def reason_of(error: Exception, path: str | os.PathLike[str]) -> str:
+    """`error`, which came up with `path`, as one line that does not name that file again."""
+    if isinstance(error, MgsvError):
+        return str(error).removeprefix(f"{shown(path)}: ")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return shown(f"{type(error).__name__}: {error}")
+
+
 def _restored(kind: type[MgsvError], text: str, fields: dict[str, object]) -> MgsvError:
     error = kind.__new__(kind)
     error.args = (text,)

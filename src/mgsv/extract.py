@@ -28,7 +28,7 @@ from mgsv.data.folder import (
 from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
-from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, shown
+from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, reason_of, shown
 from mgsv.files import write_file
 from mgsv.jobs import Listener, Progress
 from mgsv.library.walk import by_ending, find_files, listed, plain
@@ -88,7 +88,7 @@ def extract(
         try:
             written += writer.add(path, _kind(path) if kind == "auto" else _KINDS[kind])
         except MediaError as error:
-            failed.append((path, str(error).removeprefix(f"{shown(path)}: ")))
+            failed.append((path, reason_of(error, path)))
     present = len(files) - written - len(failed)
     return ExtractReport(written, present, tuple(failed), by_ending(others))
 

@@ -498,9 +498,3 @@ def test_an_exception_in_the_progress_callback_ends_the_adding(music, folder, en
     assert not any(thread.name.startswith("work-") for thread in threading.enumerate())
     with opened(music, folder, encoder) as library:
         assert counts(library.report) == (2, 2, 0, 0)
-
-
-def test_media_errors_keep_their_remedy():
-    from mgsv.library.index import _reason
-
-    assert _reason(MediaError("x/y.mp3", "it is bad", "fix it")) == "it is bad: fix it"

@@ -21,7 +21,7 @@ from mgsv.annotate.leftout import REASONS, Dropped, Limits
 from mgsv.annotate.listen import Heard, hear
 from mgsv.annotate.locate import Match
 from mgsv.data.annotations import Row, write_rows
-from mgsv.errors import DataError, MgsvError, shown
+from mgsv.errors import DataError, reason_of, shown
 from mgsv.files import check_output, write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import content_hash
@@ -180,17 +180,10 @@ def _listen(
             if outcome.error is None:
                 results[left[outcome.index]] = outcome.result()
             else:  # whatever it is, the other videos are worth going on for
-                results[left[outcome.index]] = _unread(outcome.item, outcome.error)
+                results[left[outcome.index]] = reason_of(outcome.error, outcome.item)
             if progress is not None:
                 progress(Progress("videos", done, len(left), outcome.item))
     return [(path, results[place]) for place, path in enumerate(paths)]
-
-
-def _unread(path: Path, error: Exception) -> str:
-    """`error` as one line that does not name the file again."""
-    if isinstance(error, MgsvError):
-        return str(error).removeprefix(f"{shown(path)}: ")
-    return f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
 def _problem(path: Path, match: Match, limits: Limits, copies: Copies) -> Dropped | None:

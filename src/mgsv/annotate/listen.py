@@ -9,7 +9,7 @@ from pathlib import Path
 from mgsv.annotate.index import LandmarkIndex
 from mgsv.annotate.leftout import Dropped, Limits
 from mgsv.annotate.locate import Match, locate
-from mgsv.errors import MediaError, shown
+from mgsv.errors import MediaError, reason_of, shown
 from mgsv.media.isolated import count_sounds, probe_video, read_audio, read_picture_clock
 from mgsv.media.landmarks import RATE
 from mgsv.media.video import VideoInfo
@@ -77,7 +77,7 @@ def hear(path: Path, index: LandmarkIndex, limits: Limits) -> Heard | Dropped:
         return Dropped(path, "silent" if silent + len(unread) == sounds else "no track")
     notes = (
         f"{shown(path)}: sound track {sound + 1} of {sounds} was not listened to:"
-        f" {str(error).removeprefix(f'{shown(path)}: ')}"
+        f" {reason_of(error, path)}"
         for sound, error in unread.items()
     )
     return Heard(info, sounds, tuple(_once(uses)), tuple(notes))

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mgsv.errors import LibraryError, MgsvError, OutputError, shown
+from mgsv.errors import LibraryError, OutputError, reason_of, shown
 from mgsv.files import write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import WRITABLE, content_hash
@@ -114,7 +114,7 @@ def open_fingerprints(
             if outcome.item.problem:
                 failed.append((path, outcome.item.problem))
             elif outcome.error is not None:
-                failed.append((path, _problem(path, outcome.error)))
+                failed.append((path, reason_of(outcome.error, path)))
             elif outcome.value is None:
                 others.add(outcome.item.path)
             else:
@@ -153,15 +153,6 @@ def _fingerprint(folder: Path, item: Found) -> tuple[TrackFingerprint, bool] | N
         file.unlink(missing_ok=True)  # it is under the name of what the file held before
         raise
     return made, True
-
-
-def _problem(path: Path, error: Exception) -> str:
-    """`error` as one line that does not name the file again."""
-    if isinstance(error, MgsvError):
-        return str(error).removeprefix(f"{shown(path)}: ")
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return f"{type(error).__name__}: {error}"
 
 
 def _make(file: Path, id: str, path: Path) -> TrackFingerprint:

@@ -12,12 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mgsv.errors import (
-    LibraryError,
-    MediaError,
-    NoDecoder,
-    shown,
-)
+from mgsv.errors import LibraryError, MediaError, NoDecoder, reason_of, shown
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.analysis import Analyse, Analysis, Reading, one_torch_thread_each
 from mgsv.library.features import content_hash
@@ -275,15 +270,15 @@ class _Update:
         self._store.place(Place(item.path, item.size, mtime, track))
 
     def _fail(self, item: Found, track: str, error: Exception) -> None:
-        reason = _reason(error)
-        self._failed[track] = reason
+        problem = reason_of(error, os.fsdecode(item.path))
+        self._failed[track] = problem
         if isinstance(error, _PASSING):
-            self.passing[item.path] = reason
+            self.passing[item.path] = problem
         else:
-            self._store.place(Place(item.path, item.size, item.mtime_ns, None, reason))
+            self._store.place(Place(item.path, item.size, item.mtime_ns, None, problem))
         if not isinstance(error, MediaError):
             _log.debug("%s could not be indexed", item.path, exc_info=error)
-        self._step(item, reason)
+        self._step(item, problem)
 
     def _step(self, item: Found, note: str = "") -> None:
         self._done += 1
@@ -311,11 +306,12 @@ def _require_there(roots: list[bytes], added: int) -> None:
     its files would only be one more failure.
     """
     for root in roots:
+        path = os.fsdecode(root)
         try:
             os.stat(root)  # noqa: PTH116 (bytes)
         except OSError as error:
             raise LibraryError(
-                f"{shown(os.fsdecode(root))}: it went away while it was read ({_reason(error)}); "
+                f"{shown(path)}: it went away while it was read ({reason_of(error, path)}); "
                 f"{added} tracks were added",
                 "make it available and run the command again, which goes on",
             ) from error
@@ -329,14 +325,3 @@ def _no_music(roots: list[bytes], ignored: Mapping[str, int]) -> LibraryError:
         f"{names}: no music files in here{only}",
         f"name a file itself to use its sound, or put music in; these endings count: {endings}",
     )
-
-
-def _reason(error: Exception) -> str:
-    """The error as one line that does not name the file again."""
-    if isinstance(error, MediaError):
-        return str(error).removeprefix(f"{shown(error.path)}: ")
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    return shown(f"{type(error).__name__}: {error}")

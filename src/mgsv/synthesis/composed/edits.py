@@ -18,7 +18,7 @@ from pathlib import Path
 from mgsv.data.annotations import SPLITS
 from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
-from mgsv.errors import ConfigError, MgsvError, OutputError, shown
+from mgsv.errors import ConfigError, MgsvError, OutputError, reason_of
 from mgsv.files import new_folder, refuse_existing
 from mgsv.jobs import Executor, Listener, Processes, Progress, checked_jobs, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
@@ -125,7 +125,7 @@ def _analyse(task: tuple[Item, Path, bool]) -> str | None:
     except OutputError:  # the cache's fault, and so every item's
         raise
     except MgsvError as error:
-        return str(error).removeprefix(f"{shown(item.path)}: ")
+        return reason_of(error, item.path)
     return None
 
 
