@@ -19,9 +19,10 @@ import pytest
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import ConfigError, MediaError, OutputError
 from mgsv.media.timeline import FORMATS, write_timeline
+from mgsv.media.timeline.timecode import COUNTED
 from mgsv.media.video import VideoScan
 from mgsv.moment import Moment
-from timeline_support import NTSC_30, Played, ntsc_video, read
+from timeline_support import NTSC, NTSC_30, Played, ntsc_video, read
 
 MOMENT = Moment(7.5, 9.5)
 
@@ -67,6 +68,32 @@ def test_both_files_lie_in_place(
         assert (url.scheme, url.query, url.fragment) == ("file", "", "")
         assert url.netloc == ("localhost" if suffix == ".xml" else "")
         assert unquote_to_bytes(url.path) == os.fsencode(file)
+
+
+@pytest.mark.parametrize("suffix", [".edl", ".xml"])
+@pytest.mark.parametrize("rate", [*COUNTED, Fraction(25, 2), Fraction(15), 90 * NTSC, Fraction(90)])
+def test_music_up_to_the_end_of_its_track_is_as_long_as_the_picture(
+    tmp_path: Path, song: Path, rate: Fraction, suffix: str
+) -> None:
+    """Whatever part of a frame the in-point falls on. The clip lasts whole frames."""
+    scan = VideoScan(video := write_video(tmp_path / "clip.mp4", Clip(seconds=0.5, rate=20)))
+    list(scan)
+    own = next(own for own in (rate, 2 * rate, rate / 3) if own in COUNTED)
+    seconds = 18 / own
+    for eighth in range(8):
+        track = (Fraction(200) + Fraction(eighth, 8)) / own
+        start = track - seconds
+        output = tmp_path / f"{eighth}{suffix}"
+        scanned = replace(scan.info, frame_rate=float(rate), duration=float(seconds))
+        written = write_timeline(
+            *(video, song, Moment(float(start), float(track)), output),
+            video_info=scanned,
+            track_seconds=float(track),
+        )
+        assert written.frame_rate == pytest.approx(float(own))
+        picture, music = read(output, own)
+        assert picture.seconds == music.seconds == seconds
+        assert abs(music.start - start) < 1 / own
 
 
 def gif(path: Path, centiseconds: int, pictures: int = 20) -> Path:

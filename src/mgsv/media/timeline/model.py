@@ -67,8 +67,12 @@ class Stretch:
     def counted(self, rate: Fraction | int) -> tuple[int, int]:
         """Start in the source, and length, in units of 1 / `rate` seconds."""
         _, whole = self.source.counted(rate)
-        first = round(self.offset * rate)
-        return first, min(max(1, round(self.seconds * rate)), whole - first)
+        first, length = round(self.offset * rate), max(1, round(self.seconds * rate))
+        # Rounded up, the start can push the end of the stretch beyond that of the source.
+        earlier = math.floor(self.offset * rate)
+        if earlier + length <= whole < first + length:
+            first = earlier
+        return first, min(length, whole - first)
 
 
 @dataclass(frozen=True, slots=True)
