@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ from library_support import copy_library
 from mgsv import Library
 from mgsv.synthesis.planted import plant
 from subprocesses import Run
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C act, here and in what the tests start, which inherit that it is ignored.
+
+    A shell that is not interactive has its background processes ignore it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
