@@ -29,7 +29,7 @@ class FrameClock:
         self._stream = stream
         self._offset: int | None = None  # the file's time at our 0
         self.last = 0
-        self._step: int | None = None
+        self._steps: tuple[int, ...] = ()  # the last two, from one picture to the next
         assert stream.time_base is not None
         self._still = round(MAX_STILL / stream.time_base)
         self._back = round(MAX_BACK / stream.time_base)
@@ -51,7 +51,7 @@ class FrameClock:
             if round(begin) <= self.last:
                 return None
             if stamp is not None:
-                self._step = round(begin) - self.last
+                self._steps = *self._steps[-1:], round(begin) - self.last
         self.last = round(begin)
         # Without stamps the ends add up, fractions of ticks included.
         self.end = begin + shown_for(frame.duration, self._stream)
@@ -59,7 +59,8 @@ class FrameClock:
 
     def _next(self) -> Fraction:
         """When the next frame appears, if it does not say so itself."""
-        return self.end if self._step is None else Fraction(self.last + self._step)
+        # The longer one may be a hole, which the pictures after it do not repeat.
+        return Fraction(self.last + min(self._steps)) if self._steps else self.end
 
     def seconds(self, ticks: int | Fraction) -> float:
         assert self._stream.time_base is not None
