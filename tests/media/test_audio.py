@@ -175,6 +175,21 @@ class TestDamage:
         path.write_bytes(data)
         assert read_audio(path).duration == pytest.approx(2, abs=0.01)
 
+    @pytest.mark.parametrize("ticks", [2**64 - 1, 2**63, 10**13])
+    def test_a_header_that_claims_more_than_the_file_can_hold(
+        self, tmp_path: Path, ticks: int
+    ) -> None:
+        path = tmp_path / "a.wma"
+        write_audio(path, sine(2, 44_100), codec="wmav2")
+        data = bytearray(path.read_bytes())
+        properties = data.index(bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365"))
+        data[properties + 64 : properties + 72] = ticks.to_bytes(8, "little")  # of 100 ns
+        path.write_bytes(data)
+        assert probe_audio(path).duration == 0
+        read = read_audio(path)
+        assert read.duration == pytest.approx(2, abs=0.2)
+        assert not any("promises" in warning for warning in read.warnings)
+
     def test_cover_art_does_not_disturb(self, tmp_path: Path) -> None:
         assert read_audio(write_song_with_cover(tmp_path / "a.mp3")).duration == pytest.approx(
             1, abs=0.1

@@ -70,7 +70,8 @@ class Audio:
 class AudioInfo:
     """What a file's header says about its main sound stream; nothing is decoded.
 
-    duration: seconds, 0 where the header does not tell. rate: Hz.
+    duration: seconds, 0 where the header does not tell, or claims more than the file can hold.
+    rate: Hz.
     """
 
     path: Path

@@ -60,6 +60,9 @@ _STILLS = STILL_EXTENSIONS | {
 # 8192 x 8192, twice 8K UHD (7680 x 4320). A few header bytes can claim any size, and a decoder
 # allocates what they claim: 100 MB per picture here, for each of the pictures in flight.
 MAX_PIXELS = 8192 * 8192
+# Bytes in a second of the slowest media: FLAC's silence, say, takes ten. What claims to last longer
+# has a damaged header.
+LEAST_BYTES = 1
 # FFmpeg's flag, which PyAV sets, for making up presentation times where a file has none. What it
 # makes up for pictures that are stored out of order is wrong.
 GEN_PTS = 0x0001
@@ -146,7 +149,8 @@ def video_stream(container: InputContainer, path: str | os.PathLike[str]) -> Vid
 def claimed_duration(container: InputContainer, stream: Stream) -> float:
     """Seconds that `stream` lasts according to the header; 0 if it does not tell.
 
-    Headers can be wrong, so this serves as a hint and to notice files that are cut short.
+    Headers can be wrong, so this serves as a hint and to notice files that are cut short. A claim
+    of more than the file can hold counts as none.
     """
     own = own_duration(container, stream)
     if own is not None:
@@ -154,7 +158,7 @@ def claimed_duration(container: InputContainer, stream: Stream) -> float:
     ticks = container.duration or 0
     if _is_matroska(container):  # its duration is the time of the end
         ticks -= container.start_time or 0
-    return max(0.0, ticks / av.time_base)
+    return _credible(container, ticks / av.time_base) or 0.0
 
 
 def own_duration(container: InputContainer, stream: Stream) -> float | None:
@@ -164,10 +168,15 @@ def own_duration(container: InputContainer, stream: Stream) -> float | None:
     if _is_matroska(container) and (end := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
         hours, minutes, seconds = map(float, end.groups())
         start = float((stream.start_time or 0) * stream.time_base)
-        return max(0.0, 3600 * hours + 60 * minutes + seconds - start)
+        return _credible(container, 3600 * hours + 60 * minutes + seconds - start)
     if stream.duration is not None:
-        return max(0.0, float(stream.duration * stream.time_base))
+        return _credible(container, float(stream.duration * stream.time_base))
     return None
+
+
+def _credible(container: InputContainer, seconds: float) -> float | None:
+    """`seconds`, at least 0; None where the file is too small for them."""
+    return max(0.0, seconds) if seconds <= container.size / LEAST_BYTES else None
 
 
 def _is_matroska(container: InputContainer) -> bool:
