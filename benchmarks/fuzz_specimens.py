@@ -85,6 +85,7 @@ RECIPES = (
     Recipe("mpg-mpeg1-mp2.mpg", "mpeg", "mpeg1video", "mp2", fps=25),
     Recipe("flv-flv1-mp3.flv", "flv", "flv", "libmp3lame"),
     Recipe("gif.gif", "gif", "gif", pixels="rgb8", fps=10),
+    Recipe("apng.apng", "apng", "apng", pixels="rgba", fps=10),
     Recipe("mxf-mpeg2-pcm.mxf", "mxf", "mpeg2video", "pcm_s16le", "mono", 48_000, fps=25),
     Recipe("nut-mpeg4-flac.nut", "nut", "mpeg4", "flac"),
     Recipe("rm-rv10-ac3.rm", "rm", "rv10", "ac3", rate=48_000),

@@ -104,6 +104,14 @@ class TestNotAFile:
             pass
 
 
+def moving_picture(path: Path, kind: str = "WebP") -> Path:
+    """Ten pictures of 0.2 s each, of grey 0, 25, 50 … 225."""
+    images = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    first, *others = (images.new("RGB", (64, 48), (25 * n,) * 3) for n in range(10))
+    first.save(path, kind, save_all=True, append_images=others, duration=200, loop=0)
+    return path
+
+
 class TestNotMedia:
     @pytest.mark.parametrize("name", ["notes.mp4", "notes.mp3", "notes.srt", "notes"])
     def test_text(self, tmp_path: Path, name: str) -> None:
@@ -120,6 +128,27 @@ class TestNotMedia:
         for reader in READERS:
             with pytest.raises(MediaError):
                 reader(tmp_path / "noise.mp4")
+
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP", "TIFF", "BMP"])
+    def test_a_still_picture(self, tmp_path: Path, kind: str) -> None:
+        images = pytest.importorskip("PIL.Image", reason="needs Pillow")
+        for name in (f"still.{kind.lower()}", "still.mp4"):
+            images.new("RGB", (64, 48), "red").save(tmp_path / name, kind)
+            message = refusal(tmp_path / name)
+            assert f"it is a still picture ({kind}): give a video" in message
+
+    def test_an_animated_webp(self, tmp_path: Path) -> None:
+        path = moving_picture(tmp_path / "a.webp")
+        assert "animated WebP, which cannot be decoded here: convert it to mp4" in refusal(path)
+
+    @pytest.mark.parametrize("name", ["a.png", "a.apng", "a.mp4"])
+    def test_an_animated_png_is_a_clip(self, tmp_path: Path, name: str) -> None:
+        scan = VideoScan(moving_picture(tmp_path / name, "PNG"), 48)
+        lights = [frame.image.mean() for frame in scan]
+        assert scan.info.duration == pytest.approx(2.0) and not scan.warnings
+        assert lights == pytest.approx([0, 125], abs=2)
+        with pytest.raises(MediaError, match="it has no sound"):
+            read_audio(scan.path)
 
     def test_mp4_cut_short(self, tmp_path: Path) -> None:
         path = write_video(tmp_path / "clip.mp4", Clip(seconds=4), audio=sine(4, 48_000))

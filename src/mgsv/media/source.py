@@ -38,7 +38,7 @@ from mgsv.portable import open_to_read, seeker
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,nut,mxf,dv,"
     "h264,hevc,ivf,m4v,gif,rm,wav,w64,mp3,flac,aac,aiff,au,caf,ac3,eac3,dts,amr,ape,wv,tta,tak,"
-    "mpc,mpc8,dsf"
+    "mpc,mpc8,dsf,apng"
 )
 # Those whose files may be put one after the other, each part with a clock of its own. They have no
 # header; their duration is that of the last timestamp.
@@ -73,6 +73,15 @@ _OPTIONS = {
     "protocol_whitelist": "none",  # no protocol has this name, so none is allowed
     "max_pixels": str(MAX_PIXELS),
 }
+_SIGNATURE = 32  # bytes of a file that tell a picture
+_WEBP_MOVES = 0x02  # among the flags of its extended form
+_STILL_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", "PNG"),
+    (rb"\xff\xd8\xff", "JPEG"),
+    (rb"RIFF....WEBP", "WebP"),
+    (rb"II\*\0|MM\0\*", "TIFF"),
+    (rb"BM.{4}\0{4}", "BMP"),
+)
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _PROBLEMS = {
     errno.ENOENT: ("there is no such file", "check the name"),
@@ -101,11 +110,8 @@ def open_media(path: str | os.PathLike[str], formats: str = FORMATS) -> Iterator
                 metadata_errors="replace",
             )
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(
-                path,
-                "it is not a media file, or is damaged or incomplete",
-                "see whether it plays elsewhere, and export or convert it to mp4, mp3, flac or wav",
-            ) from error
+            file.seek(0, os.SEEK_SET)
+            raise MediaError(path, *_unreadable(file.read(_SIGNATURE))) from error
         assert isinstance(container, InputContainer)
         container.flags &= ~GEN_PTS
         with container:
@@ -286,6 +292,19 @@ def _require_regular(path: str | os.PathLike[str], status: os.stat_result) -> No
         raise MediaError(path, "it is not a regular file", "copy its content into one")
     if status.st_size == 0:
         raise MediaError(path, "the file is empty", "get or export it again")
+
+
+def _unreadable(head: bytes) -> tuple[str, str]:
+    """Problem and remedy of a file that begins with `head` and cannot be opened."""
+    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20] & _WEBP_MOVES:
+        return "it is an animated WebP, which cannot be decoded here", "convert it to mp4 or gif"
+    for pattern, kind in _STILL_SIGNATURES:
+        if re.match(pattern, head, re.DOTALL):
+            return f"it is a still picture ({kind})", "give a video or a music file"
+    return (
+        "it is not a media file, or is damaged or incomplete",
+        "see whether it plays elsewhere, and export or convert it to mp4, mp3, flac or wav",
+    )
 
 
 def _nothing(_url: str, _flags: int, _options: dict[str, str]) -> io.BytesIO:
