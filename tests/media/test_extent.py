@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -148,6 +149,45 @@ def test_a_late_start_does_not_count(tmp_path: Path) -> None:
     for container in ("mp4", "mkv", "ts"):
         path = write_video(tmp_path / f"clip.{container}", MOVING, start=2.0)
         assert one_truth(path).seconds == pytest.approx(6.0, abs=2e-3)
+
+
+@pytest.fixture(scope="module", params=[0, 2], ids=["no B", "B"])
+def late(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound for 10 s, a picture for the last 4 s of them, with or without B pictures."""
+    path = tmp_path_factory.mktemp("late") / "late.mkv"
+    picture = ("-itsoffset", 6, "-f", "lavfi", "-i", "testsrc2=size=160x96:rate=10:duration=4")
+    sound = ("-f", "lavfi", "-i", "sine=duration=10")
+    coded = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", request.param, "-c:a", "aac")
+    ffmpeg(*picture, *sound, *coded, "-fps_mode", "passthrough", path)
+    return path
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts", "flv", "nut", "mxf"])
+def test_a_picture_that_starts_late_is_whole(tmp_path: Path, late: Path, container: str) -> None:
+    path = tmp_path / f"clip.{container}"
+    if container == "mxf":
+        ffmpeg("-i", late, "-c:v", "mpeg2video", "-r", 25, "-c:a", "pcm_s16le", "-ar", 48_000, path)
+    else:
+        ffmpeg("-i", late, "-c", "copy", path)
+    scan = VideoScan(path)
+    list(scan)
+    assert scan.warnings == []
+    if container != "mxf":  # which has no late start: ffmpeg fills it with pictures
+        assert scan.info.duration == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "flv"])
+def test_a_picture_that_starts_late_and_is_cut_off_is_noted(
+    tmp_path: Path, late: Path, container: str
+) -> None:
+    path = tmp_path / f"clip.{container}"
+    ffmpeg("-i", late, "-c", "copy", "-movflags", "faststart", path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    scan = VideoScan(path)
+    list(scan)
+    assert scan.info.duration < 3.5
+    assert re.search(r"of the (3\.9|4\.0) s it promises", scan.warnings[-1])
 
 
 def test_no_picture(tmp_path: Path) -> None:

@@ -167,6 +167,26 @@ def claimed_duration(container: InputContainer, stream: Stream) -> float:
     return _credible(container, ticks / av.time_base) or 0.0
 
 
+def promised_after(container: InputContainer, stream: Stream, first: float) -> float:
+    """Seconds from `first`, where `stream` begins to be shown, to its end by the header.
+
+    first: a presentation time in seconds. 0 where the header does not tell the end. A stream may
+    begin late, which headers count in or not; and where they tell the end of the whole file too,
+    as after a trim that left the stream as it was, the earlier one counts.
+    """
+    ends = []
+    own = own_duration(container, stream)
+    if own is not None and stream.time_base is not None:
+        ends.append(float((stream.start_time or 0) * stream.time_base) + own)
+    whole = _credible(container, (container.duration or 0) / av.time_base)
+    if whole:
+        # In Matroska and QuickTime this is the time of the end.
+        from_zero = _is_matroska(container) or "mov" in container.format.name
+        begin = 0 if from_zero else container.start_time or 0
+        ends.append(begin / av.time_base + whole)
+    return max(0.0, min(ends) - first) if ends else 0.0
+
+
 def own_duration(container: InputContainer, stream: Stream) -> float | None:
     """Seconds that the header claims for `stream` alone; None where it tells of the whole only."""
     if stream.time_base is None:

@@ -32,7 +32,7 @@ from mgsv.media.shots import (
     Thumb,
     VideoCurves,
 )
-from mgsv.media.source import claimed_duration, decoded, open_media, video_stream
+from mgsv.media.source import decoded, open_media, promised_after, video_stream
 from mgsv.media.timing import FrameClock
 
 __all__ = [
@@ -161,7 +161,7 @@ class VideoScan:
                 yield Frame(wanted / self.per_second, image)
                 wanted += 1
             self._info = _info(self.path, container, stream, first, duration, frames / duration)
-            promised = claimed_duration(container, stream) - _late(container, clock)
+            promised = promised_after(container, stream, clock.seconds(clock.start))
         if damaged:
             were = "frame was" if damaged == 1 else "frames were"
             self.warnings.append(f"{damaged} damaged {were} skipped")
@@ -280,11 +280,6 @@ def _info(
         codec=stream.codec_context.name,
         has_audio=bool(container.streams.audio),
     )
-
-
-def _late(container: InputContainer, clock: FrameClock) -> float:
-    """Seconds of nothing before the first picture, which QuickTime counts as its duration."""
-    return max(0.0, clock.seconds(clock.start)) if "mov" in container.format.name else 0.0
 
 
 def _thumb(frame: VideoFrame, reformatter: VideoReformatter) -> Thumb:
