@@ -182,3 +182,14 @@ def test_a_cut_off_file_ends_with_its_last_whole_picture(
     report = render(clip, shelf / "track.flac", Moment(1.0, 9.0), tmp_path / "out.mp4")
     assert report.copied_video
     same_pictures(clip, report.path, copied=True)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_picture_that_starts_late_in_matroska(tmp_path: Path, base: Path, suffix: str) -> None:
+    """FFmpeg makes up times of decoding for it that go back, as B pictures follow a hole."""
+    clip, track = tmp_path / "late.mkv", write_audio(tmp_path / "track.wav", sine(10, RATE), RATE)
+    sound = ("-f", "lavfi", "-i", "sine=duration=12")
+    ffmpeg("-itsoffset", 6, "-i", base, *sound, "-map", "0:v", "-map", "1:a", "-c:v", "copy", clip)
+    report = render(clip, track, Moment(1, 7), tmp_path / f"out{suffix}")
+    assert same_pictures(clip, report.path, copied=report.copied_video) == 60
+    assert report.duration == pytest.approx(6.0, abs=2e-3)
