@@ -35,7 +35,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.annotate import LandmarkIndex, annotate, locate
+from mgsv.annotate import AnnotateOptions, LandmarkIndex, annotate, locate
 from mgsv.annotate.annotate import AnnotatedMoment
 from mgsv.errors import MgsvError
 from mgsv.library.fingerprints import TrackFingerprint, open_fingerprints
@@ -292,7 +292,7 @@ def run(
         music,
         folder / "uses.csv",
         folder=folder / "lib",
-        min_confidence=0.0,
+        options=AnnotateOptions(min_confidence=0.0),
         overwrite=True,
     )
     by_path: dict[Path, list[AnnotatedMoment]] = {}

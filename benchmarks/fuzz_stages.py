@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mgsv.annotate import annotate
+from mgsv.annotate import AnnotateOptions, annotate
 from mgsv.encoders.registry import MusicEncoder
 from mgsv.errors import MgsvError
 from mgsv.jobs import Progress, Threads
@@ -228,9 +228,7 @@ def _annotate(
                 [*music, bench.track],
                 folder / "uses.csv",
                 folder=folder / "library",
-                min_video=0,
-                min_moment=0,
-                min_confidence=0,
+                options=AnnotateOptions(min_video=0, min_moment=0, min_confidence=0),
                 progress=lambda step: begun("annotate", step.path.name if step.path else ""),
             )
         except Exception:

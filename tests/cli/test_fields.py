@@ -13,7 +13,7 @@ import pytest
 import mgsv
 from library_support import write_tone
 from media_files import Clip, write_video
-from mgsv.annotate import annotate
+from mgsv.annotate import AnnotateOptions, annotate
 from mgsv.cli import app, fields
 from mgsv.cli.fields import command_at, with_flags
 from mgsv.errors import MgsvError
@@ -161,7 +161,10 @@ CASES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "min_confidence": (
         "annotate {0}/clip.mp4 -m {0}/music -o {0}/a.csv --min-confidence 2",
         lambda place: annotate(
-            [place / "clip.mp4"], [place / "music"], place / "a.csv", min_confidence=2.0
+            [place / "clip.mp4"],
+            [place / "music"],
+            place / "a.csv",
+            options=AnnotateOptions(min_confidence=2.0),
         ),
         "{min_confidence} 2.0: no probability: give 0 to 1",
     ),

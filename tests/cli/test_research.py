@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import fields
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mgsv.annotate import annotate
 from mgsv.cli import app
 from mgsv.data import annotations, check, download, pack, stats
 from mgsv.data.folder import FEATURE_FOLDER
@@ -67,6 +69,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("command", "function"),
     [
+        ("annotate", annotate),
         ("data download", download.download),
         ("data plant", planted_data.plant),
         ("data compose", composed.compose),
@@ -87,16 +90,28 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
     needed = [p for p in parsed.params if p.required]
     words = [w for p in needed for w in (*p.opts[: isinstance(p, click.Option)], "x")]
     offered = parsed.make_context(command, words).params
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name in ("progress", "show_progress", "options", "system", "executor"):
-            continue  # how progress looks is the command's own; the others are other flags
+    for name, default in flattened(function):
         assert name in offered, name
-        if parameter.default is parameter.empty or (name, offered[name]) in (
+        if default is inspect.Parameter.empty or (name, offered[name]) in (
             ("rows", ()),
             ("models", ()),
         ):
             continue  # none is all of them
-        assert offered[name] == parameter.default, name
+        assert offered[name] == default, name
+
+
+def flattened(function: Callable[..., object]) -> Iterator[tuple[str, object]]:
+    """(name, default) of the parameters of `function`, and of the fields of its options."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in ("progress", "show_progress", "system", "executor"):
+            continue  # how progress looks is the command's own; the others are other flags
+        kind = typing.get_type_hints(function)[name]
+        (kind, *_) = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
+        if is_dataclass(kind):
+            for field in inspect.signature(kind).parameters.values():  # type: ignore[arg-type]
+                yield field.name, field.default
+        else:
+            yield name, parameter.default
 
 
 @pytest.mark.parametrize(

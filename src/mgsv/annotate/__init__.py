@@ -6,7 +6,15 @@ Reading order: `annotate` (the job), `listen` (one video), `locate` (one sound),
 
 from mgsv.annotate.annotate import Annotated, annotate
 from mgsv.annotate.index import LandmarkIndex
-from mgsv.annotate.leftout import Dropped
 from mgsv.annotate.locate import Match, locate
+from mgsv.annotate.options import AnnotateOptions, Dropped
 
-__all__ = ["Annotated", "Dropped", "LandmarkIndex", "Match", "annotate", "locate"]
+__all__ = [
+    "AnnotateOptions",
+    "Annotated",
+    "Dropped",
+    "LandmarkIndex",
+    "Match",
+    "annotate",
+    "locate",
+]

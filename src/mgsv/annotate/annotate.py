@@ -17,9 +17,9 @@ from pathlib import Path
 
 from mgsv.annotate.copies import Copies
 from mgsv.annotate.index import LandmarkIndex
-from mgsv.annotate.leftout import REASONS, Dropped, Limits
 from mgsv.annotate.listen import Heard, hear
 from mgsv.annotate.locate import Match
+from mgsv.annotate.options import REASONS, AnnotateOptions, Dropped
 from mgsv.data.annotations import Row, write_rows
 from mgsv.errors import DataError, reason_of, shown
 from mgsv.files import check_output, write_file
@@ -79,11 +79,7 @@ def annotate(
     output: PathLike,
     *,
     folder: PathLike | None = None,
-    min_video: float = 3.0,
-    max_video: float = 600.0,
-    min_moment: float = 5.0,
-    min_confidence: float = 0.95,
-    category: str = "",
+    options: AnnotateOptions | None = None,
     overwrite: bool = False,
     executor: Executor | None = None,
     progress: Listener | None = None,
@@ -93,16 +89,15 @@ def annotate(
     One row per moment, plus a last column `confidence` (see `Match`). An id is the file's name
     without its ending, with a number after it where that stands twice. videos, music: files, or
     folders that are searched; of a video, every sound track is listened to. folder: the library's,
-    where fingerprints are kept. min_video, max_video, min_moment: seconds; with min_confidence
-    they filter. category: of all videos. executor: who reads the files; None = a thread per core.
-    progress: called after each file of the music and then of the videos, which `what` says.
+    where fingerprints are kept. executor: reads the files; None = a thread per core. progress:
+    called after each file of the music and then of the videos, which `what` says.
 
     Files that cannot be read are in the report. Where no row is left, nothing is written. Raises
-    `ConfigError` for limits or an `output` that make no sense, `LibraryError` where there is no
+    `ConfigError` for an `output` that makes no sense, `LibraryError` where there is no
     music, `DataError` where there are no videos, `OutputError` where `output` exists or cannot be
     written.
     """
-    limits = Limits(min_video, max_video, min_moment, min_confidence)
+    options = options or AnnotateOptions()
     given = [Path(path) for path in videos]
     target = check_output(output, (".csv",), overwrite=overwrite, inputs=given)
     others: set[bytes] = set()
@@ -120,7 +115,7 @@ def annotate(
     )
     ids = _Names()
     music_ids = {track.id: ids.take(track.path) for track in tracks}
-    heard = _listen(paths, LandmarkIndex(tracks), limits, executor, progress)
+    heard = _listen(paths, LandmarkIndex(tracks), options, executor, progress)
     found: list[AnnotatedMoment] = []
     dropped: list[Dropped] = []
     failed: list[tuple[Path, str]] = []
@@ -136,11 +131,11 @@ def annotate(
             notes += result.notes
             for use in result.uses:
                 match = use.match
-                if problem := _problem(path, match, limits, copies):
+                if problem := _problem(path, match, options, copies):
                     dropped.append(problem)
                 else:
                     video_id, music_id = ids.take(path), music_ids[match.track.id]
-                    row = _row(result.info, match, video_id, music_id, category)
+                    row = _row(result.info, match, video_id, music_id, options.category)
                     found.append(AnnotatedMoment(path, row, match, use.sound, result.sounds))
     if found:
         text = io.StringIO(newline="")
@@ -156,7 +151,7 @@ def annotate(
 def _listen(
     paths: Sequence[Path],
     index: LandmarkIndex,
-    limits: Limits,
+    options: AnnotateOptions,
     executor: Executor,
     progress: Listener | None,
 ) -> list[tuple[Path, Heard | Dropped | str]]:
@@ -173,7 +168,7 @@ def _listen(
         else:
             first[content] = path
     left = [place for place in range(len(paths)) if place not in results]
-    listen = functools.partial(hear, index=index, limits=limits)
+    listen = functools.partial(hear, index=index, options=options)
     outcomes = executor.map(listen, [paths[place] for place in left])
     with contextlib.closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
@@ -186,12 +181,12 @@ def _listen(
     return [(path, results[place]) for place, path in enumerate(paths)]
 
 
-def _problem(path: Path, match: Match, limits: Limits, copies: Copies) -> Dropped | None:
+def _problem(path: Path, match: Match, options: AnnotateOptions, copies: Copies) -> Dropped | None:
     """Why `match` makes no row."""
-    if match.confidence < limits.min_confidence:
+    if match.confidence < options.min_confidence:
         detail = f"{shown(match.track.path.name)} at {match.video}, {match.confidence:.2f}"
         return Dropped(path, "low confidence", detail)
-    if match.video.duration < limits.min_moment:
+    if match.video.duration < options.min_moment:
         detail = f"{shown(match.track.path.name)} at {match.video}, {match.video.duration:.1f} s"
         return Dropped(path, "short moment", detail)
     if original := copies.original(path, match):

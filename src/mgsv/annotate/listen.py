@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mgsv.annotate.index import LandmarkIndex
-from mgsv.annotate.leftout import Dropped, Limits
 from mgsv.annotate.locate import Match, locate
+from mgsv.annotate.options import AnnotateOptions, Dropped
 from mgsv.errors import MediaError, reason_of, shown
 from mgsv.media.isolated import count_sounds, probe_video, read_audio, read_picture_clock
 from mgsv.media.landmarks import RATE
@@ -43,16 +43,16 @@ class Heard:
     notes: tuple[str, ...] = ()
 
 
-def hear(path: Path, index: LandmarkIndex, limits: Limits) -> Heard | Dropped:
+def hear(path: Path, index: LandmarkIndex, options: AnnotateOptions) -> Heard | Dropped:
     """Listen to every sound track of `path`. Raises `MediaError` where none can be read."""
     info, sounds = probe_video(path), count_sounds(path)
     if not sounds:
         return Dropped(path, "no sound")
-    pictures = read_picture_clock(path, limits.max_video)
+    pictures = read_picture_clock(path, options.max_video)
     info = replace(info, duration=pictures.seconds)
-    if info.duration > limits.max_video:
-        return Dropped(path, "long video", f"more than {limits.max_video:g} s")
-    if info.duration < limits.min_video:
+    if info.duration > options.max_video:
+        return Dropped(path, "long video", f"more than {options.max_video:g} s")
+    if info.duration < options.min_video:
         return Dropped(path, "short video", f"{info.duration:.1f} s")
     uses: list[HeardUse] = []
     unread: dict[int, MediaError] = {}

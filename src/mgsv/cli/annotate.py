@@ -61,7 +61,7 @@ def annotate(
     is left out is listed with the reason; the exit status is 1 where a file cannot be read or no
     row is left.
     """
-    from mgsv.annotate import annotate
+    from mgsv.annotate import AnnotateOptions, annotate
 
     if not music:
         raise ConfigError("--music is missing", "name the folder of the music the videos may use")
@@ -71,11 +71,13 @@ def annotate(
             music,
             output,
             folder=folder,
-            min_video=min_video,
-            max_video=max_video,
-            min_moment=min_moment,
-            min_confidence=min_confidence,
-            category=category,
+            options=AnnotateOptions(
+                min_video=min_video,
+                max_video=max_video,
+                min_moment=min_moment,
+                min_confidence=min_confidence,
+                category=category,
+            ),
             overwrite=overwrite,
             progress=listen,
         )
@@ -91,7 +93,7 @@ def annotate(
 
 
 def _print(report: Annotated, output: Path) -> None:
-    from mgsv.annotate.leftout import REASONS
+    from mgsv.annotate.options import REASONS
 
     for one in report.found:
         places = f", the same at {len(one.match.also_at)} more" if one.match.also_at else ""
@@ -112,7 +114,7 @@ def _print(report: Annotated, output: Path) -> None:
 
 
 def _document(report: Annotated, output: Path) -> dict[str, Any]:
-    from mgsv.annotate.leftout import REASONS
+    from mgsv.annotate.options import REASONS
 
     return {
         "schema": "mgsv.annotate/1",

@@ -1,4 +1,4 @@
-"""What makes no row of an annotation, and why."""
+"""Which videos and moments make rows of an annotation, and why the others do not."""
 
 from __future__ import annotations
 
@@ -35,13 +35,22 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, and a probability. Raises `ConfigError` for what is neither."""
+class AnnotateOptions:
+    """What is left out, and what the rows say of all videos.
 
-    min_video: float
-    max_video: float
-    min_moment: float
-    min_confidence: float
+    Raises `ConfigError` for limits that are no seconds or no probability.
+    """
+
+    min_video: float = 3.0
+    """Seconds; shorter videos are left out."""
+    max_video: float = 600.0
+    """Seconds; longer videos are left out."""
+    min_moment: float = 5.0
+    """Seconds; shorter moments are left out."""
+    min_confidence: float = 0.95
+    """Matches with a lower `Match.confidence` are left out."""
+    category: str = ""
+    """Of all videos."""
 
     def __post_init__(self) -> None:
         for name in ("min_video", "max_video", "min_moment"):
