@@ -23,7 +23,14 @@ from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
 from mgsv.encoders.motion import CHANNELS
 from mgsv.encoders.registry import video_encoder
 from mgsv.media.video import VideoScan
-from mgsv.synthesis.composed import PLANS, VIDEOS, ComposeOptions, compose
+from mgsv.synthesis.composed import (
+    PLANS,
+    VIDEOS,
+    ComposeInputs,
+    ComposeOptions,
+    compose,
+    worker_processes,
+)
 from mgsv.synthesis.composed.plan import Plan, read_plans
 
 
@@ -99,15 +106,14 @@ def speed(arguments: argparse.Namespace, folder: Path) -> None:
 def make(
     arguments: argparse.Namespace, output: Path, options: ComposeOptions, jobs: int = 1
 ) -> Path:
-    return compose(
-        output,
-        music=arguments.music,
-        pictures=arguments.pictures,
-        clips=arguments.clips,
-        options=options,
-        cache=arguments.cache or output.parent / "cache",
-        jobs=jobs,
-    ).output
+    with worker_processes(jobs) as workers:
+        return compose(
+            output,
+            ComposeInputs(arguments.music, arguments.pictures, arguments.clips),
+            options=options,
+            cache=arguments.cache or output.parent / "cache",
+            executor=workers,
+        ).output
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ from mgsv.methods.survey import (
 from mgsv.methods.sync import Sync
 from mgsv.methods.synchrony import pattern_of
 from mgsv.models import checkpoint
-from mgsv.synthesis.composed import ComposeOptions, compose
+from mgsv.synthesis.composed import ComposeInputs, ComposeOptions, compose, worker_processes
 from mgsv.synthesis.composed.plan import FRAME_RATE
 from mgsv.training.fit import train
 
@@ -113,17 +113,21 @@ def made_of(corpus: Corpus, work: Path, jobs: int) -> None:
     """Compose what is not there yet."""
     for name, options in DATA.items():
         if not (work / name).exists():
-            compose(
-                work / name,
+            files = ComposeInputs(
                 music=corpus.folder / "music",
                 pictures=corpus.folder / "pictures",
                 clips=corpus.folder / "clips",
                 manifest=corpus.manifest,
-                options=options,
-                cache=corpus.cache,
-                jobs=jobs,
-                licence=LICENCE,
             )
+            with worker_processes(jobs) as workers:
+                compose(
+                    work / name,
+                    files,
+                    options=options,
+                    cache=corpus.cache,
+                    executor=workers,
+                    licence=LICENCE,
+                )
 
 
 def trained(work: Path, seed: int, changes: Sequence[str]) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from job_functions import lag, leave, pid, reciprocal
+from job_functions import lag, leave, pid, reciprocal, write_slowly
 from library_support import start
 from mgsv.errors import ConfigError
 from mgsv.jobs import Cancelled, Executor, Job, Outcome, Processes, Progress, Threads, in_order
@@ -165,6 +165,16 @@ def test_a_closed_map_leaves_the_processes_for_the_next(processes: Processes) ->
     next(outcomes)
     outcomes.close()
     assert [outcome.result() for outcome in processes.map(reciprocal, [2])] == [0.5]
+
+
+def test_closing_waits_for_what_processes_are_at(processes: Processes, tmp_path: Path) -> None:
+    outcomes = processes.map(write_slowly, [tmp_path / str(number) for number in range(1000)])
+    next(outcomes)
+    outcomes.close()
+    written = sorted(tmp_path.iterdir())
+    time.sleep(0.5)
+    assert sorted(tmp_path.iterdir()) == written
+    assert len(written) < 10
 
 
 def test_waiting_for_threads_can_be_interrupted() -> None:

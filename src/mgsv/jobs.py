@@ -181,7 +181,10 @@ class Processes:
         )
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> Outcomes[T, R]:
-        """At most 2 × `count` items are in the hands of the processes or done."""
+        """At most 2 × `count` items are in the hands of the processes or done.
+
+        Closing the generator waits for the items under way, which may be writing files.
+        """
         upcoming = enumerate(items)
         if self._pool is None:
             for index, item in upcoming:
@@ -197,8 +200,7 @@ class Processes:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield _outcome(*running.pop(future), future.result)
         finally:
-            for future in running:
-                future.cancel()
+            wait([future for future in running if not future.cancel()])
 
     def close(self) -> None:
         """Wait for the items under way and end the processes."""

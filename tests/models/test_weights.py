@@ -12,7 +12,7 @@ from mgsv.methods.registry import open_method
 from mgsv.methods.survey import RECORD, Survey
 from mgsv.models import checkpoint
 from mgsv.models.weights import shipped
-from mgsv.synthesis.composed import ComposeOptions, compose
+from mgsv.synthesis.composed import ComposeInputs, ComposeOptions, compose
 from mgsv.training import fit
 
 
@@ -40,7 +40,7 @@ def test_a_training_may_start_from_it(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     data = tmp_path / "data"
     options = ComposeOptions(train=16, val=4, test=0)
-    compose(data, music=corpus / "music", pictures=corpus / "pictures", options=options)
+    compose(data, ComposeInputs(corpus / "music", corpus / "pictures"), options=options)
     settings = ("train.epochs=1", "train.batch_size=8", "train.val_rows=0")
     result = fit.train(data=data, output=tmp_path / "run", set=settings, init="default")
     start, end = (checkpoint.load(path) for path in (shipped(), result.checkpoints["last"]))

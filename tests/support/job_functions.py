@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 
 def reciprocal(number: int) -> float:
@@ -23,3 +24,9 @@ def lag(number: int) -> int:
     """The first items take longest."""
     time.sleep(0.1 if number < 2 else 0.0)
     return number
+
+
+def write_slowly(path: Path) -> None:
+    """The file `0` is there at once, others after a while."""
+    time.sleep(0.0 if path.name == "0" else 0.3)
+    path.touch()

@@ -19,7 +19,7 @@ from mgsv.errors import ConfigError, DataError, OutputError
 from mgsv.media.pictures import read_still
 from mgsv.media.video import VideoScan
 from mgsv.models import checkpoint
-from mgsv.synthesis.composed import PLANS, ComposeOptions, compose
+from mgsv.synthesis.composed import PLANS, ComposeInputs, ComposeOptions, compose, worker_processes
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.features import video_curves, video_features
 from mgsv.synthesis.composed.footage import Bank, Footage
@@ -103,12 +103,9 @@ def test_the_same_call_gives_the_same_bytes_over_any_number_of_processes(
     options = ComposeOptions(train=32, val=8, test=8, noise=1, half=True)
     compose(
         tmp_path / "again",
-        music=corpus / "music",
-        pictures=corpus / "pictures",
-        clips=corpus / "clips",
+        ComposeInputs(corpus / "music", corpus / "pictures", corpus / "clips"),
         cache=corpus / "cache",
         options=options,
-        jobs=1,
     )
     for name in ("frames/features.f32", "segments-2p5/features.f32"):
         first, again = (folder / PACKED_FOLDER / name for folder in (data, tmp_path / "again"))
@@ -118,21 +115,18 @@ def test_the_same_call_gives_the_same_bytes_over_any_number_of_processes(
 def test_what_cannot_be_composed_is_refused_and_leaves_nothing(
     corpus: Path, data: Path, tmp_path: Path
 ) -> None:
-    folders = {"music": corpus / "music", "pictures": corpus / "pictures"}
+    music, pictures, empty = corpus / "music", corpus / "pictures", tmp_path / "empty"
     with pytest.raises(OutputError, match="exists already"):
-        compose(data, **folders)
-    (tmp_path / "empty").mkdir()
+        compose(data, ComposeInputs(music, pictures))
+    empty.mkdir()
     with pytest.raises(DataError, match="holds no music files"):
-        compose(tmp_path / "out", music=tmp_path / "empty", pictures=folders["pictures"])
+        compose(tmp_path / "out", ComposeInputs(empty, pictures))
     for name in ("a.png", "b.png", "c.png"):
-        (tmp_path / "empty" / name).write_bytes(name.encode())
+        (empty / name).write_bytes(name.encode())
     with pytest.raises(ConfigError, match="no pictures are left for the train split"):
-        compose(
-            tmp_path / "out",
-            music=folders["music"],
-            pictures=tmp_path / "empty",
-            cache=corpus / "cache",
-        )
+        compose(tmp_path / "out", ComposeInputs(music, empty), cache=corpus / "cache")
+    with pytest.raises(ConfigError, match="`jobs` 0: needs at least 1"):
+        worker_processes(0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
 
 

@@ -161,16 +161,14 @@ def compose(
     with (
         show.resumable("run the same command again; analyses made so far are kept"),
         show.progress(progress, "compose") as listen,
+        composed.worker_processes(jobs) as workers,
     ):
         report = composed.compose(
             output,
-            music=music,
-            pictures=pictures,
-            clips=clips,
-            manifest=manifest,
+            composed.ComposeInputs(music, pictures, clips, manifest),
             options=composed.ComposeOptions(**recipe),
             cache=cache,
-            jobs=jobs,
+            executor=workers,
             licence=licence,
             progress=listen,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, MgsvError, OutputError, reason_of
 from mgsv.files import new_folder, refuse_existing
-from mgsv.jobs import Executor, Listener, Processes, Progress, checked_jobs, in_order
+from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
 from mgsv.synthesis.composed.footage import Bank
 from mgsv.synthesis.composed.music import TrackAnalyser
@@ -28,10 +28,36 @@ from mgsv.synthesis.composed.production import (
     ComposeOptions,
     Order,
     fill_folder,
-    one_torch_thread,
 )
 
 PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class ComposeInputs:
+    """What videos are composed of: folders of tracks, of stills and of moving pictures.
+
+    manifest: of a corpus (see `corpus.read_manifest`), which says the splits; else they are drawn.
+    """
+
+    music: PathLike
+    pictures: PathLike
+    clips: PathLike | None = None
+    manifest: PathLike | None = None
+
+    def folders(self) -> dict[ItemKind, Path]:
+        """The folders that are given, by the kind of their files."""
+        folders: dict[ItemKind, Path] = {"music": Path(self.music), "picture": Path(self.pictures)}
+        if self.clips is not None:
+            folders["clip"] = Path(self.clips)
+        return folders
+
+    def items(self, seed: int) -> list[Item]:
+        """All files in them, with their splits."""
+        folders = self.folders()
+        if self.manifest is not None:
+            return read_manifest(Path(self.manifest), folders)
+        return [item for kind, folder in folders.items() for item in find_items(folder, kind, seed)]
 
 
 @dataclass(frozen=True)
@@ -46,24 +72,19 @@ class ComposeReport:
 
 def compose(
     output: PathLike,
+    inputs: ComposeInputs,
     *,
-    music: PathLike,
-    pictures: PathLike,
-    clips: PathLike | None = None,
-    manifest: PathLike | None = None,
     options: ComposeOptions | None = None,
     cache: PathLike | None = None,
-    jobs: int = 1,
     executor: Executor | None = None,
     licence: str = "not stated",
     progress: Listener | None = None,
 ) -> ComposeReport:
-    """Make the new data folder `output` from folders of music, pictures and clips.
+    """Make the new data folder `output` from the files of `inputs`.
 
-    manifest: of a corpus (see `corpus.read_manifest`), which says the splits; else they are drawn.
-    cache: where analyses are kept between runs, by default beside `output`. jobs: processes;
-    an `executor` does the work in others instead. licence: of models trained on the result, noted
-    in it. progress: called after each file and some of the videos.
+    cache: where analyses are kept between runs, by default beside `output`. executor: does the
+    work, for instance in `worker_processes`; None = this process. licence: of models trained on the
+    result, noted in it. progress: called after each file and some of the videos.
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
     are left for the splits that are asked for, `OutputError` where `output` exists or it or the
@@ -71,27 +92,17 @@ def compose(
     """
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
-    checked_jobs(jobs)
-    progress = progress or (lambda _: None)
+    executor, progress = executor or Processes(1), progress or (lambda _: None)
     cache_folder = Path(cache) if cache is not None else output.with_name(f"{output.name}-cache")
-    folders: dict[ItemKind, Path] = {"music": Path(music), "picture": Path(pictures)}
-    if clips is not None:
-        folders["clip"] = Path(clips)
-    if manifest is not None:
-        items = read_manifest(Path(manifest), folders)
-    else:
-        items = [item for kind in folders for item in find_items(folders[kind], kind, options.seed)]
+    items = inputs.items(options.seed)
     with new_folder(output, parents=True) as folder:
-        with ExitStack() as opened:
-            if executor is None:
-                executor = opened.enter_context(Processes(jobs, start=one_torch_thread))
-            usable, skipped = _prepare(items, cache_folder, options.half, executor, progress)
-            _refuse_too_few(usable, options)
-            order = Order(options, cache_folder, tuple(usable), hash(tuple(usable)))
-            rows = fill_folder(folder, order, executor, progress)
+        usable, skipped = _prepare(items, cache_folder, options.half, executor, progress)
+        _refuse_too_few(usable, options)
+        order = Order(options, cache_folder, tuple(usable), hash(tuple(usable)))
+        rows = fill_folder(folder, order, executor, progress)
         _note(folder, options, usable, skipped, licence)
-    used = {kind: sum(item.kind == kind for item in usable) for kind in folders}
-    return ComposeReport(output, rows, {str(k): n for k, n in used.items()}, tuple(skipped))
+    used = {str(kind): sum(i.kind == kind for i in usable) for kind in inputs.folders()}
+    return ComposeReport(output, rows, used, tuple(skipped))
 
 
 # --- analysis -------------------------------------------------------------------------------------
@@ -103,14 +114,15 @@ def _prepare(
     """The items that can be used, now in the cache, and the files of the others with the reason."""
     usable: list[Item] = []
     skipped: list[tuple[Path, str]] = []
-    outcomes = executor.map(_analyse, [(item, cache_folder, half) for item in items])
-    for done, outcome in enumerate(in_order(outcomes), 1):
-        item, problem = items[outcome.index], outcome.result()
-        if problem is None:
-            usable.append(item)
-        else:
-            skipped.append((item.path, problem))
-        progress(Progress("analysing", done, len(items)))
+    tasks = [(item, cache_folder, half) for item in items]
+    with closing(in_order(executor.map(_analyse, tasks))) as outcomes:
+        for done, outcome in enumerate(outcomes, 1):
+            item, problem = items[outcome.index], outcome.result()
+            if problem is None:
+                usable.append(item)
+            else:
+                skipped.append((item.path, problem))
+            progress(Progress("analysing", done, len(items)))
     return usable, skipped
 
 

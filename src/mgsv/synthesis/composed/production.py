@@ -5,6 +5,7 @@ Every process can make any video from its number alone: an `Order` says what all
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLO
 from mgsv.data.packed import PackWriter
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError
-from mgsv.jobs import Executor, Listener, Progress, in_order
+from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.editors import COMPOSERS
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
@@ -80,8 +81,18 @@ AT_ONCE = 16
 """Videos a process makes per order."""
 
 
-def one_torch_thread() -> None:
-    """What each of several processes begins with: together they use all cores already."""
+def worker_processes(jobs: int) -> Processes:
+    """An executor for `compose`, to be closed after use.
+
+    Each process computes in one thread, as together they use all cores already. Raises
+    `ConfigError` for fewer than one.
+    """
+    if jobs < 1:
+        raise ConfigError(f"`jobs` {jobs}: needs at least 1")
+    return Processes(jobs, start=_one_torch_thread)
+
+
+def _one_torch_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -189,15 +200,16 @@ def fill_folder(folder: Path, order: Order, executor: Executor, progress: Listen
             tasks = [
                 (order, split, range(n, min(n + AT_ONCE, count))) for n in range(0, count, AT_ONCE)
             ]
-            for chunk in in_order(executor.map(_make, tasks)):
-                made = chunk.result()
-                for plan, features in made:
-                    track = used[plan.track] = tracks[plan.track]
-                    store.add(plan.video_id, features)
-                    plans.write(plan_line(plan))
-                    rows.append(_row(plan, track))
-                done += len(made)
-                progress(Progress("videos", done, total))
+            with closing(in_order(executor.map(_make, tasks))) as chunks:
+                for chunk in chunks:
+                    made = chunk.result()
+                    for plan, features in made:
+                        track = used[plan.track] = tracks[plan.track]
+                        store.add(plan.video_id, features)
+                        plans.write(plan_line(plan))
+                        rows.append(_row(plan, track))
+                    done += len(made)
+                    progress(Progress("videos", done, total))
             write_annotations(folder / CSV_FOLDER / f"{split}_data.csv", rows)
     segments = folder / PACKED_FOLDER / packed_name("segments")
     with PackWriter(segments, music_encoder().dim, SEGMENT_SLOTS) as store:
@@ -210,9 +222,10 @@ def fill_folder(folder: Path, order: Order, executor: Executor, progress: Listen
             for split, count in counts.items()
             for index in range(min(options.videos, count))
         ]
-        for done, rendered in enumerate(in_order(executor.map(_film, films)), 1):
-            rendered.result()
-            progress(Progress("files", done, len(films)))
+        with closing(in_order(executor.map(_film, films))) as outcomes:
+            for done, outcome in enumerate(outcomes, 1):
+                outcome.result()
+                progress(Progress("files", done, len(films)))
     return total
 
 
