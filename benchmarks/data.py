@@ -23,7 +23,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.folder import FEATURE_FOLDER, DataFolder
 from mgsv.data.packed import PackedStore
 from mgsv.data.sampler import padding_share
-from mgsv.methods.blind import PerTrackPrior, PositionPrior, highlight, start_0, whole_track
+from mgsv.methods.blind import blind_answers
 from mgsv.moment import iou
 from mgsv.synthesis.planted import PlantOptions, plant, predict_oracle
 
@@ -102,14 +102,8 @@ def planted(options: PlantOptions, folder: Path) -> None:
     print(f"made in {time.perf_counter() - start:.0f} s, peak memory {peak:.0f} MB; {options}")
     data = DataFolder.open(root)
     train, test = data.annotations("train"), data.annotations("test")
-    for name, moments in {
-        "oracle": predict_oracle(root, test),
-        "start 0": start_0(test),
-        "whole track": whole_track(test),
-        "position prior": PositionPrior(train).predict(test),
-        "per-track prior": PerTrackPrior(train).predict(test),
-        "highlight": highlight(test, PackedStore(data.packed("segments"))),
-    }.items():
+    blind = blind_answers(test, PackedStore(data.packed("segments")), train)
+    for name, moments in ({"oracle": predict_oracle(data, test)} | blind).items():
         overlaps = iou(moments, test.moments)
         print(
             f"{name:18}mIoU {overlaps.mean():.3f}   IoU > 0.5 {100 * (overlaps > 0.5).mean():.1f} %"

@@ -57,9 +57,10 @@ def fusion() -> None:
     """Memory, stand-in and both fused on a planted benchmark with usual moments."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = plant(Path(temporary) / "planted", PLANTED)
-        splits = {name: SplitData.open(folder, name).rows for name in ("val", "test")}
-        oracle = {name: predict_oracle(folder, rows) for name, rows in splits.items()}
-        uses = DataFolder.open(folder).annotations("train")
+        data = DataFolder.open(folder)
+        splits = {name: SplitData.from_folder(data, name).rows for name in ("val", "test")}
+        oracle = {name: predict_oracle(data, rows) for name, rows in splits.items()}
+        uses = data.annotations("train")
     for name, kept in KEPT.items():
         val, test = (
             worsened(rows, oracle[split], kept, seed)

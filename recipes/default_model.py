@@ -29,14 +29,15 @@ from torch.nn.functional import softplus
 from composed_cases import Case, Corpus, cases
 from mgsv.config import to_dict
 from mgsv.data.dataset import SplitData
+from mgsv.data.folder import DataFolder
 from mgsv.evaluation import protocol
-from mgsv.evaluation.evaluate import blind_answers
 from mgsv.evaluation.measures import all_measures, moment_iou, ranks, retrieval_measures
 from mgsv.evaluation.memory import starts_of as model_starts
 from mgsv.evaluation.results import Results
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory import fusion as fusing
 from mgsv.methods.base import Detection, Placement
+from mgsv.methods.blind import blind_answers
 from mgsv.methods.learned import learned
 from mgsv.methods.placement import REACH, Music, cuts_on_beat
 from mgsv.methods.registry import open_method
@@ -301,7 +302,9 @@ class Measured:
         found = [
             open_method("sync").detect(case.query, [case.features], Placement())[0] for case in rows
         ]
-        answers = blind_answers(trained_on, split) | {"sync": moments_at(rows, starts_of(found))}
+        train = DataFolder.open(trained_on).annotations("train")
+        answers = blind_answers(split.rows, split.segments, train)
+        answers["sync"] = moments_at(rows, starts_of(found))
         return cls(rows, split, columns, answers, scores, {})
 
     def figures(self, model: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mgsv.data.folder import DataFolder
 from mgsv.errors import DataError
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of
 from tiny_model import TinyPairs
@@ -41,13 +42,14 @@ def test_track_and_truth_stay_and_the_video_is_whole():
 def test_an_extractions_weights_are_known(tmp_path: Path):
     folder = tmp_path / "features" / "Kuai_feature"
     (folder / "vit_feature1").mkdir(parents=True)
+    data = DataFolder.open(tmp_path)
     split: Any = SimpleNamespace(frames=SimpleNamespace(dim=512), segments=SimpleNamespace(dim=768))
-    assert encoders_of(tmp_path, split).video.fingerprint == ""
+    assert encoders_of(data, split).video.fingerprint == ""
     made_by = {"frames": "clip:abc", "segments-2p5": "ast:def"}
     (folder / "encoders.json").write_text(json.dumps(made_by))
-    known = encoders_of(tmp_path, split)
+    known = encoders_of(data, split)
     assert (known.video.name, known.video.fingerprint) == ("clip", "clip:abc")
     assert (known.music.name, known.music.fingerprint) == ("ast", "ast:def")
     (folder / "encoders.json").write_text("[1]")
     with pytest.raises(DataError, match=r"encoders\.json"):
-        encoders_of(tmp_path, split)
+        encoders_of(data, split)

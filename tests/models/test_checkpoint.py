@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mgsv.errors import ConfigError, EncoderMismatch, OutputError
-from mgsv.evaluation.sources import AST, CLIP
 from mgsv.models.authors import import_checkpoint, read_weights, replay
 from mgsv.models.checkpoint import FORMAT, Encoder, Encoders, load, save
 from mgsv.models.made import MaDe
@@ -171,7 +170,7 @@ def test_import_of_the_authors_checkpoint(tmp_path: Path, wrap: str) -> None:
     loaded = load(path)
     assert isinstance(loaded.model, MaDe)
     assert loaded.record == {"imported_from": "authors.bin"}
-    assert loaded.encoders == Encoders(Encoder(CLIP, 512), Encoder(AST, 768))
+    assert loaded.encoders == Encoders(Encoder("clip-vit-b32", 512), Encoder("ast-audioset", 768))
     own = loaded.model.state_dict()
     assert torch.equal(own["video.projection.weight"], golden.weights["vit_proj.weight"])
     with pytest.raises(OutputError, match="exists already"):

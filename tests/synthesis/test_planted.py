@@ -160,16 +160,18 @@ def test_states_between_two_steps_are_linear() -> None:
 
 
 def test_the_oracle_finds_the_moments(planted: Path) -> None:
-    rows = DataFolder.open(planted).annotations("test")
-    assert iou(predict_oracle(planted, rows), rows.moments).mean() >= 0.90
+    data = DataFolder.open(planted)
+    rows = data.annotations("test")
+    assert iou(predict_oracle(data, rows), rows.moments).mean() >= 0.90
 
 
 def test_the_oracle_never_reads_the_answer(planted: Path) -> None:
-    rows = DataFolder.open(planted).annotations("test")[:5]
+    data = DataFolder.open(planted)
+    rows = data.annotations("test")[:5]
     moved = Annotations(
         tuple(replace(row, music_start=0.0, music_end=row.video_seconds) for row in rows)
     )
-    np.testing.assert_array_equal(predict_oracle(planted, rows), predict_oracle(planted, moved))
+    np.testing.assert_array_equal(predict_oracle(data, rows), predict_oracle(data, moved))
 
 
 def test_best_start_on_a_ramp() -> None:

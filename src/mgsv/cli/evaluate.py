@@ -94,7 +94,7 @@ def evaluate(
         raise click.UsageError("--data is missing: name the data folder")
     if queries is not None:
         raise click.UsageError("--queries goes with --method memory; a model has --split")
-    from mgsv.evaluation.evaluate import evaluate
+    from mgsv.evaluation.evaluate import EvaluateOptions, evaluate
     from mgsv.models.system import System
 
     system = System(
@@ -112,9 +112,7 @@ def evaluate(
             report=report,
             uses=uses,
             fusion=fusion,
-            music_set=music_set,
-            batch_size=batch_size,
-            device=device,
+            options=EvaluateOptions(music_set, batch_size, device),
             progress=listen,
         )
     if as_json:

@@ -55,9 +55,13 @@ class SplitData:
     @classmethod
     def open(cls, folder: str | os.PathLike[str], split: str, *, stride: float = 2.5) -> SplitData:
         """`split` (train, val, test) of the data folder, from its packed stores."""
-        data = DataFolder.open(folder)
-        frames, segments = (PackedStore(data.packed(kind, stride)) for kind in KINDS)
-        return cls(data.annotations(split), frames, segments)
+        return cls.from_folder(DataFolder.open(folder), split, stride=stride)
+
+    @classmethod
+    def from_folder(cls, folder: DataFolder, split: str, *, stride: float = 2.5) -> SplitData:
+        """As `open`, of a folder that is open already."""
+        frames, segments = (PackedStore(folder.packed(kind, stride)) for kind in KINDS)
+        return cls(folder.annotations(split), frames, segments)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -33,6 +33,9 @@ ENCODERS_FILE = "encoders.json"
 """Beside the feature folders of an extraction, or the packed stores where there are no such
 folders: packed name → fingerprint of what made them."""
 
+PUBLISHED_ENCODERS: dict[Kind, str] = {"frames": "clip-vit-b32", "segments": "ast-audioset"}
+"""Whose features the published ones are."""
+
 STRIDES = {2.5: "2p5", 5.0: "5", 7.5: "7p5", 10.0: "10"}
 """Published strides of the music features in seconds → how folder names spell them."""
 
@@ -124,6 +127,18 @@ class DataFolder:
         features = self.features()
         found = encoder_fingerprints(features) if features is not None else {}
         return encoder_fingerprints(self.root / PACKED_FOLDER) | found
+
+    def encoders(self) -> dict[Kind, tuple[str, str]]:
+        """(name, fingerprint) of the encoder behind each kind of features.
+
+        The published ones where the folder does not say; "" for a fingerprint that is not known.
+        """
+        encoders: dict[Kind, tuple[str, str]] = {}
+        made_by = self.made_by()
+        for kind, published in PUBLISHED_ENCODERS.items():
+            noted = next((made_by[name] for name in made_by if name.startswith(kind)), published)
+            encoders[kind] = noted.partition(":")[0], noted if ":" in noted else ""
+        return encoders
 
     def packed(self, kind: Kind, stride: float = 2.5) -> Path:
         """Where the packed store of `kind` lies or will lie."""

@@ -6,19 +6,17 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from mgsv.data.annotations import Annotations, read_annotations
+from mgsv.data.annotations import read_annotations
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
-from mgsv.errors import ConfigError, DataError, shown
+from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.measures import confidence_intervals
 from mgsv.evaluation.memory import evaluate_fusion
@@ -26,7 +24,7 @@ from mgsv.evaluation.results import breakdown
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.files import remove_leftovers, unwritable, write_file
 from mgsv.jobs import Listener
-from mgsv.methods import blind
+from mgsv.methods.blind import blind_answers
 from mgsv.models.composite import parts_of
 from mgsv.models.system import System
 from mgsv.synthesis.planted import predict_oracle
@@ -34,6 +32,18 @@ from mgsv.synthesis.planted import predict_oracle
 SCHEMA = "mgsv.evaluation/1"
 RESULTS, DOCUMENT = "results.jsonl", "evaluation.json"
 """Beside the page of a report: an answer per line, and all figures."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How a system is measured; nothing of it but `music_set` changes the figures."""
+
+    music_set: bool = True
+    """Rank all tracks too, or only find the moment on the true one."""
+    batch_size: int = 128
+    """Rows at once."""
+    device: str = "auto"
+    """As torch names it; `auto` is the first GPU, else the CPU."""
 
 
 def evaluate(
@@ -44,9 +54,7 @@ def evaluate(
     report: str | os.PathLike[str] | None = None,
     uses: str | os.PathLike[str] | None = None,
     fusion: str | os.PathLike[str] | None = None,
-    music_set: bool = True,
-    batch_size: int = 128,
-    device: str = "auto",
+    options: EvaluateOptions | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
     """All measures of `system` on `split` of the data folder, as a JSON-ready document.
@@ -62,6 +70,7 @@ def evaluate(
     file `fusion`, for `mgsv ground`). Raises
     EncoderMismatch when the model was made for other features.
     """
+    options = options or EvaluateOptions()
     if not isinstance(system, System):
         system = System(checkpoint=Path(system))
     if fusion is not None and uses is None:
@@ -69,23 +78,29 @@ def evaluate(
     if uses is not None and split == "val":
         raise ConfigError("`uses` with `split` val", "the fusion is fitted on val: measure test")
     past = None if uses is None else read_annotations(uses)
-    pairs = SplitData.open(data, split)
+    source = DataFolder.open(data)
+    names = (split,) if past is None else (split, "val")
+    splits = {name: SplitData.from_folder(source, name) for name in names}
+    pairs = splits[split]
     loaded = system.open()
-    if (not music_set or uses is not None) and parts_of(loaded.model).detector is None:
-        field = "`uses`" if music_set else "`music_set=False`"
+    if (not options.music_set or uses is not None) and parts_of(loaded.model).detector is None:
+        field = "`uses`" if options.music_set else "`music_set=False`"
         raise ConfigError(f"the model {loaded.name} finds no moments", f"leave {field} out")
-    loaded.require(encoders_of(data, pairs))
+    loaded.require(encoders_of(source, pairs))
+    train = source.annotations("train") if source.find_csv("train") is not None else None
     folder = _new_folder(report) if report is not None else None
-    model: Any = loaded.model.to(pick_device(device))
+    model: Any = loaded.model.to(pick_device(options.device))
     run = partial(
         protocol.run_model,
         model,
-        music_set=music_set,
-        batch_size=batch_size,
+        music_set=options.music_set,
+        batch_size=options.batch_size,
         candidates=sys.maxsize if system.rerank == "all" else system.rerank,
     )
     results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
-    baselines = blind_answers(data, pairs)
+    baselines = blind_answers(pairs.rows, pairs.segments, train)
+    if is_planted(source):
+        baselines["oracle"] = predict_oracle(source, pairs.rows)
     intervals = confidence_intervals(results.iou if results.places else None, results.rank)
     document = {
         "schema": SCHEMA,
@@ -107,7 +122,7 @@ def evaluate(
     }
     if past is not None:
         val = protocol.run_model(
-            model, SplitData.open(data, "val"), music_set=False, batch_size=batch_size
+            model, splits["val"], music_set=False, batch_size=options.batch_size
         )
         document["memory"], fitted = evaluate_fusion(past, val=val, test=results)
         if fusion is not None:
@@ -120,25 +135,6 @@ def evaluate(
         write_file(folder / DOCUMENT, text + "\n", overwrite=True)
         write_report(folder / "index.html", document, results, baselines.get("highlight"))
     return document
-
-
-def blind_answers(
-    data: str | os.PathLike[str], pairs: SplitData
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Moments [V, 2] in seconds of every baseline that this data folder allows.
-
-    The priors need the training annotations, and are left out where those are missing.
-    """
-    rows = pairs.rows
-    answers = {"start 0": blind.start_0(rows), "whole track": blind.whole_track(rows)}
-    train = _training_rows(data)
-    if train is not None:
-        answers["position prior"] = blind.PositionPrior(train).predict(rows)
-        answers["per-track prior"] = blind.PerTrackPrior(train).predict(rows)
-    answers["highlight"] = blind.highlight(rows, pairs.segments)
-    if is_planted(data):
-        answers["oracle"] = predict_oracle(data, rows)
-    return answers
 
 
 def best_blind(document: Mapping[str, Any]) -> float:
@@ -157,14 +153,6 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"`device` {name}: not available here", "use auto or cpu") from error
     return device
-
-
-def _training_rows(data: str | os.PathLike[str]) -> Annotations | None:
-    try:
-        path = DataFolder.open(data).csv("train")
-    except DataError:
-        return None
-    return read_annotations(path)
 
 
 def _new_folder(path: str | os.PathLike[str]) -> Path:

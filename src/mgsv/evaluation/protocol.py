@@ -65,16 +65,17 @@ def run_model(
     """
     parts = parts_of(model)
     results = Results.of(pairs.rows, places=parts.detector is not None)
+    ranked = music_set and parts.matcher is not None
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             read = _Reader(pairs, next(model.parameters()).device, batch_size)
-            if music_set and parts.matcher is not None:
-                return _music_set(parts, read, results, queries_at_once, candidates, progress)
-            if parts.detector is not None:
+            if parts.detector is not None and not ranked:
                 for at, batch in read.batches(_by_length(results), progress):
                     _note_moments(results, at, parts.detector.detect(batch))
+            elif ranked:
+                results = _music_set(parts, read, results, queries_at_once, candidates, progress)
     finally:
         model.train(was_training)
     return results

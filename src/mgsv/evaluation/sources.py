@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from mgsv.config import to_dict
 from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
@@ -18,46 +13,37 @@ from mgsv.data.folder import DataFolder, read_licence
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
 from mgsv.models.checkpoint import Encoder, Encoders
-from mgsv.synthesis.planted import RECIPE, read_recipe
-
-CLIP, AST = "clip-vit-b32", "ast-audioset"
+from mgsv.synthesis.planted import RECIPE, recipe_fingerprint
 
 
-def is_planted(folder: str | os.PathLike[str]) -> bool:
+def is_planted(folder: DataFolder) -> bool:
     """Whether a data folder holds a planted benchmark."""
-    return (Path(folder) / RECIPE).exists()
+    return (folder.root / RECIPE).exists()
 
 
-def encoders_of(folder: str | os.PathLike[str], split: SplitData) -> Encoders:
+def encoders_of(folder: DataFolder, split: SplitData) -> Encoders:
     """Which encoders the features of a data folder come from.
 
     A planted benchmark's views depend on its recipe, so each recipe is an encoder of its own; else
     the folder notes what made its features, and where it does not they are CLIP's and AST's.
     """
-    if not is_planted(folder):
-        made_by = DataFolder.open(folder).made_by()
-        video = made_by.get("frames", CLIP)
-        music = next((made_by[name] for name in made_by if name.startswith("segments")), AST)
-        return Encoders(_encoder(video, split.frames.dim), _encoder(music, split.segments.dim))
-    recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
-    fingerprint = hashlib.sha256(recipe.encode()).hexdigest()
+    if is_planted(folder):
+        fingerprint = recipe_fingerprint(folder.root)
+        video, music = ("planted-frames", fingerprint), ("planted-segments", fingerprint)
+    else:
+        encoders = folder.encoders()
+        video, music = encoders["frames"], encoders["segments"]
     return Encoders(
-        video=Encoder("planted-frames", split.frames.dim, fingerprint),
-        music=Encoder("planted-segments", split.segments.dim, fingerprint),
+        video=Encoder(video[0], split.frames.dim, video[1]),
+        music=Encoder(music[0], split.segments.dim, music[1]),
     )
 
 
-def _encoder(made_by: str, dim: int) -> Encoder:
-    """Of a fingerprint, which begins with the encoder's name, or of a name alone."""
-    name, known, _ = made_by.partition(":")
-    return Encoder(name, dim, made_by if known else "")
-
-
-def licence_of(folder: str | os.PathLike[str]) -> str:
+def licence_of(folder: DataFolder) -> str:
     """The licence that binds weights fitted to a data folder: that of what it was made from."""
     if is_planted(folder):
         return "Apache-2.0"
-    return read_licence(Path(folder)) or "CC-BY-NC-4.0"  # MGSV-EC's
+    return read_licence(folder.root) or "CC-BY-NC-4.0"  # MGSV-EC's
 
 
 def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:

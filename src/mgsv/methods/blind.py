@@ -25,6 +25,21 @@ PRIOR_WEIGHT = 0.5
 """Votes of the position prior beside the rows seen on the same track: one use outvotes it."""
 
 
+def blind_answers(
+    rows: Annotations, segments: PackedStore, train: Annotations | None
+) -> dict[str, Moments]:
+    """Moments of every baseline by its name; without training rows those of the priors are missing.
+
+    segments: the features of the rows' tracks.
+    """
+    answers = {"start 0": start_0(rows), "whole track": whole_track(rows)}
+    if train is not None:
+        answers["position prior"] = PositionPrior(train).predict(rows)
+        answers["per-track prior"] = PerTrackPrior(train).predict(rows)
+    answers["highlight"] = highlight(rows, segments)
+    return answers
+
+
 def start_0(rows: Annotations) -> Moments:
     """The track's beginning."""
     return _placed(np.zeros(len(rows)), rows)

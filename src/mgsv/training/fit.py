@@ -16,6 +16,7 @@ from torch import nn
 from mgsv.config import to_dict
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
+from mgsv.data.folder import DataFolder
 from mgsv.data.sampler import BucketedBatches
 from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
@@ -88,11 +89,12 @@ def train(
     settings, changes = None if start is None else start.settings, (*set,)
     configure(model, preset, changes, start=settings)  # a wrong name is told before data are read
     folder = Path(output)
-    whole = SplitData.open(data, "train")
+    source = DataFolder.open(data)
+    whole = SplitData.from_folder(source, "train")
     architecture, config = configure(model, preset, (*widths_of(whole), *changes), start=settings)
-    rows, val = _rows(data, whole, config)
+    rows, val = _rows(source, whole, config)
     _refuse_widths(architecture, whole)
-    encoders = encoders_of(data, whole)
+    encoders = encoders_of(source, whole)
     identity = _identity(model, architecture, config, rows, val)
     if start is not None:
         start.require(encoders)
@@ -105,7 +107,7 @@ def train(
     network = registry.build(model, architecture)
     if start is not None:
         _go_on_from(start, network)
-    licences = [licence_of(data)]
+    licences = [licence_of(source)]
     if start is not None:
         licences = [*dict.fromkeys([start.licence, *licences])]
 
@@ -169,9 +171,10 @@ def refuse_other_run(
     """ConfigError naming what differs, where `train` with these arguments is not the run kept in
     `folder`.
     """
-    whole = SplitData.open(data, "train")
+    source = DataFolder.open(data)
+    whole = SplitData.from_folder(source, "train")
     architecture, config = configure(model, preset, (*widths_of(whole), *set))
-    rows, val = _rows(data, whole, config)
+    rows, val = _rows(source, whole, config)
     try:
         then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -181,11 +184,9 @@ def refuse_other_run(
     refuse_change(then, _identity(model, architecture, config, rows, val))
 
 
-def _rows(
-    data: str | os.PathLike[str], whole: SplitData, config: TrainConfig
-) -> tuple[SplitData, SplitData]:
+def _rows(source: DataFolder, whole: SplitData, config: TrainConfig) -> tuple[SplitData, SplitData]:
     """The rows of the training and of the val split that a run uses."""
-    val = part_of(SplitData.open(data, "val"), config.val_rows)
+    val = part_of(SplitData.from_folder(source, "val"), config.val_rows)
     return part_of(whole, config.rows, config.seed), val
 
 

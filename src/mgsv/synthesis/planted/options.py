@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgsv.config import option
+from mgsv.config import option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.synthesis.planted.songs import SongOptions
 
@@ -70,3 +71,9 @@ def read_recipe(folder: str | os.PathLike[str]) -> PlantOptions:
         raise ConfigError(
             f"{folder} is not a planted benchmark", "its oracle is unknown"
         ) from error
+
+
+def recipe_fingerprint(folder: str | os.PathLike[str]) -> str:
+    """Of the options a planted benchmark was made with: equal ones give equal features."""
+    recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()

@@ -7,7 +7,6 @@ is read.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,10 +75,9 @@ def views(options: PlantOptions) -> tuple[View, View]:
 # --- the oracle -----------------------------------------------------------------------------------
 
 
-def predict_oracle(folder: str | os.PathLike[str], rows: Annotations) -> npt.NDArray[np.float64]:
-    """[N, 2] moments in seconds for `rows` of the planted benchmark in `folder`."""
-    data = DataFolder.open(folder)
-    frame_view, segment_view = views(read_recipe(folder))
+def predict_oracle(data: DataFolder, rows: Annotations) -> npt.NDArray[np.float64]:
+    """[N, 2] moments in seconds for `rows` of the planted benchmark `data`."""
+    frame_view, segment_view = views(read_recipe(data.root))
     frames, segments = PackedStore(data.packed("frames")), PackedStore(data.packed("segments"))
     moments = np.empty((len(rows), 2))
     for n, row in enumerate(rows):
