@@ -35,6 +35,7 @@ from planted_small import TINY
 from subprocesses import mgsv_here as mgsv
 
 SIZE = {"train": 64, "val": 16, "test": 16, "tracks": 20}
+MACHINE = ("--progress", "machine")
 SET = [word for change in TINY for word in ("--set", change)]
 Edit = Callable[[Path], object]
 
@@ -52,10 +53,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    done = mgsv("train", "made", "--data", data, "--output", folder, *SET, "--json")
+    done = mgsv("train", "made", "--data", data, "--output", folder, *SET, "--json", *MACHINE)
     assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     document = json.loads(done.stdout)
     assert (document["schema"], document["epochs"]) == ("mgsv.training/1", 2)
+    assert [step["done"] for step in steps] == [*range(1, document["steps"] + 1)]
+    assert {(step["event"], step["total"]) for step in steps} == {("train", document["steps"])}
+    assert steps[0]["what"] == "epoch 1" and steps[-1]["what"].startswith("epoch 2, mIoU 0.")
     assert document["checkpoints"]["last"] == str(folder / "last.safetensors")
     return folder
 
@@ -103,7 +108,7 @@ def test_the_command_is_the_function(command: str, function: Callable[..., objec
 def flattened(function: Callable[..., object]) -> Iterator[tuple[str, object]]:
     """(name, default) of the parameters of `function`, and of the fields of its options."""
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in ("progress", "show_progress", "system", "executor"):
+        if name in ("progress", "system", "executor"):
             continue  # how progress looks is the command's own; the others are other flags
         kind = typing.get_type_hints(function)[name]
         (kind, *_) = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]

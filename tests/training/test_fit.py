@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from mgsv.config import to_dict
 from mgsv.errors import ConfigError, EncoderMismatch
 from mgsv.evaluation.evaluate import evaluate
+from mgsv.jobs import Cancelled, Job, Progress
 from mgsv.models import checkpoint
 from mgsv.models.configs import ABLATIONS, MadeConfig
 from mgsv.training import fit
@@ -115,6 +116,24 @@ def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     assert json.dumps(last[0]["val"]) == json.dumps(last[1]["val"])  # in the same order
     logs = [(run.output / "log.csv").read_text() for run in (trained, again)]
     assert logs[0] == logs[1]
+
+
+def test_a_cancelled_run_goes_on_to_the_same_result(
+    data: Path, trained: fit.TrainResult, tmp_path: Path
+):
+    steps: list[Progress] = []
+
+    def cancel_after_three(step: Progress) -> None:
+        steps.append(step)
+        if len(steps) == 3:
+            job.cancel()
+
+    job = Job(cancel_after_three)
+    with pytest.raises(Cancelled):
+        fit.train(data=data, output=tmp_path / "out", set=TINY, progress=job.report)
+    assert [(step.done, step.total) for step in steps] == [(1, 4), (2, 4), (3, 4)]
+    again = fit.train(data=data, output=tmp_path / "out", set=TINY, resume=True)
+    assert again.best == trained.best
 
 
 def test_features_of_another_width_are_refused_before_training(data: Path, tmp_path: Path):

@@ -54,13 +54,6 @@ progress = click.option(
     show_default=True,
     help="How the work is reported on stderr: a bar, nothing, or a JSON line per step.",
 )
-progress_bar = click.option(
-    "--progress",
-    type=click.Choice(["auto", "none"]),
-    default="auto",
-    show_default=True,
-    help="A bar on stderr where that is a terminal, or nothing.",
-)
 stride = click.option(
     "--stride",
     default=2.5,

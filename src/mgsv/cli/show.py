@@ -51,11 +51,6 @@ def indexing(style: str) -> Iterator[Listener | None]:
             yield listen
 
 
-def wants_bar(style: str) -> bool:
-    """Whether the style asks for a bar and stderr can show one."""
-    return style == "auto" and sys.stderr.isatty()
-
-
 @contextmanager
 def progress(style: str, job: str) -> Iterator[Listener | None]:
     """A listener for the steps of `job`, or None where nobody listens.
@@ -67,7 +62,7 @@ def progress(style: str, job: str) -> Iterator[Listener | None]:
         yield lambda step: _event(
             {"event": job, "what": _label(step), "done": step.done, "total": step.total}
         )
-    elif not wants_bar(style):
+    elif style == "none" or not sys.stderr.isatty():
         yield None
     else:
         from rich import progress as bars

@@ -31,7 +31,7 @@ _preset = (
 @click.option("--resume", is_flag=True, help="Go on with the run in --output where it stands.")
 @click.option("--settings", is_flag=True, help="Only list the settings: value, name, meaning.")
 @options.as_json
-@options.progress_bar
+@options.progress
 def train(
     model: str,
     data: Path | None,
@@ -57,7 +57,10 @@ def train(
         raise ConfigError(f"{missing} is missing", f"name a folder after {missing}")
     from mgsv.training.fit import train
 
-    with show.resumable("give the same command with --resume to go on"):
+    with (
+        show.resumable("give the same command with --resume to go on"),
+        show.progress(progress, "train") as listen,
+    ):
         result = train(
             model,
             data=data,
@@ -66,7 +69,7 @@ def train(
             set=set,
             init=init,
             resume=resume,
-            show_progress=show.wants_bar(progress),
+            progress=listen,
         )
     if not _first_process():
         return
@@ -146,7 +149,7 @@ def _tell(table: Path, document: dict[str, Any], as_json: bool) -> None:
 )
 @options.changes("train.epochs=2")
 @options.as_json
-@options.progress_bar
+@options.progress
 def ablations(
     data: Path,
     output: Path,
@@ -163,14 +166,14 @@ def ablations(
     from mgsv.models.configs import ABLATIONS
     from mgsv.training.reproduce import reproduce_ablations
 
-    with show.resumable(_AGAIN):
+    with show.resumable(_AGAIN), show.progress(progress, "ablations") as listen:
         made = reproduce_ablations(
             data=data,
             output=output,
             preset=preset,
             rows=rows or tuple(ABLATIONS),
             set=set,
-            show_progress=show.wants_bar(progress),
+            progress=listen,
         )
     _tell(output / "ablations", {"schema": "mgsv.ablations/1", "rows": made}, as_json)
 
@@ -188,7 +191,7 @@ def ablations(
 )
 @options.changes("train.epochs=2, or of one system, as in conquer.train.epochs=2")
 @options.as_json
-@options.progress_bar
+@options.progress
 def table(
     data: Path,
     output: Path,
@@ -205,14 +208,14 @@ def table(
     """
     from mgsv.training.table import PAPER, reproduce_table
 
-    with show.resumable(_AGAIN):
+    with show.resumable(_AGAIN), show.progress(progress, "table") as listen:
         document = reproduce_table(
             data=data,
             output=output,
             preset=preset,
             models=models or tuple(PAPER),
             set=set,
-            show_progress=show.wants_bar(progress),
+            progress=listen,
         )
     _tell(output / "table", document, as_json)
     return 1 if any(row["failed"] for row in document["rows"]) else 0
@@ -233,7 +236,7 @@ def table(
 )
 @options.changes("train.epochs=2")
 @options.as_json
-@options.progress_bar
+@options.progress
 def data_size(
     data: Path,
     output: Path,
@@ -246,14 +249,14 @@ def data_size(
     """Draw mIoU against the number of training rows."""
     from mgsv.training.reproduce import reproduce_data_size
 
-    with show.resumable(_AGAIN):
+    with show.resumable(_AGAIN), show.progress(progress, "data-size") as listen:
         made: list[dict[str, Any]] = reproduce_data_size(
             data=data,
             output=output,
             preset=preset,
             shares=shares,
             set=set,
-            show_progress=show.wants_bar(progress),
+            progress=listen,
         )
     if as_json:
         show.document({"schema": "mgsv.data-size/1", "rows": made})

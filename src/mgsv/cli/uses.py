@@ -18,7 +18,7 @@ from mgsv.moment import clock
     "--rejects", type=options.FILE, metavar="CSV", help="List every line left out in a new file."
 )
 @options.as_json
-@options.progress_bar
+@options.progress
 def learn(
     uses: Path, folder: Path | None, rejects: Path | None, as_json: bool, progress: str
 ) -> None:

@@ -22,6 +22,7 @@ from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.sources import encoders_of, licence_of, part_of
 from mgsv.files import remove_leftovers, write_file
+from mgsv.jobs import Listener
 from mgsv.methods.survey import RECORD
 from mgsv.models import checkpoint, registry
 from mgsv.models.checkpoint import Checkpoint
@@ -73,7 +74,7 @@ def train(
     set: Iterable[str] = (),
     init: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    show_progress: bool = False,
+    progress: Listener | None = None,
 ) -> TrainResult:
     """Fit `model` to the data folder `data` and keep the best checkpoints in the folder `output`.
 
@@ -82,8 +83,8 @@ def train(
     features as wide as the data's. `init` names a checkpoint whose weights and network the run
     starts from, or `default`, the shipped one; its features must come from the same encoders as the
     data's. An `output` that holds anything is refused, unless `resume` is given: then the run in it
-    goes on where its stored state stands, to the same result as an unbroken one. Raises ConfigError
-    or DataError before any training starts.
+    goes on where its stored state stands, to the same result as an unbroken one. `progress` is
+    called after each step. Raises ConfigError or DataError before any training starts.
     """
     start = None if init is None else _start(model, init)
     settings, changes = None if start is None else start.settings, (*set,)
@@ -146,16 +147,16 @@ def train(
         save_model=save_model,
         logs=logs,
         identity=identity,
-        show_progress=show_progress,
+        listener=progress,
     )
-    progress = run.fit(fabric)
+    ended = run.fit(fabric)
     paths = {name: checkpoint_path(folder, name) for name in (*KEPT, "last")}
     return TrainResult(
         output=folder,
-        epochs=progress.epoch,
-        steps=progress.step,
-        seconds=progress.seconds,
-        best=progress.best.value,
+        epochs=ended.epoch,
+        steps=ended.step,
+        seconds=ended.seconds,
+        best=ended.best.value,
         checkpoints={name: path for name, path in paths.items() if path.exists()},
     )
 

@@ -1,4 +1,4 @@
-"""What a run tells: a CSV table per epoch, TensorBoard curves, a progress bar."""
+"""What a run reports of each epoch: a CSV table, TensorBoard curves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import csv
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mgsv.files import new_text, unwritable
 
@@ -99,32 +96,8 @@ class TensorBoardLog:
             self._file.close()
 
 
-class Bar:
-    """One line that shows the batches of the epoch under way and the last figures."""
-
-    def __init__(self, total: int, done: int, *, shown: bool) -> None:
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
-        self._task = self._progress.add_task("", total=total, completed=done, epoch=1)
-
-    @contextmanager
-    def running(self) -> Iterator[Bar]:
-        with self._progress:
-            yield self
-
-    def at(self, epoch: int, step: int, text: str | None = None) -> None:
-        self._progress.update(self._task, epoch=epoch, completed=step, description=text)
-
-
 def brief(figures: Mapping[str, float], names: Sequence[str] = ("val mIoU", "val R1")) -> str:
-    """The figures a person watches, for the progress bar."""
+    """The figures a person watches, as text."""
     shown = [
         f"{name.removeprefix('val ')} {figures[name]:.3g}" for name in names if name in figures
     ]

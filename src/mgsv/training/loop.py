@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError
+from mgsv.jobs import Listener, Progress
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.distributed import gather
-from mgsv.training.logs import Bar, Log, brief
+from mgsv.training.logs import Log, brief
 from mgsv.training.optimizer import make_optimizer, rate_factor, stepped_factor
 from mgsv.training.state import KEPT, TrainingProgress, read_state, save_state
 
@@ -93,7 +94,8 @@ class Run:
     """Opens the logs at the place a run stands."""
     identity: Mapping[str, Any]
     """JSON that must be the same when the run goes on: config, data."""
-    show_progress: bool = False
+    listener: Listener | None = None
+    """Is called after each step, in the first process alone."""
 
     @property
     def state_path(self) -> Path:
@@ -150,12 +152,15 @@ class _Loop:
                 "lower train.batch_size",
             )
         total = per_epoch * config.epochs
-        with Bar(total, progress.step, shown=self.run.show_progress).running() as bar:
-            while not progress.finished:
-                for step in self._epoch(total):
-                    bar.at(progress.epoch + 1, step)
-                figures = self._end_of_epoch()
-                bar.at(progress.epoch, progress.step, brief(figures))
+        listener = self.run.listener if self.fabric.is_global_zero else None
+        latest = ""
+        while not progress.finished:
+            what = f"epoch {progress.epoch + 1}{latest}"
+            for step in self._epoch(total):
+                if listener is not None:
+                    listener(Progress(what, step, total))
+            if figures := brief(self._end_of_epoch()):
+                latest = f", {figures}"
 
     def _epoch(self, total: int) -> Iterator[int]:
         """Do the rest of the epoch under way; yields the step after each batch."""

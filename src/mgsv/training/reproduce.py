@@ -16,6 +16,7 @@ from typing import Any
 from mgsv.data.dataset import SplitData
 from mgsv.errors import ConfigError
 from mgsv.evaluation.evaluate import best_blind
+from mgsv.jobs import Listener
 from mgsv.models.configs import ABLATIONS
 from mgsv.training.config import configure
 from mgsv.training.runs import THETA, measure_name, measured, text_table, write
@@ -58,7 +59,7 @@ def reproduce_ablations(
     preset: str = "cpu-ablation",
     rows: Iterable[str] = tuple(ABLATIONS),
     set: Iterable[str] = (),
-    show_progress: bool = False,
+    progress: Listener | None = None,
 ) -> list[dict[str, Any]]:
     """Train and measure `rows` of the ablation table on the data folder `data`.
 
@@ -80,7 +81,7 @@ def reproduce_ablations(
             data=data,
             preset=f"{preset}+{name}",
             set=changes,
-            show_progress=show_progress,
+            progress=progress,
         )
         made.append(
             {
@@ -106,7 +107,7 @@ def reproduce_data_size(
     preset: str = "cpu-ablation",
     shares: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 1.0),
     set: Iterable[str] = (),
-    show_progress: bool = False,
+    progress: Listener | None = None,
 ) -> list[dict[str, Any]]:
     """Train on parts of the training rows and draw mIoU against their number.
 
@@ -134,7 +135,7 @@ def reproduce_data_size(
             data=data,
             preset=preset,
             set=own,
-            show_progress=show_progress,
+            progress=progress,
         )
         made.append(
             {

@@ -11,6 +11,7 @@ from typing import Any
 
 from mgsv.evaluation.evaluate import evaluate
 from mgsv.files import write_file
+from mgsv.jobs import Listener
 from mgsv.models.registry import about
 from mgsv.models.system import System
 from mgsv.training.fit import refuse_other_run, train
@@ -40,7 +41,7 @@ def measured(
     data: PathLike,
     preset: str,
     set: Sequence[str],
-    show_progress: bool,
+    progress: Listener | None,
     first_stage: Path | None = None,
 ) -> dict[str, Any]:
     """Train in `folder` and evaluate, or read what an earlier call found.
@@ -56,7 +57,7 @@ def measured(
             preset=preset,
             set=set,
             resume=True,
-            show_progress=show_progress,
+            progress=progress,
         )
         seconds = run.seconds
     else:

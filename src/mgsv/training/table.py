@@ -16,6 +16,7 @@ from typing import Any
 from mgsv.data.dataset import SplitData
 from mgsv.errors import ConfigError, MgsvError, shown
 from mgsv.evaluation.evaluate import best_blind
+from mgsv.jobs import Listener
 from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, count_parameters
 from mgsv.models.system import System
 from mgsv.training.config import configure, lines_for
@@ -64,7 +65,7 @@ def reproduce_table(
     preset: str = "cpu-ablation",
     models: Iterable[str] = tuple(PAPER),
     set: Iterable[str] = (),
-    show_progress: bool = False,
+    progress: Listener | None = None,
 ) -> dict[str, Any]:
     """Train and measure the systems `models` of the paper's table on the data folder `data`.
 
@@ -79,7 +80,7 @@ def reproduce_table(
     ConfigError for an unknown system, preset or setting.
     """
     folder, names = Path(output), [*models]
-    runs = _Runs(folder, data, preset, tuple(set), show_progress)
+    runs = _Runs(folder, data, preset, tuple(set), progress)
     runs.check(names)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -109,10 +110,10 @@ class _Runs:
         data: str | os.PathLike[str],
         preset: str,
         changes: tuple[str, ...],
-        show_progress: bool,
+        progress: Listener | None,
     ) -> None:
         self.folder, self.data, self.preset, self.changes = folder, data, preset, changes
-        self.show_progress = show_progress
+        self.progress = progress
         self._done: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, str] = {}
 
@@ -191,7 +192,7 @@ class _Runs:
             data=self.data,
             preset=self.preset,
             set=self._set(name),
-            show_progress=self.show_progress,
+            progress=self.progress,
             first_stage=None if first is None else self._checkpoint(first),
         )
 
