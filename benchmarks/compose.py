@@ -19,8 +19,7 @@ import numpy as np
 
 from mgsv.data.folder import PACKED_FOLDER, packed_name
 from mgsv.data.packed import PackedStore
-from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
-from mgsv.encoders.motion import CHANNELS
+from mgsv.encoders.motion import APPEARANCE_DIM, CHANNELS
 from mgsv.encoders.registry import video_encoder
 from mgsv.media.video import VideoScan
 from mgsv.synthesis.composed import (

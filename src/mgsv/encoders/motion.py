@@ -1,16 +1,29 @@
 """What happens between a video's frames, per second: motion, cuts and light from its curves.
 
+The default video encoder puts it beside what the frames show (EfficientNet-Lite0).
+
 The scales are fixed, so that a row means the same in every video, and bring everyday values to
 about 1.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.encoders.registry import DEFAULT_VIDEO, Features, batches, fingerprint
 from mgsv.media.shots import CURVE_RATE, VideoCurves
 
+if TYPE_CHECKING:
+    from mgsv.media.video import Frame
+
+APPEARANCE_DIM = 1280
+"""Width of what EfficientNet-Lite0 gives for a picture."""
 CHANNELS = (
     "motion_mean",  # over the second
     "motion_max",
@@ -73,3 +86,30 @@ def _count(
 def _change(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Difference from the value before; 0 for the first."""
     return np.diff(values, prepend=values[:1])
+
+
+class EfficientNetMotion:
+    """Rows of 1280 appearance values, then the 8 of `CHANNELS`."""
+
+    name = DEFAULT_VIDEO
+    dim = APPEARANCE_DIM + len(CHANNELS)
+    image_size = 256  # the network sees the central 224 x 224
+    version = 1
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        """folder: not needed; the weights come with a dependency."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        from mgsv.encoders.weights import efficientnet_path
+
+        return fingerprint(self.name, self.version, efficientnet_path())
+
+    def encode(self, frames: Iterable[Frame], curves: Callable[[], VideoCurves]) -> Features:
+        from mgsv.encoders.efficientnet import BATCH, embed_pictures
+
+        rows = [
+            embed_pictures([frame.image for frame in batch]) for batch in batches(frames, BATCH)
+        ]
+        appearance = np.concatenate([np.empty((0, APPEARANCE_DIM), np.float32), *rows])
+        return np.hstack([appearance, motion_features(curves(), len(appearance))])

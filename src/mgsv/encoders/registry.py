@@ -38,7 +38,7 @@ SEGMENT_STEP = 2.5
 """Seconds from one row of music features to the next: row k is about [2.5 k, 2.5 (k + 1))."""
 
 _VIDEO = {
-    DEFAULT_VIDEO: "mgsv.encoders.efficientnet_motion:EfficientNetMotion",
+    DEFAULT_VIDEO: "mgsv.encoders.motion:EfficientNetMotion",
     "clip-vit-b32": "mgsv.encoders.clip:ClipEncoder",
     "tiny": "mgsv.encoders.tiny:TinyVideo",
 }

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.folder import FRAME_SLOTS
-from mgsv.encoders.efficientnet_motion import APPEARANCE_DIM
-from mgsv.encoders.motion import motion_features
+from mgsv.encoders.motion import APPEARANCE_DIM, motion_features
 from mgsv.media.shots import CurveBuilder, VideoCurves
 from mgsv.media.video import ROUNDING
 from mgsv.synthesis.composed.footage import Footage, Planes, dimmed, still_thumbnails

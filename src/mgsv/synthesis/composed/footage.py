@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.encoders.efficientnet_motion import EfficientNetMotion
+from mgsv.encoders.motion import EfficientNetMotion
 from mgsv.encoders.registry import batches
 from mgsv.errors import MediaError
 from mgsv.media.isolated import VideoScan, probe_video, read_still
