@@ -1,7 +1,7 @@
 """Features of one's own videos and tracks, in the published layout (see mgsv.data.features).
 
 A file's name without its ending becomes its id. What is there already is left alone, so that an
-interrupted run goes on where it stopped.
+interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations

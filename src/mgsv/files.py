@@ -4,8 +4,8 @@ A file or folder is made under a passing name beside its place, and gets its own
 every byte is on the disk. Whatever goes wrong before that, Ctrl-C included, it is removed.
 
 What a kill leaves behind is removed by the next run that writes the same result, and by
-`remove_leftovers`. It is told from what another process is writing by a lock, which the system
-drops when its holder dies; where there are no locks, by its age.
+`remove_leftovers`. A lock distinguishes it from what another process is writing, and the
+system drops it when its holder dies; where there are no locks, by its age.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ StrPath = str | os.PathLike[str]
 
 _PASSING = re.compile(r"\.mgsv-[0-9a-f]{16}(-[0-9a-f]{16})?\.part")
 _OLD = 24 * 60 * 60.0
-"""Seconds after which nobody can still be writing what has not changed since."""
+"""Seconds without a change after which a file is taken for abandoned."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

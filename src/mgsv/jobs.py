@@ -1,4 +1,4 @@
-"""Work that takes a while: how far it is, how it is cancelled, and who does it."""
+"""Work that takes a while: its progress, cancelling it, and the threads or processes that do it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Both are whitened; the track's is kept as signs. The sound is cut into blocks, each block is
 correlated with the track around the place supposed, and the lag on which the blocks agree is it.
-A block's agreement is told in standard deviations of what it reaches at the other lags, so that
+A block's agreement is measured in standard deviations of what it reaches at the other lags, so that
 hums and beats, which agree with everything, count for little.
 """
 

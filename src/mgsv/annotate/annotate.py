@@ -53,7 +53,7 @@ class Annotated:
     """What `annotate` did.
 
     failed: (file, reason) of videos and tracks that cannot be read. notes: what else the user
-    should know, a line each.
+    should know, one line per note.
     """
 
     tracks: int

@@ -14,8 +14,8 @@ from mgsv.media.landmarks import FRAME_RATE, KEYS, MAX_GAP, Peaks, pair_keys
 _BIN = 4  # frames, 64 ms: what a landmark's time may be off by, and what alignment searches
 _NEAR = 0.1  # seconds; alignment searches 0.128
 QUERY_SECONDS = 16.0
-"""A query is at most this long, so that one that begins before its track does is still told from
-the end of the track before."""
+"""A query is at most this long, so that one that begins before its track does can still be
+distinguished from the end of the track before."""
 _LEAD = int(QUERY_SECONDS * FRAME_RATE) + MAX_GAP
 _COMMON, _TOO_COMMON = 256, 16
 """A key that stands more than `_COMMON` times in the library, and `_TOO_COMMON` times as often as
@@ -77,7 +77,7 @@ class LandmarkIndex:
         beside = np.append(np.diff(bins) == 1, False)
         votes = votes + np.where(beside, np.append(votes[1:], 0), 0)
         best: list[LandmarkHit] = []
-        # More than asked for, since neighbours are one place.
+        # More than `limit`, since neighbours are one place.
         several = np.flatnonzero(votes > 1)
         for bin in several[np.argsort(-votes[several], kind="stable")[: 4 * limit]].tolist():
             found = self._candidate(int(bins[bin] + 1) * _BIN, int(votes[bin]))

@@ -34,7 +34,7 @@ class Heard:
     """What one video uses.
 
     info: the duration is that of the pictures there are. sounds: how many sound tracks it has.
-    notes: what could not be listened to, a line each.
+    notes: what could not be decoded, one line per sound track.
     """
 
     info: VideoInfo

@@ -35,7 +35,7 @@ def download(
 ) -> None:
     """Fetch MGSV-EC's annotations and features into the data folder OUTPUT.
 
-    They are CC BY-NC 4.0: for research and education. A broken run goes on where it stopped.
+    They are CC BY-NC 4.0: for research and education. An interrupted run resumes where it stopped.
     """
     from mgsv.data import download as hub
 
@@ -221,7 +221,7 @@ def check(folder: Path, as_json: bool, progress: str) -> int:
 def pack(folder: Path, output: Path | None, stride: float, progress: str) -> None:
     """Pack the feature files of FOLDER into memory-mapped stores, which training reads.
 
-    A store that is there already is kept, so a broken run goes on with the store it was at.
+    A store that is there already is kept, so an interrupted run resumes with the next one.
     """
     from mgsv.data.pack import pack
 

@@ -80,7 +80,7 @@ def ground(
     from mgsv.media import timeline as timelines
     from mgsv.media.copying import CONTAINERS
 
-    # What would stop the run is asked at its beginning, before any indexing.
+    # What would stop the run is checked first, before any indexing.
     places = grounded.checked(video, music, more)
     if render:
         output = output or grounding.default_output(video)

@@ -43,7 +43,7 @@ def document(content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def indexing(style: str) -> Iterator[Listener | None]:
-    """A listener for indexing, as `progress`; a machine's lines also tell paths and seconds."""
+    """A listener for indexing, as `progress`; a machine's lines also hold paths and seconds."""
     if style == "machine":
         yield _machine_line
     else:
@@ -53,7 +53,7 @@ def indexing(style: str) -> Iterator[Listener | None]:
 
 @contextmanager
 def progress(style: str, job: str) -> Iterator[Listener | None]:
-    """A listener for the steps of `job`, or None where nobody listens.
+    """A listener for the steps of `job`, or None where no progress is shown.
 
     `auto` draws a bar with the time left where stderr is a terminal, `machine` prints a JSON line
     per step on stderr, `none` stays silent.

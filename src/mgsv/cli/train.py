@@ -47,7 +47,7 @@ def train(
     """Fit MODEL to a data folder.
 
     The best checkpoints, logs and the state of the run are kept in --output. Kill it at any time:
-    --resume goes on to the result of an unbroken run.
+    --resume continues it, with the result of an unbroken run.
     """
     if settings:
         _list_settings(model, preset, set)
@@ -109,7 +109,7 @@ def _list_settings(model: str, preset: str, changes: tuple[str, ...]) -> None:
 
 
 def _first_process() -> bool:
-    """Whether this is the process that speaks, where several train together."""
+    """Whether this is the process that prints, where several train together."""
     import torch.distributed as dist
 
     return not (dist.is_available() and dist.is_initialized() and dist.get_rank() > 0)

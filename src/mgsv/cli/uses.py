@@ -24,8 +24,8 @@ def learn(
 ) -> None:
     """Remember past uses of the library's tracks, from a CSV in MGSV-EC's columns.
 
-    Tracks are told by id, path or file name. Each line that is left out is counted with its reason,
-    and the first are shown.
+    Tracks are recognised by id, path or file name. Each line that is left out is counted with its
+    reason, and the first are shown.
     """
     from mgsv.library import Library
     from mgsv.library.uses import REASONS

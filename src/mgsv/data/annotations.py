@@ -153,7 +153,7 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
 def check_annotations(path: str | os.PathLike[str]) -> tuple[Annotations, list[Problem]]:
     """The good rows of `path`, and every problem of the others.
 
-    Raises DataError only where no row can be told from the file: it cannot be read, is empty, is
+    Raises DataError only where no row can be read from the file: it cannot be read, is empty, is
     not UTF-8, or its header lacks a column.
     """
     reader = csv.reader(io.StringIO(_read_text(path), newline=""))

@@ -25,7 +25,7 @@ class Batch:
     segment_mask: Tensor
     """[B, S] bool or number, 1 = valid."""
     video_seconds: Tensor
-    """[B] float, length of the video's segment that wants music."""
+    """[B] float, length of the video's segment that gets music."""
     track_seconds: Tensor
     """[B] float, length of the whole track."""
     video_ids: tuple[str, ...]

@@ -52,7 +52,7 @@ def download(
     endpoint: str | None = None,
     progress: Listener | None = None,
 ) -> Path:
-    """Fetch MGSV-EC into the data folder `output`; run it again and it goes on where it stopped.
+    """Fetch MGSV-EC into the data folder `output`; run it again and it resumes where it stopped.
 
     Fetches the three CSVs and, with `features`, the archive of feature files, which is unpacked
     beside them. Sizes and checksums are compared with the hub's before anything is used. The data

@@ -54,7 +54,7 @@ def packed_name(kind: Kind, stride: float = 2.5) -> str:
 
 
 def encoder_fingerprints(features: Path) -> dict[str, str]:
-    """What the folder `features` says of the encoders behind it; empty where it says nothing."""
+    """What the folder `features` notes of the encoders behind it; empty without a note."""
     file = features / ENCODERS_FILE
     try:
         made_by = json.loads(file.read_text()) if file.exists() else {}
@@ -66,7 +66,7 @@ def encoder_fingerprints(features: Path) -> dict[str, str]:
 
 
 def read_licence(root: Path) -> str | None:
-    """What a folder of composed edits says of the licence of what it was made from."""
+    """The licence that a folder of composed edits notes, of what it was made from."""
     file = root / COMPOSED
     if not file.exists():
         return None

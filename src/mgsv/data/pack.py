@@ -24,7 +24,7 @@ def pack(
     """Pack the features of data folder `folder` into `output`, by default `folder`/packed.
 
     Makes `frames` and `segments-2p5` (or another stride), and returns them. A store that is
-    already there is kept as it is, so a broken run goes on with the store it was at; each store is
+    already there is kept as it is, so an interrupted run resumes with the next one; each store is
     read back and compared with its source before it gets its name. `progress` is called
     after each id. DataError naming the file where a feature file is bad.
     """

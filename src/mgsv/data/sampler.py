@@ -20,7 +20,7 @@ class BucketedBatches:
 
     Each epoch shuffles all rows, cuts pools of `POOL_BATCHES` batches, tiles each pool by the two
     lengths (track, then video), and shuffles the batches. Everything follows from (seed, epoch):
-    a run that goes on at (epoch, step) sees the batches an unbroken one would have seen. The last
+    a run that resumes at (epoch, step) sees the batches an unbroken one would have seen. The last
     incomplete batch is dropped in training, as in the authors' code, so that every step has as
     many negatives.
     """

@@ -79,14 +79,14 @@ class VideoEncoder(Source, Protocol):
         """float32 [F, dim], row k for the k-th frame.
 
         frames: a `VideoScan` or any frames at whole seconds, used up batch by batch; curves:
-        called once, after the last frame (a scan only knows its curves then).
+        called once, after the last frame (a scan has its curves only then).
         """
         ...
 
 
 @dataclass(frozen=True)
 class MusicFeatures:
-    """What a music encoder says of a track.
+    """A music encoder's features of a track.
 
     segments: float32 [S, dim], S = `segment_count(duration)`. tags: mean probability of each tag
     over the track, empty for encoders that have none.
@@ -99,7 +99,7 @@ class MusicFeatures:
 class MusicEncoder(Source, Protocol):
     """A waveform → one row of `dim` values per `step` seconds.
 
-    rate (Hz) and channel tell how `encode` wants the audio read.
+    rate (Hz) and channel: how the audio that `encode` takes is to be read.
     """
 
     @property

@@ -65,7 +65,7 @@ def evaluate(
     matches has no measures of moments, one that only detects none of ranks.
 
     system: a checkpoint, or the `System` of several. With `report`, a new folder gets the document,
-    the answer to each query, and a page with plots. With `uses`, an annotation file, `memory` tells
+    the answer to each query, and a page with plots. With `uses`, an annotation file, `memory` shows
     what past uses add: memory, model and both fused, the fusion fitted on val (and written to the
     file `fusion`, for `mgsv ground`). Raises
     EncoderMismatch when the model was made for other features.

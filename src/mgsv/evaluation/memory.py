@@ -1,4 +1,4 @@
-"""What past uses alone can tell, and what they add to a model: measured on annotations."""
+"""What past uses alone can predict, and what they add to a model: measured on annotations."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def fit_on(memory: Memory, results: Results) -> Fusion:
 
 
 def densities_of(memory: Memory, results: Results) -> list[Density]:
-    """What `memory` says of each query's true track."""
+    """The density that `memory` gives for each query's true track."""
     return [
         memory.density(track, float(seconds), ClipTraits(float(length), category))
         for track, seconds, length, category in zip(

@@ -56,11 +56,11 @@ def run_model(
     candidates: int = CANDIDATES,
     progress: Listener | None = None,
 ) -> Results:
-    """Ask `model` for every pair's moment and, with `music_set`, for the true track's rank.
+    """`model`'s moment for every pair and, with `music_set`, the rank of the true track.
 
     The model is put into eval mode and back, and used on the device its parameters are on. Tracks
     that several rows share count once. A model that only matches leaves the moments out, one that
-    only detects the ranks. A composite's parts are asked each for its own; with a re-ranking part,
+    only detects the ranks. Each part of a composite does its own task; with a re-ranking part,
     the matcher's best `candidates` take its order, and all others keep theirs behind them.
     """
     parts = parts_of(model)

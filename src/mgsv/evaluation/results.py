@@ -176,7 +176,7 @@ class Results:
 VIDEO_EDGES = (10.0, 20.0, 30.0)
 """Seconds. MGSV-EC's videos average 24 s; these cut them into parts of a useful size."""
 TRACK_EDGES = (60.0, 120.0, 180.0, 240.0)
-"""Seconds. The last part lies beyond the canvas, where moments cannot be told any more."""
+"""Seconds. The last part lies beyond the canvas, which models cannot see."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:
 class ShuffledVideos:
     """Pairs in which every row has another row's video, with its length.
 
-    A model that uses its videos must fall to what the tracks alone tell. The wrong video comes from
-    a cyclic shift of a random order, so that no row keeps its own.
+    A model that uses its videos must fall to what can be predicted from the tracks alone. The wrong
+    video comes from a cyclic shift of a random order, so that no row keeps its own.
     """
 
     def __init__(self, pairs: Pairs, seed: int = 0) -> None:

@@ -35,7 +35,7 @@ class Facts:
     chance: float | None
     """The score that luck alone reaches, if it is known."""
     frames: tuple[Frame, ...] = ()
-    """Pictures of the clip, rising in time; none where nobody wants to see them."""
+    """Pictures of the clip, rising in time; empty where they are not shown."""
 
     @classmethod
     def of(
@@ -65,7 +65,7 @@ class Facts:
 
     @property
     def borders(self) -> Array:
-        """Where a section of the track gives way to another."""
+        """Where a section of the track ends and another begins."""
         borders = self._structure.borders.astype(np.float64)
         return borders[borders > 0]
 

@@ -38,7 +38,7 @@ NAME_LENGTHS = (46, 40, 34, 28, 22)
 """Columns for each file name in the title: the first that fits."""
 WORDS_LENGTH = 132
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Noto Sans Symbols2", "Symbola")
-"""Those that are installed are asked in turn for each character."""
+"""For each character the first of them that is installed and has it is used."""
 
 
 def picture(facts: Facts, kind: Kind) -> bytes:

@@ -101,7 +101,7 @@ def accept_moment(
 
 
 def video_name(path: Path) -> str:
-    """What is kept of a video's path: its name and a mark that tells files of one name apart."""
+    """What is kept of a video's path: its name and a mark that distinguishes files of one name."""
     whole = plain(path)
     mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
     name = os.path.basename(whole)  # noqa: PTH119 (bytes)

@@ -1,7 +1,7 @@
-"""Evidence in words, for every place that tells a person why: in a line, or a sentence each.
+"""Evidence in words, wherever a person reads why: as one line, or as a sentence per reason.
 
 A method names its evidence by keys (`methods.base.Detection.evidence`); here each key gets a
-sentence. A key that is not in the table is told as it stands, so that none is lost.
+sentence. A key that is not in the table is printed as it is, so that none is lost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mgsv.moment import clock
 
 Evidence = Mapping[str, float]
 Say = Callable[[float, Evidence], str]
-"""Takes (the value, all evidence); an empty sentence says nothing."""
+"""Takes (the value, all evidence); empty where there is nothing to report."""
 
 STARTS = {
     "start_on_border": "starts on a section border",
@@ -20,7 +20,7 @@ STARTS = {
     "start_on_downbeat": "starts on the first beat of a bar",
     "start_on_beat": "starts on a beat",
 }
-"""The most telling first; the first that holds is said."""
+"""The most specific first; only the first that holds is reported."""
 TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
@@ -31,7 +31,7 @@ TOLD_ELSEWHERE = (
 ON = 0.6
 """Nearness of a start to a beat from which on it is on it: 40 ms."""
 INSIDE = -0.3
-"""`voice` below which a start is heard to interrupt something."""
+"""`voice` below which a start audibly interrupts something."""
 WITH_MUSIC = 0.3
 """Correlation from which on motion and loudness visibly go together."""
 MOVED = 0.05
@@ -46,7 +46,7 @@ def why(evidence: Evidence) -> str:
 
 
 def reasons(evidence: Evidence) -> list[str]:
-    """A sentence for each piece of `evidence` that says something, the weightiest first."""
+    """A sentence for each notable piece of `evidence`, the weightiest first."""
     known = [SENTENCES[key](evidence[key], evidence) for key in SENTENCES if key in evidence]
     others = [_plain(key, value) for key, value in evidence.items() if key not in SENTENCES]
     return [sentence for sentence in known + others if sentence]

@@ -70,9 +70,9 @@ class Grounding(Sequence[RankedMoment]):
     score_meaning: str
     library_fingerprint: str
     chance: float | None
-    """The score that luck alone reaches in this library; None where the method cannot tell."""
+    """The score that luck alone reaches in this library; None where the method does not know it."""
     notes: tuple[str, ...]
-    """What a person should know about this result, a line each."""
+    """What a person should know about this result, one line per note."""
     clip_feats: tuple[bytes, str] = (b"", "")
     """The clip's pooled features and the encoder that made them, where the method wanted them: what
     `accept` remembers of the clip."""

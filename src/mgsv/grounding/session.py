@@ -45,7 +45,7 @@ Music = PathLike | Sequence[PathLike]
 
 @dataclass(frozen=True)
 class GroundOptions:
-    """What is wanted of one clip. Raises `ConfigError` for a value that makes no sense."""
+    """How one clip is grounded. Raises `ConfigError` for a value that makes no sense."""
 
     top: int = 5
     """How many moments, at most one per recording, however many files have it."""

@@ -58,7 +58,7 @@ class FileStore:
     def __init__(self, folder: Path, *, repair: bool = False) -> None:
         """
         repair: set a damaged catalogue aside under another name, and make a new one from the
-        feature files. It knows no paths; adding the music again tells it, and reads without
+        feature files. It has no paths; adding the music again restores them without
         decoding.
         """
         self.folder = folder

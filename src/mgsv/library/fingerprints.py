@@ -42,7 +42,7 @@ _FOLDER = "prints-1"  # the number is the method's: another one never reads thes
 
 @dataclass(frozen=True)
 class TrackFingerprint:
-    """What recognises one track. The signs stay on disk until asked for."""
+    """What recognises one track. The signs stay on disk until they are used."""
 
     id: str
     """Hash of the file's bytes."""

@@ -93,7 +93,7 @@ class Indexer:
         """Index what is new or changed at and under the absolute paths `roots`.
 
         Files that are no readable music are remembered, and read again only when they change or
-        with `retry`. Goes on after a bad file. Each track is kept as soon as it is done.
+        with `retry`. A bad file does not stop the others. Each track is kept as soon as it is done.
 
         Raises `LibraryError` if a root cannot be read or all of them together hold no music, and
         if the store cannot be written; what was kept until then stays.
@@ -107,7 +107,7 @@ class Indexer:
         changed, _ = self._changed(found, roots, retry)
         if changed:
             with self._store.writing(self._wait, self._tell):
-                # Asked again: the writer that we may have waited for can have done the work.
+                # Checked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
                 analysis = Analysis(self._analyse, update.stored)
@@ -127,8 +127,8 @@ class Indexer:
     def _changed(
         self, found: list[Found], roots: list[bytes], retry: bool
     ) -> tuple[list[Found], list[tuple[Found, str]]]:
-        """What is new or changed, and the files, with their tracks, that only their content told
-        to be the same.
+        """What is new or changed, and the files, with their tracks, that only their content
+        shows to be the same.
         """
         known = self._store.places(roots)
         stored = {record.id for record in self._store.records(self._encoder)}
@@ -297,7 +297,7 @@ def _tried_again(place: Place, item: Found, retry: bool) -> bool:
 def _holds(path: bytes, track: str) -> bool:
     try:
         return content_hash(path) == track
-    except OSError:  # whoever reads it next says why
+    except OSError:  # reading it will raise, with the reason
         return False
 
 

@@ -33,7 +33,7 @@ FOLDER_VARIABLE = "MGSV_LIBRARY"
 """Environment variable that names another folder for the library."""
 
 SHORTEST_TRACK = 3.0
-"""Seconds. The music encoder hears patches of 3 s, so a shorter track has none that is all
+"""Seconds. The music encoder reads patches of 3 s, so a shorter track has none that is all
 music.
 """
 
@@ -139,7 +139,7 @@ class Library:
         self.report = IndexReport()
         """What the last `add`, or `open` with music, did."""
         self.uses = LibraryUses(store, wait)
-        """What earlier videos used, where it was asked to be remembered."""
+        """What earlier videos used, as far as it was recorded."""
 
     @classmethod
     def open(

@@ -23,7 +23,7 @@ def locked(folder: Path, wait: float, tell: Callable[[str], None]) -> Iterator[N
     """
     with (folder / "lock").open("a+b", buffering=0) as file:
         end = time.monotonic() + wait
-        told = False
+        notified = False
         while not _taken(file.fileno(), folder):
             file.seek(1)
             holder = f"process {file.read(20).decode('ascii', 'replace').strip() or '?'}"
@@ -32,9 +32,9 @@ def locked(folder: Path, wait: float, tell: Callable[[str], None]) -> Iterator[N
                     f"{shown(folder)}: {holder} is writing this library",
                     "try again when it has finished",
                 )
-            if not told:
+            if not notified:
                 tell(f"waiting for {holder}, which is writing this library")
-                told = True
+                notified = True
             time.sleep(0.05)
         with contextlib.suppress(OSError):  # a full disk has no room for the number
             file.truncate(0)

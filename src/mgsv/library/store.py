@@ -1,4 +1,4 @@
-"""What the library asks of the place where tracks are kept."""
+"""What the library needs of the place where tracks are kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgsv.memory.table import UseStore
 
 UNSETTLED = -1
 """`mtime_ns` of a file that was written so shortly before it was read that its time may stay the
-same when it changes again: only its content tells.
+same when it changes again: only its content shows it.
 """
 
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Store(Protocol):
-    """What the library asks of the place where tracks are kept. A vector database can stand here.
+    """What the library needs of the place where tracks are kept. A vector database would do, too.
 
     Every method raises `LibraryError`, naming the file or service and the remedy, when the store is
     damaged, full, or out of reach.

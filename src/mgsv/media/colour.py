@@ -33,7 +33,7 @@ class Colours:
     """How pictures are stored and marked.
 
     codec: FFmpeg's encoder. pixels: its pixel format. matrix, primaries, transfer: by H.273.
-    range: FFmpeg's. light: what x265 is told of it. filters: what makes them of the pictures as
+    range: FFmpeg's. light: x265's parameters for it. filters: what makes them of the pictures as
     decoded.
     """
 

@@ -36,7 +36,7 @@ _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGS
 
 
 class NotStarted(Exception):
-    """There can be no process; says why."""
+    """No process can be started; the text has the reason."""
 
 
 class Ended(Exception):

@@ -36,4 +36,4 @@ COMPANION_EXTENSIONS = STILL_EXTENSIONS | _endings(
     " csv db doc docx epub htm html ini json lnk md nfo odt opf pdf rst rtf tsv txt url webloc xml"
     " yaml yml"
 )
-"""Files that lie beside music and videos and are neither: nobody misses them."""
+"""Files that lie beside music and videos and are neither; they are left out without a note."""

@@ -1,8 +1,8 @@
 """Landmarks of a waveform: spectral peaks, and pairs of peaks as keys to look up.
 
 The idea is A. Wang's ("An industrial-strength audio search algorithm", ISMIR 2003): peaks of the
-spectrogram survive other sounds on top, level changes and lossy coding, and a pair of them, told by
-two pitches and the time between, is rare enough to be looked up among thousands of tracks.
+spectrogram survive other sounds on top, level changes and lossy coding, and a pair of them, given
+by two pitches and the time between, is rare enough to be looked up among thousands of tracks.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Tags:
     """What is written into a new file.
 
     file, picture: tags of the whole and of its moving picture. options: what the muxer needs to be
-    told to write them. located: whether they say where the clip was taken.
+    told to write them. located: whether they hold where the clip was taken.
     """
 
     file: dict[str, str] = field(default_factory=dict)

@@ -108,7 +108,7 @@ class CurveBuilder:
         """Luma moved during each frame's time on screen, [frames], cuts bridged.
 
         The difference between frames i and i + 1 happened while i was shown. At a cut that
-        difference says nothing of motion, so the speed of the frames around it goes on.
+        difference is no motion, so the speed of the frames around it is used.
         """
         moved = np.array([*self._moved[1:], 0.0])
         shown = np.diff(np.array(self._times))

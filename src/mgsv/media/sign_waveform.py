@@ -3,7 +3,7 @@
 Whitening gives every pitch region the same weight, so that the correlation of two waveforms has
 one narrow peak where they are the same sound, whatever filter, level or fade lies between them.
 Signs alone keep 2 / π of that correlation (J. H. Van Vleck and D. Middleton, "The spectrum of
-clipped noise", Proc. IEEE 54, 1966) and a sixteenth of the bytes, and nobody can listen to them.
+clipped noise", Proc. IEEE 54, 1966) and a sixteenth of the bytes, and they cannot be listened to.
 """
 
 from __future__ import annotations

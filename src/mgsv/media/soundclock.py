@@ -2,7 +2,7 @@
 
 A jump in the timestamps is either sound that is missing (a microphone was muted, packets were lost)
 or a clock that was reset (recordings put one after the other). A long one is compared with the
-pictures of the same file: if their clock goes on over it, sound is missing.
+pictures of the same file: if their clock continues through it, sound is missing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MIN_GAP, MAX_GAP = 0.02, 10.0
 # More holes and jumps, or resets in the picture, are in no recording: then the times are damaged.
 # Each costs time, and a hole before every frame would take minutes.
 MOST_JUMPS, MOST_RUNS = 5000, 1000
-# MPEG's clock of 33 bits. FFmpeg goes on counting where it begins anew, but takes times from just
+# MPEG's clock of 33 bits. FFmpeg continues counting where it wraps, but takes times from just
 # before 0, as those of the samples that warm up a codec, for ones from just before the end.
 _MPEG, _TURN, _BEFORE_TURN = ("mpegts", "mpeg"), 2**33 / 90_000, 60.0
 
 
 class SoundClock:
-    """Goes along with the frames of one sound stream, in order.
+    """Follows the frames of one sound stream, in order.
 
     path, container: the file, and where it is open. origin: presentation time that counts as 0;
     None = that of the first frame.

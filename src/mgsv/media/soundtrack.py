@@ -32,12 +32,12 @@ and container headers are rounded."""
 # The clip's own sound and the music are brought to this loudness before one ducks under the other.
 _MIX_LUFS = -20.0
 _MUSIC_BELOW = 4.0  # dB the music stays below, where it is not ducked at all
-_MAX_BOOST = 20.0  # dB. More would only bring up the hiss of a clip in which nothing is said
+_MAX_BOOST = 20.0  # dB. More would only bring up the hiss of a clip without speech
 
 _MAX_LIMITING = 8.0  # dB taken off the peaks. More is heard as pumping; then it stays quieter
 _PEAK_MARGIN = 0.5  # dB left for what AAC adds to the peaks
 _NEAR = 1.0  # LU. What the limiter takes from the loudness is made up for in one step this small
-_TOLERANCE = 0.4  # LU. Less than this below the loudness asked for is not worth a note
+_TOLERANCE = 0.4  # LU. Less than this below the wanted loudness is not worth a note
 _MAX_ROUNDS = 4
 
 

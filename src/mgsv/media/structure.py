@@ -34,7 +34,7 @@ SHORTEST_SECTION = 7.5
 """Seconds between two peaks of novelty, and between one and the track's ends."""
 
 REPEAT_APART = 20.0
-"""Seconds: what sounds alike closer by than this goes on, rather than comes back."""
+"""Seconds: what sounds alike closer by than this continues, rather than comes back."""
 REPEAT_ROWS = 2
 """Rows (5 s) that must come back in order; a single one is soon found again."""
 ROWS_AT_ONCE = 256

@@ -1,4 +1,4 @@
-"""The decoder process: does what `mgsv.media.isolated` asks for, file after file.
+"""The decoder process: serves the requests of `mgsv.media.isolated`, file after file.
 
 What a file does to a decoder, a crash, an endless loop or a claim on all memory, it does to this
 process alone, which ends with the one that started it.
@@ -36,7 +36,7 @@ Requests = queue.SimpleQueue[Any]
 
 
 def serve() -> None:
-    """Serve until the other process is gone, or has asked for nothing in a long time."""
+    """Serve until the other process is gone, or has sent no request for a long time."""
     channel = Channel(io.FileIO(os.dup(0), "rb"), io.FileIO(os.dup(1), "wb"))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):  # a library that prints something must not disturb the conversation
@@ -135,7 +135,7 @@ def _answer(request: dict[str, Any], channel: Channel, requests: Requests) -> tu
 
 
 def _send_items(items: Generator[Any, None, Any], channel: Channel, requests: Requests) -> Any:
-    """Send what `items` yields, as long as nothing else is asked for; its return value."""
+    """Send what `items` yields until there is another request; its return value."""
     with contextlib.closing(items):
         while requests.empty():
             try:

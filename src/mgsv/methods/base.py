@@ -35,7 +35,7 @@ class Query:
     frame_feats: FloatArray | None = None
     """[F, D] features of the frames at whole seconds; None unless the method `wants_features`."""
     notes: tuple[str, ...] = ()
-    """What a person should know of the clip, a line each."""
+    """What a person should know of the clip, one line per note."""
 
     @property
     def seconds(self) -> float:
@@ -93,7 +93,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a ranker says of one track."""
+    """A ranker's score of one track."""
 
     score: float
     """On the ranker's stated scale; higher is better, comparable across tracks."""
@@ -141,7 +141,7 @@ class Subset(Sequence[TrackCurves]):
 
 
 class Ranker(Protocol):
-    """Says how well tracks fit a clip. Implementations hold no state between queries.
+    """Scores how well tracks fit a clip. Implementations hold no state between queries.
 
     `tracks` are `TrackFeatures` where the ranker `wants_features`; each access may read from disk,
     so a pass over them should keep no more than it needs.
@@ -179,7 +179,7 @@ class Ranker(Protocol):
 
 
 class Placer(Protocol):
-    """Says where on a track the moment lies. Implementations hold no state between queries."""
+    """Finds the moment on a track. Implementations hold no state between queries."""
 
     name: str
     wants_features: bool
@@ -198,7 +198,7 @@ class Placer(Protocol):
 
 
 class RankerWrapper:
-    """What a ranker on top of `ranker` has from it, unless it says otherwise."""
+    """What a ranker on top of `ranker` takes over from it, unless it overrides it."""
 
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.wants_features = ranker.name, ranker.wants_features
@@ -271,7 +271,7 @@ class Method:
     def shortlist(
         self, query: Query, tracks: Sequence[TrackCurves], least: int, placement: Placement
     ) -> list[tuple[int, Ranked]]:
-        """The best of `tracks`, `least` or more, as (place in `tracks`, what the ranker says), best
+        """The best of `tracks`, `least` or more, as (place in `tracks`, its `Ranked`), best
         first.
 
         Ties keep the order of `tracks`, so that a result does not depend on the sort.

@@ -151,7 +151,7 @@ def _salience(track: FloatArray, width: int) -> Moments:
 
 
 def _standard(curve: npt.NDArray[np.floating]) -> Moments:
-    """`curve` with mean 0 and deviation 1; a flat one says nothing."""
+    """`curve` with mean 0 and deviation 1; zeros for a flat one."""
     spread = curve.std()
     return np.asarray((curve - curve.mean()) / spread) if spread > 1e-9 else np.zeros(len(curve))
 

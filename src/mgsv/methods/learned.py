@@ -1,4 +1,4 @@
-"""A learned system as a method: who ranks, who places, and `sync` for what the system does not do.
+"""A learned system as a method: what ranks, what places, and `sync` for what it does not do.
 
 | the system | ranks | places |
 |---|---|---|

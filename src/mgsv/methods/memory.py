@@ -129,8 +129,8 @@ class PlacerWithMemory(PlacerWrapper):
         only: bool = False,
     ) -> None:
         """
-        encoder: fingerprint of what makes the clip's features, where the placer wants them.
-        only: the memory alone says where, whatever the placer answers.
+        encoder: fingerprint of what makes the clip's features, where the placer needs them.
+        only: the memory alone decides, whatever the placer's answer.
         """
         super().__init__(placer)
         self.memory, self.fusion = memory, fusion

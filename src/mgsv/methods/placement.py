@@ -55,7 +55,7 @@ END_REACH = 0.35
 """Seconds: how far an end may move to a beat, half a beat at 85 bpm."""
 
 BREATH = 0.5
-"""Seconds before and after a start whose loudness tells whether it interrupts something."""
+"""Seconds before and after a start whose loudness shows whether it interrupts something."""
 LOUD = 12.0 / ENERGY_RANGE_DB
 """Music this far below the track's loud parts (95th percentile) is held to pause."""
 ENTRY = 6.0 / ENERGY_RANGE_DB

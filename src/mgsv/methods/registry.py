@@ -15,7 +15,7 @@ DEFAULT_METHOD = SHIPPED
 
 
 def method_names() -> list[str]:
-    """Names that `open_method` knows."""
+    """Names that `open_method` takes."""
     return [Sync.name, *list_models(), COMPOSITE]
 
 

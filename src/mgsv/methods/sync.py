@@ -154,7 +154,7 @@ def _detect(clip: ClipPattern, track: TrackPattern, placement: Placement) -> Det
 
 
 def _candidates(result: Agreement, beats: Array, asked: Seconds) -> Array:
-    """Starts in seconds worth a look: all audible ones of those `asked` for; where there are none,
+    """Starts in seconds worth a look: all audible ones of `asked`; where there are none,
     in and around the best cell.
     """
     last = (len(result.total) - 1) / CURVE_RATE

@@ -24,7 +24,7 @@ WINDOWS_AT_ONCE = 64
 
 
 class Clip:
-    """The clip as a batch of one row, embedded once by each model that asks."""
+    """The clip as a batch of one row, embedded once for each model."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch

@@ -69,7 +69,7 @@ class Tower(nn.Module):
         embedding: Embedding = Embedding.SELF_ATTENTION,
         layers: int = 1,
     ) -> None:
-        """`layers` self-attention blocks, where `embedding` asks for them."""
+        """`layers` self-attention blocks, where `embedding` has them."""
         super().__init__()
         d = config.hidden_dim
         attention = d, config.heads, config.embedding_feed_forward, config.embedding_dropout

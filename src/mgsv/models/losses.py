@@ -44,7 +44,7 @@ def generalised_iou(spans: Tensor, truth: Tensor) -> Tensor:
     shared = (torch.minimum(end, last) - torch.maximum(start, first)).clamp_min(0)
     union = (end - start) + (last - first) - shared
     hull = torch.maximum(end, last) - torch.minimum(start, first)
-    # Two empty spans have no union; anything finite will do, as their L1 distance still speaks.
+    # Two empty spans have no union; anything finite will do, as their L1 distance still counts.
     tiny = torch.finfo(spans.dtype).tiny
     return shared / union.clamp_min(tiny) - (hull - union) / hull.clamp_min(tiny)
 

@@ -177,7 +177,7 @@ class MaDe(TwoTowers):
     def _matching_loss(
         self, videos: Embedded, tracks: Embedded, ids: tuple[str, ...], gather: Gather | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Matching terms, and X-Pool's view of this process' tracks where the detector asks."""
+        """Matching terms, and X-Pool's view of this process' tracks where the detector uses it."""
         start, size = 0, len(videos)
         if gather is not None:
             videos, tracks, ids, start = gather(videos, tracks, ids)

@@ -22,7 +22,7 @@ from mgsv.models.matching import Gather, log_temperature
 
 
 class MVPt(TwoTowers):
-    """Ranks tracks for a video; says nothing about moments."""
+    """Ranks tracks for a video; finds no moments."""
 
     score_meaning = "cosine of clip and track, from -1 to 1"
 

@@ -234,7 +234,7 @@ PAPERS_COMPOSITE = ("mvpt_plus", "uvcom_plus")
 
 
 def list_models(ability: str | None = None) -> list[str]:
-    """Names that :func:`build` knows; of those systems with that ability, if given."""
+    """Names that :func:`build` takes; of those systems with that ability, if given."""
     names = (n for n, entry in _MODELS.items() if ability in (None, *entry.about.abilities))
     return sorted(names)
 

@@ -20,7 +20,7 @@ _DETR = (
     "train.weight_decay=1e-4",  # of all parameters
     "train.batch_size=32",
     "train.epochs=200",
-    "train.min_epochs=200",  # they stop after 200 looks in vain
+    "train.min_epochs=200",  # they stop after 200 epochs without improvement
     "train.clip=0.1",
     "train.validate_every=5",
     "train.seed=2018",
@@ -42,7 +42,7 @@ AUTHORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "eatr": _EATR,
         "uvcom": _UVCOM,
         "uvcom_plus": _UVCOM,
-        # The authors of MaDe wrote the MVPt that they compare with; nobody else published one.
+        # The authors of MaDe wrote the MVPt that they compare with; no other code is published.
         "mvpt": (),
         "mvpt_plus": (),
         "conquer": (
@@ -56,7 +56,7 @@ AUTHORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "train.batch_size=16",
             "train.epochs=50",
             "train.min_epochs=0",
-            "train.patience=4",  # they stop after more than 3 epochs in vain
+            "train.patience=4",  # they stop after more than 3 epochs without improvement
             "train.clip=0",
             "train.seed=2018",
         ),

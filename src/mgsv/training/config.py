@@ -24,7 +24,7 @@ class Precision(StrEnum):
 
 
 class Schedule(StrEnum):
-    """How the learning rate goes on after the warm-up."""
+    """How the learning rate changes after the warm-up."""
 
     COSINE = "cosine"
     """A half cosine to zero."""
@@ -141,10 +141,10 @@ For machines without a GPU: `cpu-small` takes at most half an hour on two cores,
 minutes for each row of a table, `overnight` a night. Beside the smaller width and the milder
 dropout, two settings make a small budget enough for MaDe. `embedding_rate`: Adam moves every weight
 by about `lr`, which for a projection of 512 or 768 features adds up; at the full rate their
-projections soon drown the positions added to them, and the detector no longer knows where it looks.
-`similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`. One moment query:
-a row has one moment, and which of ten or thirty queries holds it is learned far more slowly than
-the moment.
+projections soon drown the positions added to them, and the detector can no longer tell positions
+apart. `similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_similarity`. One moment
+query: a row has one moment, and which of ten or thirty queries holds it is learned far more slowly
+than the moment.
 
 `tiny` only shows that everything runs, in seconds on a few dozen rows."""
 

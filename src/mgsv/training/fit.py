@@ -83,12 +83,12 @@ def train(
     features as wide as the data's. `init` names a checkpoint whose weights and network the run
     starts from, or `default`, the shipped one; its features must come from the same encoders as the
     data's. An `output` that holds anything is refused, unless `resume` is given: then the run in it
-    goes on where its stored state stands, to the same result as an unbroken one. `progress` is
+    resumes from its stored state, with the same result as an unbroken one. `progress` is
     called after each step. Raises ConfigError or DataError before any training starts.
     """
     start = None if init is None else _start(model, init)
     settings, changes = None if start is None else start.settings, (*set,)
-    configure(model, preset, changes, start=settings)  # a wrong name is told before data are read
+    configure(model, preset, changes, start=settings)  # refuse wrong names before reading data
     folder = Path(output)
     source = DataFolder.open(data)
     whole = SplitData.from_folder(source, "train")
@@ -192,14 +192,14 @@ def _rows(source: DataFolder, whole: SplitData, config: TrainConfig) -> tuple[Sp
 
 
 def _survey_of(start: Checkpoint | None) -> dict[str, Any]:
-    """The part of a record that says how the network goes with cuts and motion: it was fitted to
-    the weights that a run starts from, and is the best guess for those it ends with."""
+    """The part of a record that says how the network is weighed against cuts and motion: fitted to
+    the weights that a run starts from, it is the best guess for those it ends with."""
     kept = {} if start is None else start.record
     return {RECORD: kept[RECORD]} if RECORD in kept else {}
 
 
 def _start(model: str, init: str | os.PathLike[str]) -> Checkpoint:
-    """The checkpoint that a run of `model` goes on from."""
+    """The checkpoint that a run of `model` starts from."""
     path = checkpoint_named(init)
     start = checkpoint.load(path)
     if start.name != model:

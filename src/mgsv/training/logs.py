@@ -58,7 +58,7 @@ class CsvLog:
 class TensorBoardLog:
     """Curves for `tensorboard --logdir`, against the step.
 
-    Written here, since TensorBoard's own writer works in a thread, whose errors reach nobody.
+    Written here, since TensorBoard's own writer works in a thread, whose errors are lost.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
@@ -92,7 +92,7 @@ class TensorBoardLog:
             raise unwritable(self.path, error) from error
 
     def close(self) -> None:
-        with suppress(OSError):  # what could not be written has been said
+        with suppress(OSError):  # `_add` has reported it
             self._file.close()
 
 

@@ -1,4 +1,4 @@
-"""The training loop: one step, one epoch, and going on after a kill to the very same result."""
+"""The training loop: one step, one epoch, and resuming after a kill with the very same result."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Run:
     logs: Callable[[TrainingProgress], Sequence[Log]]
     """Opens the logs at the place a run stands."""
     identity: Mapping[str, Any]
-    """JSON that must be the same when the run goes on: config, data."""
+    """JSON that must be the same when the run resumes: config, data."""
     listener: Listener | None = None
     """Is called after each step, in the first process alone."""
 
@@ -237,7 +237,7 @@ class _Loop:
         return figures
 
     def _validate(self) -> dict[str, float]:
-        """Val figures, measured by one process and told to the others."""
+        """Val figures, measured by one process and sent to the others."""
         mine = dict(self.run.validate(self.run.model)) if self.fabric.is_global_zero else {}
         figures: dict[str, float] = self.fabric.broadcast(mine)
         return figures
@@ -277,7 +277,7 @@ def prefetched(source: BatchSource, order: Sequence[Rows]) -> Iterator[Batch]:
 
 
 def refuse_change(then: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> None:
-    """Raise ConfigError naming the first setting that differs from the run to be gone on with."""
+    """Raise ConfigError naming the first setting that differs from the run to resume."""
     for name in {**then, **now}:
         before, after = then.get(name), now.get(name)
         if isinstance(before, dict) and isinstance(after, dict):

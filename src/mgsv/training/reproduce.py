@@ -1,7 +1,7 @@
 """The paper's ablations of MaDe, and what its data is worth: lists of runs, measured and kept.
 
 Every run has a folder of its own under the output and is skipped once measured, so a killed list
-goes on where it stood, in the middle of a run too.
+resumes where it stopped, even within a run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One run of a list: trained, measured on test, and kept, so that a killed list goes on there."""
+"""One run of a list: trained, measured on test, and kept, so that a killed list can be resumed."""
 
 from __future__ import annotations
 

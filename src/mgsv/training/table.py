@@ -1,7 +1,7 @@
 """The paper's comparison of systems made again: all of them trained and measured on one folder.
 
-Every row has a folder of its own under the output. What is done is kept: a killed table goes on
-where it stood, in the middle of a run too. A row that fails is reported, and the others go on.
+Every row has a folder of its own under the output. What is done is kept: a killed table
+resumes where it stopped, even within a run. A row that fails is reported, the others are made.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ SHIPPED = "made"
 """The model whose weights they are."""
 
 DEFAULT = "default"
-"""What stands for the shipped checkpoint where a file is asked for."""
+"""The name of the shipped checkpoint, in place of a file's."""
 
 
 def shipped() -> Path:

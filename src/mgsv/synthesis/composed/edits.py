@@ -87,8 +87,8 @@ def compose(
     result, noted in it. progress: called after each file and some of the videos.
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
-    are left for the splits that are asked for, `OutputError` where `output` exists or it or the
-    cache cannot be written. The folder appears whole or not at all.
+    are left for the wanted splits, `OutputError` where `output` exists or it or the cache cannot be
+    written. The folder appears whole or not at all.
     """
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)

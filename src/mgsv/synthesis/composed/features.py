@@ -1,7 +1,7 @@
 """The features of a composed video, without the video: from the bank's rows and a miniature of it.
 
-What the encoder sees at a whole second is a view of the bank. What happens in between is told by
-`media.shots`, as of a file, from a thumbnail of every frame.
+What the encoder sees at a whole second is a view of the bank. What happens in between is measured
+by `media.shots`, as of a file, from a thumbnail of every frame.
 """
 
 from __future__ import annotations

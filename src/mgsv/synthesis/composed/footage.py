@@ -82,7 +82,7 @@ class Footage:
         return len(self.rows)
 
     def row(self, view: int, light: float) -> npt.NDArray[np.float32]:
-        """[D] what the encoder says of `view` at a brightness, between the two known nearest."""
+        """[D] the encoder's features of `view` at a brightness, between the two known nearest."""
         place = float(np.interp(light, LIGHTS, np.arange(len(LIGHTS))))
         low = min(int(place), len(LIGHTS) - 2)
         near = self.rows[view, low : low + 2]
@@ -237,10 +237,11 @@ def _shrunk(picture: Picture, width: int, height: int) -> FloatArray:
 
 
 class Bank:
-    """Footage by id, made from its files when first asked for and kept in the folder `cache`.
+    """Footage by id, made from its files when first used and kept in the folder `cache`.
 
     What is kept is named by the file's content and the encoder's fingerprint, so a cache may serve
-    any number of folders, and a broken run goes on where it stopped. half: compute in bfloat16.
+    any number of folders, and an interrupted run resumes where it stopped. half: compute in
+    bfloat16.
     """
 
     def __init__(self, cache: Path, half: bool = False) -> None:

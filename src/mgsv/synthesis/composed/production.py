@@ -47,7 +47,8 @@ class ComposeOptions:
         0.0, "Noise on the features of train: 1 is what H.264 at its default quality adds."
     )
     half: bool = option(
-        False, "Compute the views in bfloat16: faster where the processor knows it, nearly equal."
+        False,
+        "Compute the views in bfloat16: faster where the processor supports it, nearly equal.",
     )
     videos: int = option(0, "Video files to render, the first of each split.")
     lossless: bool = option(False, "Render without loss (FFV1 in .mkv), else H.264.")

@@ -10,7 +10,7 @@ A song is a path through a small latent space, the sum of parts with a share of 
 Where a section returns, a share of its drift and local part returns too (`repeat_similarity`):
 that is what makes the right repeat hard to tell from the wrong ones. Songs of one family share a
 part of their `track` and `section` vectors (`family_similarity`): that is what makes the right
-track hard to tell. All parts live in the same dimensions, so nothing but time tells them apart.
+track hard to tell. All parts live in the same dimensions, so only time distinguishes them.
 """
 
 from __future__ import annotations
