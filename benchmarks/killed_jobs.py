@@ -65,7 +65,7 @@ class Job:
     """Folders it may start in; the end is the same from each."""
     see: Callable[[Path], Seen]
     reported: Callable[[str], set[str]] = lambda _: set()
-    """Keys of `Seen.whole` that the command said are done."""
+    """Keys of `Seen.whole` that the command reported as done."""
     passing: str = ""
     """Glob of files that may differ between the ends of runs: logs named by time."""
 

@@ -1,4 +1,4 @@
-"""How surely one recording in several files is told from other tracks.
+"""How surely one recording in several files is distinguished from other tracks.
 
     python benchmarks/recordings.py [--music DIR …] [--tracks N]
 

@@ -119,7 +119,7 @@ def _gather(cache: Path, sources: Sequence[Source]) -> int:
 
 
 def chosen(only: str | None, packages: Sequence[str] | None) -> list[Source]:
-    """The sources asked for. Raises `ConfigError` for a name that is none of them."""
+    """The chosen sources. Raises `ConfigError` for a name that is none of them."""
     known = {source.package for source in SOURCES}
     for name in packages or ():
         if name not in known:

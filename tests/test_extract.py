@@ -1,4 +1,4 @@
-"""Extraction writes the published layout, goes on after bad files, and resumes."""
+"""Extraction writes the published layout, continues after bad files, and resumes."""
 
 import resource
 import shutil

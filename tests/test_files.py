@@ -345,7 +345,7 @@ NUMBERS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS]
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("act", ["open", "mkdir", "fsync", "rename", "replace"])
-def test_a_failing_disk_is_told_and_leaves_nothing(
+def test_a_failing_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, act: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x").write_bytes(OLD)

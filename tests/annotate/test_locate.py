@@ -102,7 +102,7 @@ def test_music_that_begins_and_ends_within_the_sound(index: LandmarkIndex) -> No
     assert match.music.start - match.video.start == pytest.approx(1, abs=1e-3)
 
 
-def test_a_sound_that_goes_on_after_the_track(index: LandmarkIndex) -> None:
+def test_a_sound_that_continues_after_the_track(index: LandmarkIndex) -> None:
     silence = np.zeros(4 * RATE, np.float32)
     match = only(locate(index, np.concatenate([silence, part(1, 0, 25), silence])))
     assert 0 <= match.music.start < 0.1 and 24.9 < match.music.end <= 25

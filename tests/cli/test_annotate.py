@@ -289,7 +289,7 @@ def test_music_on_another_sound_track(here: Path) -> None:
 
 
 def test_what_two_sound_tracks_have_in_common_is_one_use(here: Path) -> None:
-    """Under a voice on the first; and the second goes on to another track."""
+    """Under a voice on the first; and the second changes to another track."""
     first = np.concatenate([music(0, 3, 9), np.zeros(7 * RATE, np.float32)])
     second = np.concatenate([music(0, 3, 9), music(1, 12, 19)])
     path = video(here / "film.mkv", first, more_audio=[second])
@@ -299,7 +299,7 @@ def test_what_two_sound_tracks_have_in_common_is_one_use(here: Path) -> None:
     assert [one["music_id"] for one in found] == ["tune0", "tune1"]
 
 
-def test_a_sound_track_that_cannot_be_read_is_said(here: Path) -> None:
+def test_a_sound_track_that_cannot_be_read_is_noted(here: Path) -> None:
     """As the spatial sound of a telephone, beside a plain track."""
     path = video(here / "film.mkv", music(0, 3, 9), more_audio=[music(1, 0, 6)])
     data = path.read_bytes()

@@ -129,7 +129,7 @@ def test_tracks_shorter_than_three_seconds_are_left_out(mgsv: Run, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_clip_longer_than_the_track_is_said(mgsv: Run, tmp_path: Path) -> None:
+def test_a_clip_longer_than_the_track_is_noted(mgsv: Run, tmp_path: Path) -> None:
     clip = tmp_path / "long.mp4"
     write_video(clip, Clip(seconds=40, cuts=(3.0, 11.0, 25.0)))
     done = mgsv("ground", clip, "--music", real_media.bgm_tracks()[0])

@@ -37,6 +37,6 @@ def test_the_lines_of_indexing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("style", ["auto", "none"])
-def test_nobody_listens_without_a_terminal(style: str) -> None:
+def test_no_progress_is_shown_without_a_terminal(style: str) -> None:
     with show.progress(style, "pack") as listen:
         assert listen is None

@@ -99,7 +99,7 @@ def test_what_cannot_be_measured_is_one_line(data: Path, runs: dict[str, Path]) 
     assert composite.returncode == 1 and "train a matcher and a detector" in composite.stderr
 
 
-def test_conquer_goes_on_to_the_result_of_an_unbroken_run(
+def test_conquer_resumes_to_the_result_of_an_unbroken_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its negatives are drawn anew at each step, from a generator that each step seeds."""

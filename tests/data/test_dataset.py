@@ -38,7 +38,7 @@ def test_each_row_comes_at_most_once_and_none_is_lost(rows: int, size: int, epoc
     assert sorted(row for batch in plan for row in batch) == list(range(rows))
 
 
-def test_a_resumed_epoch_goes_on_with_the_same_batches() -> None:
+def test_a_resumed_epoch_continues_with_the_same_batches() -> None:
     whole = list(sampler(1000, 16).epoch(3))
     rest = list(sampler(1000, 16).epoch(3, start_step=20))
     assert len(rest) == len(whole) - 20

@@ -144,7 +144,7 @@ def test_a_file_of_the_users_own_is_not_overwritten(hub: Hub, tmp_path: Path) ->
     assert (tmp_path / CSVS[0]).read_text() == "mine"
 
 
-def test_a_broken_off_download_goes_on(hub: Hub, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(hub: Hub, tmp_path: Path) -> None:
     hub.files[ARCHIVE] = zipped({"Kuai_feature/vit_feature1/x.pt": bytes(range(256)) * 400})
     (tmp_path / f".{ARCHIVE}.part").write_bytes(hub.files[ARCHIVE][:50_000])
     download(tmp_path, endpoint=hub.endpoint)

@@ -212,7 +212,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path) -> None:
         ("sys.modules['transformers'] = None", "needs the package transformers: install it with"),
     ],
 )
-def test_out_of_reach_of_the_hub_the_way_out_is_told(
+def test_out_of_reach_of_the_hub_the_error_has_the_remedy(
     setting: str, expected: str, tmp_path: Path
 ) -> None:
     code = f"""

@@ -42,7 +42,7 @@ def test_a_video_encoder_gives_one_row_per_frame(name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", OWN_WEIGHTS)
-def test_the_curves_are_asked_for_after_the_last_frame(name: str) -> None:
+def test_the_curves_are_used_after_the_last_frame(name: str) -> None:
     encoder = video_encoder(name)
     size, left = encoder.image_size, 3
 
@@ -98,7 +98,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     assert all("tiny" in names for names in encoder_names())
 
 
-def test_a_fingerprint_tells_name_version_and_weights_apart(tmp_path: Path) -> None:
+def test_a_fingerprint_distinguishes_name_version_and_weights(tmp_path: Path) -> None:
     weights = tmp_path / "w"
     weights.write_bytes(b"1")
     prints = {

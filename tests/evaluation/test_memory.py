@@ -29,7 +29,7 @@ def csvs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-def test_the_command_tells_all_parts(csvs: tuple[Path, Path]) -> None:
+def test_the_command_prints_all_parts(csvs: tuple[Path, Path]) -> None:
     arguments = ("evaluate", "--method", "memory", "--uses", csvs[0], "--queries", csvs[1])
     done = mgsv_here(*arguments, "--json")
     assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ class OnlyDetects(nn.Module):
 
 
 class Pairwise(Part):
-    """Counts the pairs that it is asked for."""
+    """Counts the pairs that are read from it."""
 
     asked = 0
 

@@ -133,7 +133,7 @@ def test_from_accepting_to_forgetting_on_the_command_line(track: Track, tmp_path
     assert b"Cars" not in stored and real_media.bikes().name.encode() not in stored
 
 
-def test_what_learning_leaves_out_is_told(track: Track, tmp_path: Path) -> None:
+def test_what_learning_leaves_out_is_reported(track: Track, tmp_path: Path) -> None:
     row = use(track.id, 5.0, end=25.0).row("", "1")
     write_annotations(tmp_path / "u.csv", [row, row, replace(row, video_id="2", music_id="x")])
     done = mgsv_here("library", "learn", "u.csv", "--rejects", "r.csv")

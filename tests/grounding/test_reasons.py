@@ -19,7 +19,7 @@ def test_every_key_of_sync_has_a_sentence_of_its_own() -> None:
     assert not [sentence for sentence in said if ": " in sentence], "told as keys"
 
 
-def test_a_key_that_nobody_knows_is_told_as_it_stands() -> None:
+def test_an_unknown_key_is_printed_as_it_is() -> None:
     assert reasons({"moon_phase": 0.25}) == ["Moon phase: 0.25."]
 
 
@@ -48,5 +48,5 @@ def test_words(evidence: dict[str, float], words: str) -> None:
 @pytest.mark.parametrize(
     "evidence", [{"shift": 0.01}, {"past_uses": 0}, {"model_start": 3.0}, {"cuts": 0.0}]
 )
-def test_what_is_no_news_is_not_told(evidence: dict[str, float]) -> None:
+def test_what_is_no_news_is_not_reported(evidence: dict[str, float]) -> None:
     assert reasons(evidence) == []

@@ -80,7 +80,7 @@ def test_a_damaged_print_is_made_again(music: Path, folder: Path, damage: bytes 
     np.testing.assert_array_equal(again.signs, kept)
 
 
-def test_what_is_no_music_is_told_and_left_out(music: Path, folder: Path) -> None:
+def test_what_is_no_music_is_reported_and_left_out(music: Path, folder: Path) -> None:
     write_tunes(music, range(1), seconds=5)
     (music / "text.mp3").write_text("no music")
     tracks, report = open_fingerprints([bytes(music)], folder)

@@ -303,7 +303,7 @@ def test_a_wrong_clock_makes_no_file_new(music, folder, encoder, monkeypatch, se
 
 @pytest.mark.parametrize("pulled", ["whole", "one song"])
 def test_a_folder_that_disappears(music, folder, encoder, pulled):
-    """As when its drive is pulled out: what was added stays, and the next run goes on."""
+    """As when its drive is pulled out: what was added stays, and the next run adds the rest."""
     songs = write_tones(music, 8)
     away = music.with_name("away")
 

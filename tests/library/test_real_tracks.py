@@ -28,7 +28,7 @@ assert "torch" not in sys.modules
 
 
 @pytest.mark.slow
-def test_real_tracks_are_indexed_found_again_and_told_apart(music, folder):
+def test_real_tracks_are_indexed_found_again_and_distinguished(music, folder):
     music.mkdir()
     for track in bgm_tracks()[::10]:
         shutil.copy(track, music)

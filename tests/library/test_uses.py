@@ -69,7 +69,7 @@ def everything(folder: Path) -> bytes:
 # Learning
 
 
-def test_tracks_are_told_by_id_path_or_name(library: Library, tmp_path: Path) -> None:
+def test_tracks_are_recognised_by_id_path_or_name(library: Library, tmp_path: Path) -> None:
     first, second, third = library.tracks()
     rows = [
         row("1", first.id),
@@ -125,7 +125,7 @@ def test_every_line_left_out_is_counted_and_explained(
 
 
 def test_broken_lines_spoil_no_others(library: Library, tmp_path: Path) -> None:
-    """Quotes left open, bytes that are not UTF-8, short and endless lines, each told once."""
+    """Quotes left open, bytes that are not UTF-8, short and endless lines, each reported once."""
     track = library.tracks()[0]
     good = write(tmp_path / "good.csv", [row(str(n), track.id) for n in range(8)])
     lines = good.read_bytes().splitlines(keepends=True)
@@ -245,7 +245,7 @@ def test_what_is_forgotten_leaves_no_bytes(
 
 
 @pytest.mark.slow
-def test_a_reader_delays_the_cleaning_and_is_told_of(known: LibraryUses, folder: Path) -> None:
+def test_a_reader_delays_the_cleaning_and_is_reported(known: LibraryUses, folder: Path) -> None:
     reader = sqlite3.connect(folder / "catalogue.sqlite", isolation_level=None)
     with contextlib.closing(reader):
         reader.execute("BEGIN")
@@ -270,7 +270,7 @@ def test_uses_outlive_their_music_and_a_damaged_catalogue(
         assert [use for _, use in again.uses.all()] == [use for _, use in before]
 
 
-def test_uses_are_told_apart_from_what_was_lost(
+def test_uses_are_distinguished_from_what_was_lost(
     known: LibraryUses, library: Library, music: Path, folder: Path
 ) -> None:
     assert known.all()

@@ -32,7 +32,7 @@ def test_music_endings_in_any_case_and_nothing_hidden(tmp_path):
     assert names(tmp_path) == {b"A.FLAC": "", b"b.mp3": "", b"c.d/e.opus": ""}
 
 
-def test_what_is_left_out_is_counted_but_for_what_nobody_misses(tmp_path):
+def test_what_is_left_out_is_counted_except_companion_files(tmp_path):
     inner = tmp_path / "in"
     inner.mkdir()
     names = "a.mp3 b.DFF in/c.dff README d.mid cover.JPG a.cue l.m3u8 a.lrc x.txt .DS_Store .d.mid"

@@ -11,7 +11,7 @@ from mgsv.media.edit_list import end_picture
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_the_picture_ends_where_told(tmp_path: Path, suffix: str) -> None:
+def test_the_picture_ends_where_it_should(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     source = ("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=10:duration=3")
     sound = ("-f", "lavfi", "-i", "sine=duration=2")

@@ -278,7 +278,7 @@ class TestFaults:
             write(clip, tmp_path / "half.mp4")
         assert sorted(one.name for one in tmp_path.iterdir()) == ["clip.mp4"]
 
-    def test_a_batch_goes_on(self, tmp_path: Path) -> None:
+    def test_a_batch_continues(self, tmp_path: Path) -> None:
         music, folder = tmp_path / "music", tmp_path / "library"
         library_support.write_tones(music, 6)
         path = long_wav(music / "002-long.wav")

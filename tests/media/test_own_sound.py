@@ -1,4 +1,4 @@
-"""The clip's own sound under the music: which of several is kept, and that it is said."""
+"""The clip's own sound under the music: which of several is kept, and the note about it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from render_support import (
 )
 
 
-def test_what_exists_is_not_overwritten_unless_asked(tmp_path: Path, shelf: Path) -> None:
+def test_what_exists_is_overwritten_only_on_request(tmp_path: Path, shelf: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"mine")
     job = shelf / "clip.mp4", shelf / "track.flac", Moment(0, 2), out

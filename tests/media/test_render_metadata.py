@@ -318,7 +318,7 @@ def test_subtitles_that_do_not_fit_are_named(tmp_path: Path, shelf: Path) -> Non
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("codec", ["libx264", "png"])
-def test_a_stripped_file_tells_nothing(
+def test_a_stripped_file_holds_nothing_private(
     tmp_path: Path, shelf: Path, codec: str, suffix: str
 ) -> None:
     (tmp_path / "said.srt").write_text("1\n00:00:00,300 --> 00:00:00,800\nGPS 48.8577\n")

@@ -37,7 +37,7 @@ from render_support import (
     ],
 )
 @pytest.mark.parametrize("start", [0.0, 1.2345, 7.77])
-def test_the_music_starts_where_asked(
+def test_the_music_starts_where_it_should(
     tmp_path: Path, shelf: Path, codec: str, suffix: str, rate: int, start: float
 ) -> None:
     track = write_audio(tmp_path / f"track{suffix}", music(rate=rate), rate=rate, codec=codec)
@@ -47,7 +47,7 @@ def test_the_music_starts_where_asked(
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
-def test_the_music_starts_where_asked_in_other_containers(
+def test_the_music_starts_where_it_should_in_other_containers(
     tmp_path: Path, shelf: Path, suffix: str
 ) -> None:
     track = shelf / "track.flac"
@@ -72,7 +72,7 @@ def test_real_clips_and_tracks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [0.02, 1.0, 6.0])
-def test_any_level_comes_out_at_the_loudness_asked(
+def test_any_level_comes_out_at_the_wanted_loudness(
     tmp_path: Path, shelf: Path, level: float
 ) -> None:
     track = write_audio(tmp_path / "track.wav", level * music(4), codec="pcm_f32le")

@@ -141,7 +141,7 @@ def take(path: Path, start: float, sound_seconds: float = 15.0, flash: float = 5
 def test_recordings_put_one_after_the_other(
     tmp_path: Path, starts: list[int], sound_seconds: float
 ) -> None:
-    """The sound follows the pictures, whether theirs goes on, is still or begins anew."""
+    """The sound follows the pictures, whether theirs continues, is still or begins anew."""
     path = tmp_path / "all.ts"
     flashes = [3.0, 5.0, 7.0]
     takes = [

@@ -100,7 +100,7 @@ def test_one_sound_has_no_borders_but_its_start() -> None:
     assert music("A", bars=4)[2].borders.tolist() == [0.0]
 
 
-def test_what_comes_back_is_told_from_what_does_not() -> None:
+def test_what_comes_back_is_distinguished_from_what_does_not() -> None:
     """Sections of 16 s, of which only the first comes back; rows across a border are mixed."""
     *_, found = music("ABAC")
     middles = (np.arange(len(found.repetition)) + 0.5) * STEP

@@ -264,14 +264,14 @@ class TestOwnSound:
             ["003", "AX", "A2", "C"],
         ]
 
-    def test_a_silent_clip_is_said(self, tmp_path: Path, song: Path) -> None:
+    def test_a_silent_clip_is_noted(self, tmp_path: Path, song: Path) -> None:
         video = write_video(tmp_path / "clip.mp4")
         report = write_timeline(video, song, MOMENT, tmp_path / "cut.otio", keep_audio=True)
         assert report.notes == ("the clip has no sound of its own",)
         assert len(read(report.path, Fraction(25))) == 2
 
 
-def test_xml_tells_what_the_files_are(tmp_path: Path, job: tuple[Path, Path]) -> None:
+def test_xml_describes_the_files(tmp_path: Path, job: tuple[Path, Path]) -> None:
     clip = Clip(1.0, rate=float(NTSC_30), width=160, height=96)
     stereo = np.stack([sine(1.0, 44_100), sine(1.0, 44_100)])
     video = write_video(

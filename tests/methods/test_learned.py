@@ -139,7 +139,7 @@ def test_batched_equals_single(
 
 
 def test_scores_are_the_models_own(tracks: list[TrackFeatures]) -> None:
-    """Oracle: the model asked directly about one short track."""
+    """Oracle: the model itself on one short track."""
     model, asked, track = made(), seen(query(20.0)), tracks[0]
     batch = batch_of(asked, track)
     with torch.no_grad():
@@ -274,7 +274,7 @@ def test_a_still_clip_stays_where_the_model_says_or_starts_on_a_beat() -> None:
     assert abs(found.evidence["shift"]) <= REACH
 
 
-def test_starts_on_a_beat_when_asked() -> None:
+def test_start_on_beat_starts_on_a_beat() -> None:
     features = marked(heard("a", 60, 4), 20)
     asked = seen(query_for(features, 14.2, 12.0))
     (found,) = of(MarkFinder()).detect(asked, [features], Placement(start_on="beat"))
@@ -303,7 +303,7 @@ def test_a_clip_longer_than_the_track_gets_all_of_it() -> None:
 # Chance
 
 
-def test_chance_tells_a_track_that_stands_out_from_one_of_many() -> None:
+def test_chance_distinguishes_a_track_that_stands_out_from_one_of_many() -> None:
     """Scores are drawn as normal numbers; one in 20 libraries may beat chance by luck."""
     asked, grounder = seen(query(10.0)), of(MarkFinder())
     rng = np.random.default_rng(0)

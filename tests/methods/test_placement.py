@@ -101,7 +101,7 @@ def test_a_start_lies_on_the_track_and_where_it_may(
 
 
 @pytest.mark.parametrize(("start_on", "step"), [("beat", 0.5), ("downbeat", 2.0), ("border", 16.0)])
-def test_starts_where_it_is_asked_to(start_on: str, step: float) -> None:
+def test_starts_where_start_on_says(start_on: str, step: float) -> None:
     features = song()
     found = placed(edit_of(features, 21.37), features, 21.37, start_on=start_on)
     steps = (found.moment.start - 0.2) / step
@@ -161,7 +161,7 @@ def test_without_weights_nothing_moves_and_near_is_its_gaussian() -> None:
     assert far.evidence["near"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_sum_is_told_by_its_terms() -> None:
+def test_the_evidence_has_the_terms_of_the_sum() -> None:
     features = song()
     found = placed(edit_of(features, 21.37), features, 22.0)
     names = {name: name for name in to_dict(PlacementWeights())}
@@ -194,7 +194,7 @@ def test_a_free_end_moves_to_a_beat_nearby() -> None:
 
 
 def test_a_remembered_start_stays_and_others_are_placed() -> None:
-    """A past use's start is exact; told to start on a beat, it moves to the nearest."""
+    """A past use's start is exact; with `start_on` beat, it moves to the nearest."""
     features = song(seconds=120)
     past: list[Use] = [use(features.track.id, 41.03, end=61.03) for _ in range(3)]
     asked = query_for(features, 70.0, 20.0)

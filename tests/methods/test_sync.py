@@ -67,7 +67,7 @@ def test_nothing_after_four_minutes_is_ignored() -> None:
     assert found.moment.start == pytest.approx(270.0, abs=0.05)
 
 
-def test_starts_on_a_beat_when_asked() -> None:
+def test_start_on_beat_starts_on_a_beat() -> None:
     features = random_track("a", 40, seed=1)
     asked = query_for(features, 11.27, 12.0)
     (found,) = open_method("sync").detect(asked, [features], Placement(start_on="beat"))

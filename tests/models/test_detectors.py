@@ -177,7 +177,7 @@ def test_features_of_other_sizes_are_refused() -> None:
 # Inputs and spans
 
 
-def test_inputs_are_of_length_1_where_asked_and_zero_in_padding() -> None:
+def test_inputs_are_of_length_1_where_configured_and_zero_in_padding() -> None:
     batch, rows = small_batch(), torch.tensor([4, 1])
     scaled, raw = (
         small("qd_detr", normalise_inputs=yes).inputs(batch, rows) for yes in (True, False)
@@ -201,7 +201,7 @@ def test_endpoints_cut_the_valid_places_into_equal_parts() -> None:
     assert found[1].tolist() == [[0, 1], [0, 0], [0, 0], [0, 0], [0, 0]]
 
 
-def test_tef_tells_where_a_segment_is() -> None:
+def test_tef_encodes_where_a_segment_is() -> None:
     """Swapping a track's segments in time changes what the network reads."""
     plain, told = small("moment_detr"), small("moment_detr", tef=True)
     batch = small_batch(segment_counts=[14] * 6)
@@ -214,7 +214,7 @@ def test_tef_tells_where_a_segment_is() -> None:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_spans_of_the_valid_part_are_told_relative_to_the_canvas(name: str) -> None:
+def test_spans_of_the_valid_part_become_relative_to_the_canvas(name: str) -> None:
     batch = small_batch(segment_counts=[14, 7, 7, 14, 7, 2])
     canvas, valid = small(name), small(name, span_norm="valid")
     shares = torch.tensor([1, 0.5, 0.5, 1, 0.5, 1 / 7])

@@ -1,4 +1,4 @@
-"""Which parameters a loss teaches, told apart from rounding noise.
+"""Which parameters a loss teaches, distinguished from rounding noise.
 
 In float64: a gradient that is zero in exact arithmetic is noise in any other, and noise is not
 learning.

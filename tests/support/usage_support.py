@@ -34,7 +34,7 @@ def hot_rows() -> dict[str, Annotations]:
 
 
 def stand_in(rows: Annotations, right: float, seed: int, *, at_start: float = 0.0) -> Results:
-    """The planted oracle's knowledge, made as bad as a model: no model is asked.
+    """The planted oracle's knowledge, made as bad as a model: no model runs.
 
     A share of `right` answers lie around the true start (0.6 s on average), the others anywhere on
     the track, a share `at_start` of them at its start. The confidence knows a little of which.

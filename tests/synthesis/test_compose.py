@@ -170,7 +170,7 @@ PLAN = Plan(
 @pytest.mark.parametrize(
     ("crf", "mean"), [(None, 0.99), pytest.param(23, 0.93, marks=pytest.mark.thorough)]
 )
-def test_the_rendered_file_has_the_features_that_were_told_without_it(
+def test_the_rendered_file_has_the_features_that_were_computed_without_it(
     bank: dict[str, Footage], tmp_path: Path, crf: int | None, mean: float
 ) -> None:
     file = tmp_path / ("film.mkv" if crf is None else "film.mp4")

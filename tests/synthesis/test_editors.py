@@ -127,7 +127,7 @@ def test_features_have_a_row_per_second_and_the_plans_cuts(composer: str) -> Non
         assert all(np.abs(np.array(plan.cuts) - cut).min() < 1e-4 for cut in found)
 
 
-def test_codec_noise_is_as_large_as_asked_for_and_keeps_zeros_positive() -> None:
+def test_codec_noise_has_the_wanted_size_and_keeps_zeros_positive() -> None:
     plan = plans("editor", 1)[0]
     plain = video_features(plan, STUDIO.bank)
     small, large = (

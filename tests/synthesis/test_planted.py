@@ -124,7 +124,7 @@ def test_the_two_views_are_different_and_fixed() -> None:
     np.testing.assert_array_equal(View.make(3, 1, 512, SMALL).matrix, first.matrix)
 
 
-def test_sections_return_and_repeats_differ_as_asked() -> None:
+def test_sections_return_and_repeats_differ_as_configured() -> None:
     """Correlation of a song with itself at its repeats grows with `repeat_similarity`."""
 
     def likeness(similarity: float) -> float:

@@ -118,7 +118,7 @@ def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     assert logs[0] == logs[1]
 
 
-def test_a_cancelled_run_goes_on_to_the_same_result(
+def test_a_cancelled_run_resumes_to_the_same_result(
     data: Path, trained: fit.TrainResult, tmp_path: Path
 ):
     steps: list[Progress] = []

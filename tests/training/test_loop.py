@@ -1,4 +1,4 @@
-"""The loop: a killed run goes on to the very same weights, and two processes equal one.
+"""The loop: a killed run resumes to the very same weights, and two processes equal one.
 
 Tolerances: PyTorch adds 1e-6 to the norm it divides by, a thousandth of the limit here, in each
 group.
@@ -80,7 +80,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stop_at", [0, 2, 3, 7, 11], ids=lambda step: f"step {step}")
-def test_a_killed_run_goes_on_to_the_same_result(unbroken: Path, tmp_path: Path, stop_at: int):
+def test_a_killed_run_resumes_to_the_same_result(unbroken: Path, tmp_path: Path, stop_at: int):
     """3 steps an epoch: the stops lie before any state, within epochs, between them, at the end."""
     with pytest.raises(Interrupted):
         fit(a_run(tmp_path, stop_at=stop_at))
@@ -112,7 +112,7 @@ fit(run)
 
 
 @pytest.mark.slow
-def test_a_run_killed_by_the_system_goes_on_to_the_same_result(unbroken: Path, tmp_path: Path):
+def test_a_run_killed_by_the_system_resumes_to_the_same_result(unbroken: Path, tmp_path: Path):
     assert python("-c", KILLED, str(tmp_path)).returncode == -signal.SIGKILL
     assert fit(a_run(tmp_path)).finished
     the_same(unbroken, tmp_path)
@@ -233,7 +233,7 @@ def test_each_step_and_process_draws_its_own_numbers():
     assert drawn(0, 1, 0) == drawn(0, 1, 0)
 
 
-def test_a_killed_run_with_decay_and_steps_goes_on_to_the_same_result(tmp_path: Path):
+def test_a_killed_run_with_decay_and_steps_resumes_to_the_same_result(tmp_path: Path):
     own = replace(
         CONFIG,
         schedule=Schedule.STEPS,
