@@ -88,8 +88,6 @@ def worker_processes(jobs: int) -> Processes:
     Each process computes in one thread, as together they use all cores already. Raises
     `ConfigError` for fewer than one.
     """
-    if jobs < 1:
-        raise ConfigError(f"`jobs` {jobs}: needs at least 1")
     return Processes(jobs, start=_one_torch_thread)
 
 
