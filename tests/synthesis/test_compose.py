@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,21 @@ def test_the_rendered_file_has_the_features_that_were_computed_without_it(
         assert min(cosines) > mean
     np.testing.assert_allclose(scan.curves.cuts, PLAN.cuts, atol=0.01)
     np.testing.assert_allclose(video_curves(PLAN, bank).cuts, PLAN.cuts, atol=0.01)
+
+
+def test_a_soft_transition_is_rendered_as_its_curves_say(
+    bank: dict[str, Footage], tmp_path: Path
+) -> None:
+    *shots, last = PLAN.shots
+    plan = replace(PLAN, shots=(*shots, replace(last, soft=0.8)))
+    film(plan, bank, tmp_path / "film.mkv", crf=None)
+    scan = VideoScan(tmp_path / "film.mkv", 64)
+    for _ in scan:
+        pass
+    told = video_curves(plan, bank)
+    for curves in (scan.curves, told):
+        np.testing.assert_allclose(curves.cuts, [last.start for last in plan.shots[1:2]], atol=0.01)
+    assert np.corrcoef(scan.curves.motion, told.motion)[0, 1] > 0.95
 
 
 def test_a_film_needs_a_new_name(bank: dict[str, Footage], tmp_path: Path) -> None:

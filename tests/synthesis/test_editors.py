@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,22 @@ import pytest
 
 from composed import made_up_studio
 from mgsv.errors import DataError
-from mgsv.synthesis.composed.editors import COMPOSERS
-from mgsv.synthesis.composed.features import video_curves, video_features, with_codec_noise
-from mgsv.synthesis.composed.plan import FRAME_RATE, LIGHTS, VIEWS, Plan, plan_line, read_plans
+from mgsv.synthesis.composed.editors import COMPOSERS, FROM_START, LOOSE_UNSYNCED, SOFT
+from mgsv.synthesis.composed.features import (
+    blended,
+    video_curves,
+    video_features,
+    with_codec_noise,
+)
+from mgsv.synthesis.composed.plan import (
+    FRAME_RATE,
+    LIGHTS,
+    VIEWS,
+    Plan,
+    Shot,
+    plan_line,
+    read_plans,
+)
 from mgsv.synthesis.composed.studio import SHORTEST_SHOT, plan_video
 
 STUDIO = made_up_studio()
@@ -145,3 +159,36 @@ def test_plans_come_back_from_their_file(tmp_path: Path) -> None:
     file.write_text("{}\n")
     with pytest.raises(DataError, match="line 1"):
         read_plans(file)
+
+
+def test_the_loose_editor_edits_as_published_videos_are_edited() -> None:
+    """The shares stand in the docs, within three deviations of a share of 300 draws."""
+    made = plans("loose", 300, plain=LOOSE_UNSYNCED)
+    strict = [plan for plan in made if plan.synced]
+    assert np.mean([plan.music_start == 0 for plan in made]) >= FROM_START - 0.08
+    assert len(strict) / len(made) == pytest.approx(1 / 6, abs=0.065)
+    assert on_beats(strict) > 0.95
+    others = [plan for plan in made if not plan.synced]
+    soft = [shot.soft > 0 for plan in others for shot in plan.shots[1:]]
+    assert np.mean(soft) == pytest.approx(SOFT, abs=3 * np.sqrt(SOFT * (1 - SOFT) / len(soft)))
+    assert np.median([len(plan.cuts) / plan.seconds for plan in others]) < 1 / 4
+
+
+def test_a_soft_shot_fades_in_over_the_one_before() -> None:
+    """Halfway through, a picture is half of each, and no cut is seen."""
+    bank = STUDIO.bank
+    one, other = [name for name in bank if not bank[name].is_clip][:2]
+    hard = Plan(
+        "v", "train", "loose", "t", 0.0, 4.0, 0.0, False,
+        (Shot(one, 0.0, 2.0, (0, 0, 0)), Shot(other, 2.0, 4.0, (0, 0, 0))),
+        (1.0,) * 5,
+    )  # fmt: skip
+    first, second = hard.shots
+    soft = replace(hard, shots=(first, replace(second, soft=1.0)))
+    assert soft.shots[1].opacity([1.9, 2.0, 2.5, 3.0, 3.5]) == pytest.approx([0, 0, 0.5, 1, 1])
+    last = np.full((1, 54, 64), 100, np.uint8)
+    coming = np.full((3, 54, 64), 200, np.uint8)
+    mixed = blended(last[0], coming, np.array([0.0, 0.5, 1.0]))
+    assert mixed[:, 0, 0].tolist() == [100, 150, 200]
+    assert len(video_curves(hard, bank).cuts) == 1
+    assert len(video_curves(soft, bank).cuts) == 0

@@ -25,25 +25,33 @@ def video_features(plan: Plan, bank: Mapping[str, Footage]) -> npt.NDArray[np.fl
     seconds = min(math.ceil(plan.seconds - ROUNDING), FRAME_SLOTS)
     lights = plan.light_at(np.arange(seconds))
     rows = []
-    shots = iter(plan.shots)
-    shot = next(shots)
-    for second in range(seconds):
-        while shot.end <= second + 1e-6:
-            shot = next(shots)
-        view = shot.views[second - int(shot.start)]
-        rows.append(bank[shot.source].row(view, float(lights[second])))
+    number = 0
+    for second, light in enumerate(lights.tolist()):
+        while plan.shots[number].end <= second + 1e-6:
+            number += 1
+        shot = plan.shots[number]
+        row = bank[shot.source].row(shot.views[second - int(shot.start)], light)
+        if (seen := float(shot.opacity(second))) < 1:
+            # What the encoder says of two pictures at once is not known; few seconds fall there.
+            before = plan.shots[number - 1]
+            row = (1 - seen) * bank[before.source].row(before.views[-1], light) + seen * row
+        rows.append(row)
     return np.hstack([np.stack(rows), motion_features(video_curves(plan, bank), seconds)])
 
 
 def video_curves(plan: Plan, bank: Mapping[str, Footage]) -> VideoCurves:
     """Motion, light and cuts of the video, by the code that measures them in a file."""
     builder = CurveBuilder()
+    last: Planes | None = None
     for shot in plan.shots:
         first, end = (round(time * FRAME_RATE) for time in (shot.start, shot.end))
         times = np.arange(first, end) / FRAME_RATE
         thumbs = shot_thumbnails(plan, shot, bank[shot.source], times)
+        if last is not None:
+            thumbs = blended(last, thumbs, shot.opacity(times))
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             builder.add(time, thumb)
+        last = thumbs[-1]
     return builder.finish(plan.seconds)
 
 
@@ -53,6 +61,14 @@ def shot_thumbnails(plan: Plan, shot: Shot, footage: Footage, times: FloatArray)
         return dimmed(footage.planes[clip_frame_numbers(shot, times)], plan.light_at(times))
     windows, inverse = np.unique(plan.windows(shot, times), axis=0, return_inverse=True)
     return dimmed(still_thumbnails(footage, windows)[inverse.ravel()], plan.light_at(times))
+
+
+def blended(last: Planes, pictures: Planes, opacity: FloatArray) -> Planes:
+    """uint8 pictures [n, ...] that fade in by `opacity` [n] over the one before them."""
+    mixed = pictures.copy()
+    for n in np.flatnonzero(opacity < 1):
+        mixed[n] = np.round((1 - opacity[n]) * last + opacity[n] * pictures[n])
+    return mixed
 
 
 def clip_frame_numbers(shot: Shot, times: FloatArray) -> npt.NDArray[np.intp]:

@@ -57,7 +57,8 @@ class Shot:
     source: its id in the bank. views: of a picture, where the camera is at the whole seconds
     floor(start), …, ceil(end), between which it moves evenly; of a clip, which of its views those
     seconds show, one every 1 / `CLIP_STEPS` s. sway: how far the camera swings to either side, as a
-    share of the picture's width; sway_rate: swings per second, a whole number.
+    share of the picture's width; sway_rate: swings per second, a whole number. soft: seconds from
+    `start` on in which the shot fades in over the last frame of the one before; 0 is a hard cut.
     """
 
     source: str
@@ -66,6 +67,12 @@ class Shot:
     views: tuple[int, ...]
     sway: float = 0.0
     sway_rate: int = 1
+    soft: float = 0.0
+
+    def opacity(self, times: npt.ArrayLike) -> FloatArray:
+        """How much of the shot is seen at `times` [n] of the video, 0 to 1."""
+        since = np.asarray(times, np.float64) - self.start
+        return np.clip(since / self.soft, 0, 1) if self.soft else np.ones_like(since)
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,15 @@ from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError
 from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item
-from mgsv.synthesis.composed.editors import COMPOSERS
+from mgsv.synthesis.composed.editors import COMPOSERS, LOOSE_EDITOR, LOOSE_UNSYNCED
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
 from mgsv.synthesis.composed.footage import Bank, Footage
 from mgsv.synthesis.composed.music import AnalysedTrack, TrackAnalyser
 from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, plan_line
 from mgsv.synthesis.composed.render import film
 from mgsv.synthesis.composed.studio import Studio, plan_video, scale_of
+
+CHOICES = ("editor", "second")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class ComposeOptions:
     seed: int = option(0, "Of everything; the same options and files give the same features.")
     composer: str = option("editor", "Whose rules: editor, or second, which is for testing.")
     plain: float = option(0.1, "Share of videos whose cuts follow no music.")
+    loose: float = option(
+        0.0, "Share of videos that are edited loosely instead, as published ones mostly are."
+    )
     offset_max: float = option(
         0.0, "Shift each video's edit against its music by a constant of up to so many seconds."
     )
@@ -60,12 +65,13 @@ class ComposeOptions:
                 raise ConfigError(f"`{name}` {getattr(self, name)}: is negative")
         if not any(getattr(self, split) for split in SPLITS):
             raise ConfigError("`train`, `val` and `test` are all 0", "ask for some rows")
-        if self.composer not in COMPOSERS:
+        if self.composer not in CHOICES:
             raise ConfigError(
-                f"`composer` {self.composer}: unknown", f"choose {' or '.join(COMPOSERS)}"
+                f"`composer` {self.composer}: unknown", f"choose {' or '.join(CHOICES)}"
             )
-        if not 0 <= self.plain <= 1:
-            raise ConfigError(f"`plain` {self.plain:g}: must lie between 0 and 1")
+        for name in ("plain", "loose"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"`{name}` {getattr(self, name):g}: must lie between 0 and 1")
         if not 0 <= self.noise <= 10:
             raise ConfigError(f"`noise` {self.noise:g}: must lie between 0 and 10")
         if not 0 <= self.offset_max <= 5:
@@ -75,8 +81,8 @@ class ComposeOptions:
 PLANS = "plans.jsonl"
 VIDEOS = "videos"
 
-NOISE = 1_000
-"""In a seed, what tells noise from plans."""
+NOISE, LOT = 1_000, 1_001
+"""In a seed, what tells noise, and which videos are edited loosely, from plans."""
 
 AT_ONCE = 16
 """Videos a process makes per order."""
@@ -137,14 +143,18 @@ def _plan(order: Order, split: str, index: int) -> Plan:
     tracks = _tracks(order, split)
     turn = np.random.default_rng((options.seed, number)).permutation(len(tracks))
     salt = list(COMPOSERS).index(options.composer)
+    lot = np.random.default_rng((options.seed, number, index, LOT)).random()
+    composer, plain = options.composer, options.plain
+    if lot < options.loose:
+        composer, plain = LOOSE_EDITOR, LOOSE_UNSYNCED
     return plan_video(
-        options.composer,
+        composer,
         _studio(order, split),
         tracks[turn[index % len(tracks)]],
         np.random.default_rng((options.seed, number, index, salt)),
         video_id=f"{number + 1}{index:09d}",
         split=split,
-        plain=options.plain,
+        plain=plain,
         offset_max=options.offset_max,
     )
 

@@ -13,9 +13,9 @@ from mgsv.media.isolated import read_still, render
 from mgsv.media.pictures import Picture, write_film
 from mgsv.moment import Moment
 from mgsv.synthesis.composed.corpus import Item
-from mgsv.synthesis.composed.features import clip_frame_numbers
+from mgsv.synthesis.composed.features import blended, clip_frame_numbers
 from mgsv.synthesis.composed.footage import CANVAS, Footage, clip_frames, sharp_window
-from mgsv.synthesis.composed.plan import FRAME_RATE, Plan
+from mgsv.synthesis.composed.plan import FRAME_RATE, FloatArray, Plan, Shot
 
 ENLARGED = 2
 """Times that each side of a lossy film is enlarged: a codec does more harm to pictures as small as
@@ -60,17 +60,28 @@ def film(
 
 def pictures(plan: Plan, bank: Mapping[str, Footage]) -> Iterator[Picture]:
     """Every frame of the video, uint8 RGB."""
+    last: Picture | None = None
     for shot in plan.shots:
         first, end = (round(time * FRAME_RATE) for time in (shot.start, shot.end))
         times = np.arange(first, end) / FRAME_RATE
-        lights = plan.light_at(times)
-        item = bank[shot.source].item
-        if bank[shot.source].is_clip:
-            yield from _clip(item, clip_frame_numbers(shot, times), lights)
-        else:
-            canvas = read_still(item.path, *CANVAS)
-            for window, light in zip(plan.windows(shot, times), lights, strict=True):
-                yield sharp_window(canvas, window, light)
+        shown = _shot(plan, shot, bank[shot.source], times)
+        picture = None
+        for picture, opacity in zip(shown, shot.opacity(times), strict=True):
+            if last is not None and opacity < 1:
+                picture = blended(last, picture[None], np.array([opacity]))[0]
+            yield picture
+        last = picture
+
+
+def _shot(plan: Plan, shot: Shot, footage: Footage, times: FloatArray) -> Iterator[Picture]:
+    """What a shot shows at `times` [n], at full opacity."""
+    lights = plan.light_at(times)
+    if footage.is_clip:
+        yield from _clip(footage.item, clip_frame_numbers(shot, times), lights)
+        return
+    canvas = read_still(footage.item.path, *CANVAS)
+    for window, light in zip(plan.windows(shot, times), lights, strict=True):
+        yield sharp_window(canvas, window, light)
 
 
 def _clip(

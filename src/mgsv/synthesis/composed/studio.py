@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.synthesis.composed.editors import COMPOSERS, PLAIN, Passage, Rng
+from mgsv.synthesis.composed.editors import COMPOSERS, UNSYNCED, Composer, Passage, Rng
 from mgsv.synthesis.composed.footage import LOOKS, Footage
 from mgsv.synthesis.composed.music import MOODS, AnalysedTrack
 from mgsv.synthesis.composed.plan import (
@@ -26,6 +26,9 @@ from mgsv.synthesis.statistics import VIDEO_SECONDS
 
 SHORTEST_SHOT = 0.3
 """Seconds; shorter shots read as flicker."""
+
+LONGEST_FADE = 1.0
+"""Seconds in which a shot fades in over another."""
 
 CLIP_VIDEOS = 0.5
 """Share of videos in which clips stand among the pictures."""
@@ -106,13 +109,13 @@ def plan_video(
     start = round(rules.start(track, seconds, rng), 3)
     offset = round(float(rng.uniform(-offset_max, offset_max)), 3) if offset_max else 0.0
     synced = bool(rng.random() >= plain)
-    rules = rules if synced else PLAIN
+    rules = rules if synced else UNSYNCED[composer]
     passage = Passage(track, start - offset, seconds)
 
     edges = _edges(rules.cuts(passage, rng), seconds)
     count = int(np.ceil(seconds)) + 1
     light = np.clip(rules.light(passage, count, rng), LIGHTS[0], LIGHTS[-1])
-    pool = _pool(studio, passage, synced, len(edges), rng)
+    pool = _pool(studio, passage, rules.taste, len(edges), rng)
     liveliness = rng.uniform(0.2, 1.3)
     shots: list[Shot] = []
     for first, end in itertools.pairwise(edges):
@@ -122,7 +125,7 @@ def plan_video(
                 footage = pool[int(rng.integers(len(pool)))]
         times = np.arange(int(first), int(np.ceil(end)) + 1, dtype=np.float64)
         drive = liveliness * rules.movement(passage, times)
-        shots.append(_shot(footage, first, end, drive, rng))
+        shots.append(_faded(_shot(footage, first, end, drive, rng), rules, shots, rng))
     punches = rules.punches(passage, rng)
     return Plan(
         video_id=video_id,
@@ -140,6 +143,14 @@ def plan_video(
     )
 
 
+def _faded(shot: Shot, rules: Composer, before: Sequence[Shot], rng: Rng) -> Shot:
+    """The shot, which may fade in over the one before it."""
+    if not rules.soft or not before or rng.random() >= rules.soft:
+        return shot
+    longest = min(LONGEST_FADE, (shot.end - shot.start) / 2)
+    return replace(shot, soft=round(float(rng.uniform(0.3, 1.0)) * longest, 3))
+
+
 def _edges(cuts: Sequence[float], seconds: float) -> list[float]:
     """Starts of the shots and the end, on frames, no shot shorter than `SHORTEST_SHOT`."""
     edges = [0.0]
@@ -150,13 +161,13 @@ def _edges(cuts: Sequence[float], seconds: float) -> list[float]:
     return [*edges, seconds]
 
 
-def _pool(studio: Studio, passage: Passage, synced: bool, shots: int, rng: Rng) -> list[Footage]:
+def _pool(studio: Studio, passage: Passage, taste: float, shots: int, rng: Rng) -> list[Footage]:
     """The pictures of a video, no more than it has shots, by the taste for the moment's mood."""
     mood = passage.track.mood(max(passage.origin, 0.0), passage.origin + passage.seconds)
     mean, deviation = studio.mood_scale
     target = np.clip(TASTE @ ((mood - mean) / deviation), -2, 2)
     closeness = -0.5 * ((studio.looks - target) ** 2).sum(1)
-    strictness = STRICTNESS * rng.uniform(0.3, 1.5) if synced else 0.0
+    strictness = taste * STRICTNESS * rng.uniform(0.3, 1.5) if taste else 0.0
     logits = strictness * closeness + rng.gumbel(size=len(closeness))
     if not studio.clips.all():
         logits -= np.where(studio.clips, 0.0 if rng.random() < CLIP_VIDEOS else 1e9, 0.0)
