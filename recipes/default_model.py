@@ -5,10 +5,13 @@
     python recipes/default_model.py CORPUS WORK --seeds 42 43 44   # three runs on the same data
     python recipes/default_model.py CORPUS WORK --ship made.safetensors  # ... of the first seed
 
-WORK holds the composed data (`composed`, of the first editor, split by track and picture; `second`,
-test rows of the other editor; `offset`, test rows cut off the beat by a constant), the analyses
-they need (`cache`), a folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures
-of all seeds, `figures-composed.json` and so on. A second run goes on where a first one stopped.
+    python recipes/default_model.py CORPUS WORK --network FILE     # ... fit beside this network
+
+WORK holds the composed data (`composed`, of the first editor, split by track and picture; `mixed`,
+val rows of which half are edited loosely; test rows of the first editor, of the `loose` and of the
+`second` one, and `offset`, cut off the beat by a constant), the analyses they need (`cache`), a
+folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures of all seeds,
+`figures-first.json` and so on. A second run goes on where a first one stopped.
 """
 
 from __future__ import annotations
@@ -16,69 +19,49 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn.functional import softplus
 
 from composed_cases import Case, Corpus, cases
-from mgsv.config import to_dict
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
 from mgsv.evaluation import protocol
-from mgsv.evaluation.measures import all_measures, moment_iou, ranks, retrieval_measures
+from mgsv.evaluation.measures import all_measures, moment_iou, ranks
 from mgsv.evaluation.memory import starts_of as model_starts
 from mgsv.evaluation.results import Results
-from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
-from mgsv.memory import fusion as fusing
+from mgsv.memory.density import NEAR
 from mgsv.methods.base import Detection, Placement
 from mgsv.methods.blind import blind_answers
 from mgsv.methods.learned import learned
-from mgsv.methods.placement import REACH, Music, cuts_on_beat
+from mgsv.methods.placement import REACH, cuts_on_beat
 from mgsv.methods.registry import open_method
-from mgsv.methods.survey import (
-    ACCENTS,
-    BEATS,
-    HABITS,
-    RECORD,
-    Survey,
-    SurveyWeights,
-    odds_of,
-    spacing,
-    survey_terms,
-    survey_track,
-)
+from mgsv.methods.survey import Survey, SurveyWeights, survey_track
 from mgsv.methods.sync import Sync
-from mgsv.methods.synchrony import pattern_of
 from mgsv.models import checkpoint
 from mgsv.synthesis.composed import ComposeInputs, ComposeOptions, compose, worker_processes
-from mgsv.synthesis.composed.plan import FRAME_RATE
 from mgsv.training.fit import train
+from survey_fit import evidence_of, fit, scores_of
 
 Floats = npt.NDArray[np.float64]
 
 ROWS = 12_000
 LICENCE = "features of freely licensed works; the corpus manifest names each one's package, licence"
 DATA = {
-    "composed": ComposeOptions(train=ROWS, val=400, test=400, noise=1.0, half=True),
+    "composed": ComposeOptions(train=ROWS, val=400, test=0, noise=1.0, half=True),
+    "mixed": ComposeOptions(train=0, val=800, test=0, loose=0.5, half=True),
+    "first": ComposeOptions(train=0, val=0, test=400, half=True),
+    "loose": ComposeOptions(train=0, val=0, test=400, loose=1.0, half=True),
     "second": ComposeOptions(train=0, val=0, test=400, composer="second", half=True),
     "offset": ComposeOptions(train=0, val=0, test=200, seed=5, offset_max=0.25, half=True),
 }
+TESTS = ["first", "loose", "second", "offset"]
 PRESET = "cpu-small"
 SETTINGS: tuple[str, ...] = ("train.epochs=12", "train.val_rows=0")
-SHARPNESS = 0.1
-"""Seconds: a start so far from the truth counts 1 / e in fitting the survey's weights."""
-RIDGE = 1e-3
-ACCENTED, KEPT_ACCENTS = 0.5, 0.8
-"""Share of the val rows that are also seen with cuts on accents, and of the accents that are."""
-FREE = 0.5
-"""Share of them that are also seen with cuts and motion that follow nothing."""
-RANKINGS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
 RANDOM_STARTS = 20
 
 
@@ -89,31 +72,33 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--jobs", type=int, default=2, help="processes that compose")
     parser.add_argument("--set", nargs="*", default=[], help="changes to the settings")
-    parser.add_argument("--measure", nargs="*", choices=DATA, default=[*DATA], metavar="NAME")
+    parser.add_argument("--network", type=Path, help="a checkpoint; nothing is trained")
+    parser.add_argument("--measure", nargs="*", choices=TESTS, default=TESTS, metavar="NAME")
     parser.add_argument("--ship", type=Path, help="write the model of the first seed there")
     options = parser.parse_args()
     work: Path = options.work
     corpus = Corpus(options.corpus, work / "cache")
-    made_of(corpus, work, options.jobs)
+    trains = [] if options.network else ["composed"]
+    made_of(corpus, work, options.jobs, [*trains, "mixed", *options.measure])
     models = {seed: work / f"made-{seed}.safetensors" for seed in options.seeds}
     missing = {seed: model for seed, model in models.items() if not model.exists()}
-    runs = {seed: trained(work, seed, options.set) for seed in missing}
+    runs = {seed: options.network or trained(work, seed, options.set) for seed in missing}
     if missing:
-        fit([*runs.values()], work / "composed", corpus, [*missing.values()])
+        fit([*runs.values()], work / "mixed", corpus, [*missing.values()])
     if options.ship:
         shutil.copyfile(next(iter(models.values())), options.ship)
     for name in options.measure:
-        split = Measured.of(work / name, corpus, work / "composed")
+        split = Measured.of(work / name, corpus, work / "mixed")
         figures = {seed: split.figures(model) for seed, model in models.items()}
         show(name, figures)
         text = json.dumps(figures, indent=1) + "\n"
         (work / f"figures-{name}.json").write_text(text, encoding="utf-8")
 
 
-def made_of(corpus: Corpus, work: Path, jobs: int) -> None:
+def made_of(corpus: Corpus, work: Path, jobs: int, wanted: Collection[str]) -> None:
     """Compose what is not there yet."""
     for name, options in DATA.items():
-        if not (work / name).exists():
+        if name in wanted and not (work / name).exists():
             files = ComposeInputs(
                 music=corpus.folder / "music",
                 pictures=corpus.folder / "pictures",
@@ -146,133 +131,6 @@ def trained(work: Path, seed: int, changes: Sequence[str]) -> Path:
     return result.checkpoints["mIoU"]
 
 
-# --- the survey -----------------------------------------------------------------------------------
-
-
-def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[Path]) -> None:
-    """Write the models of `sources` to `outputs` in 16 bits, each with a survey fitted on val."""
-    rows, split = list(cases(data, "val", corpus)), SplitData.open(data, "val")
-    weights = fit_weights([*rows, *other_habits(rows)])
-    print(f"weights of the survey: {to_dict(weights)}", flush=True)
-    densities = [survey_track(case.query, case.features, weights).density for case in rows]
-    columns = sorted({case.row.music_id for case in rows})
-    true = np.array([columns.index(case.row.music_id) for case in rows])
-    fits = fitting(rows, weights, columns)
-    for source, output in zip(sources, outputs, strict=True):
-        loaded = checkpoint.load(source)
-        answers = protocol.run_model(loaded.model, split, music_set=False)
-        fused = fusing.fit(
-            densities,
-            model_starts(answers),
-            answers.confidence,
-            np.array([case.right for case in rows]),
-        )
-        scores, names = scores_of(loaded, split)
-        assert names == columns
-        reached = {weight: mean_reciprocal(scores + weight * fits, true) for weight in RANKINGS}
-        found = Survey(weights, fused, max(reached, key=reached.__getitem__))
-        print(f"{output.name}: {found.fusion}, ranking {found.ranking}", flush=True)
-        checkpoint.save(
-            output,
-            loaded.name,
-            loaded.model,
-            loaded.encoders,
-            record={**loaded.record, RECORD: found.as_record()},
-            licence=loaded.licence,
-            half=True,
-        )
-
-
-def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
-    """The weights, none below 0, under which the true starts are most likely."""
-    names = list(to_dict(SurveyWeights()))
-    sides = []
-    for case in rows:
-        starts, terms = survey_terms(pattern_of(case.query), Music.of(case.features))
-        apart = np.log(spacing(starts))
-        near = apart - np.abs(starts - case.right) / SHARPNESS
-        tables = [np.stack([terms[n] for n in part], 1) for part in (HABITS, BEATS, ACCENTS)]
-        sides.append([torch.from_numpy(part) for part in (*tables, apart, near)])
-    places = [[names.index(name) for name in part] for part in (HABITS, BEATS, ACCENTS)]
-    doubts = [names.index(name) for name in ("beats_doubt", "accents_doubt")]
-    roots = torch.ones(len(names), dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([roots], max_iter=200, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        weights = roots**2
-        total = RIDGE * len(sides) * (weights**2).sum()
-        for *tables, apart, near in sides:
-            sums = [table @ weights[at] for table, at in zip(tables, places, strict=True)]
-            edit = torch.logaddexp(sums[1] - weights[doubts[0]], sums[2] - weights[doubts[1]])
-            odds = sums[0] + softplus(edit)
-            total = total + torch.logsumexp(odds + apart, 0) - torch.logsumexp(odds + near, 0)
-        total = total / len(sides)
-        total.backward()
-        return total
-
-    optimizer.step(loss)
-    weights = (roots.detach() ** 2).tolist()
-    return SurveyWeights(**{n: round(w, 3) for n, w in zip(names, weights, strict=True)})
-
-
-def other_habits(rows: Sequence[Case]) -> list[Case]:
-    """Rows as people edit who do not cut to the beat, as the editor of the training data does."""
-    rng = np.random.default_rng(0)
-    accented = [on_accents(case, rng) for case in rows if rng.random() < ACCENTED]
-    return [*accented, *(on_nothing(case, rng) for case in rows if rng.random() < FREE)]
-
-
-def on_accents(case: Case, rng: np.random.Generator) -> Case:
-    """The same clip, cut to the strongest onsets of its moment."""
-    features, seconds = case.features, case.query.seconds
-    first, last = (round((case.right + at) * ONSET_RATE) for at in (0.3, seconds - 0.3))
-    onset = features.onset[max(first, 0) : max(last, 0)].astype(np.float32)
-    apart = rng.uniform(0.5, 2.5)
-    cuts: list[float] = []
-    for place in np.argsort(-onset):
-        at = (max(first, 0) + place) / ONSET_RATE - ONSET_DELAY - case.right
-        if all(abs(at - cut) >= apart for cut in cuts):
-            cuts.append(float(np.ceil(at * FRAME_RATE) / FRAME_RATE))
-    kept = np.sort([cut for cut in cuts if rng.random() < KEPT_ACCENTS and cut > 0])
-    curves = replace(case.query.curves, cuts=kept.astype(np.float32))
-    return replace(case, query=replace(case.query, curves=curves))
-
-
-def on_nothing(case: Case, rng: np.random.Generator) -> Case:
-    """The same clip with as many cuts, at random times, and its motion backwards."""
-    curves = case.query.curves
-    cuts = np.sort(rng.uniform(0, case.query.seconds, len(curves.cuts))).astype(np.float32)
-    other = replace(curves, cuts=cuts, motion=curves.motion[::-1].copy())
-    return replace(case, query=replace(case.query, curves=other))
-
-
-def fitting(rows: Sequence[Case], weights: SurveyWeights, columns: Sequence[str]) -> Floats:
-    """[V, M] log-odds of the start that suits each clip's cuts and motion best, on every track."""
-    tracks = {case.row.music_id: Music.of(case.features) for case in rows}
-    found = np.empty((len(rows), len(columns)))
-    for n, case in enumerate(rows):
-        clip = pattern_of(case.query)
-        for m, name in enumerate(columns):
-            _, terms = survey_terms(clip, tracks[name])
-            found[n, m] = odds_of(terms, weights)[1].max()
-    return found
-
-
-def scores_of(loaded: checkpoint.Checkpoint, split: SplitData) -> tuple[Floats, list[str]]:
-    """[V, M] the network's scores, and the ids of the M distinct tracks."""
-    names, first = np.unique(np.array(split.rows.music_ids, object), return_index=True)
-    model: Any = loaded.model
-    with torch.inference_mode():
-        tracks = model.embed_tracks(split.batch(first))
-        videos = model.embed_videos(split.batch(np.arange(len(split))))
-        return model.pair_scores(videos, tracks).double().numpy(), names.tolist()
-
-
-def mean_reciprocal(scores: Floats, true: npt.NDArray[np.int64]) -> float:
-    return retrieval_measures(ranks(scores, true))["MRR"]
-
-
 # --- figures --------------------------------------------------------------------------------------
 
 
@@ -292,7 +150,7 @@ class Measured:
     """[V, M] by the survey."""
 
     @classmethod
-    def of(cls, data: Path, corpus: Corpus, trained_on: Path) -> Measured:
+    def of(cls, data: Path, corpus: Corpus, fitted_on: Path) -> Measured:
         rows, split = list(cases(data, "test", corpus)), SplitData.open(data, "test")
         tracks = {case.row.music_id: case.features for case in rows}
         columns = sorted(tracks)
@@ -302,8 +160,8 @@ class Measured:
         found = [
             open_method("sync").detect(case.query, [case.features], Placement())[0] for case in rows
         ]
-        train = DataFolder.open(trained_on).annotations("train")
-        answers = blind_answers(split.rows, split.segments, train)
+        known = DataFolder.open(fitted_on).annotations("val")
+        answers = blind_answers(split.rows, split.segments, known)
         answers["sync"] = moments_at(rows, starts_of(found))
         return cls(rows, split, columns, answers, scores, {})
 
@@ -314,7 +172,7 @@ class Measured:
         own = Survey.of(loaded.record)
         assert own is not None
         if own.weights not in self.fits:
-            self.fits[own.weights] = fitting(rows, own.weights, columns)
+            self.fits[own.weights] = evidence_of(rows, own.weights, columns)
         fits = self.fits[own.weights]
         scores, names = scores_of(loaded, self.split)
         assert names == columns
@@ -331,7 +189,8 @@ class Measured:
             survey_track(c.query, c.features, own.weights).density.candidates(1) for c in rows
         ]
         method = learned(loaded)
-        placed = starts_of(method.detect(c.query, [c.features], Placement())[0] for c in rows)
+        detected = [method.detect(c.query, [c.features], Placement())[0] for c in rows]
+        placed = starts_of(detected)
         moments = {
             **self.answers,
             "network alone": moments_at(rows, centred),
@@ -348,6 +207,7 @@ class Measured:
             "tracks": len(columns),
             "methods": table,
             "placement": placement_figures(rows, centred, placed, rng),
+            "probability": probability_figures(rows, detected),
         }
 
 
@@ -395,6 +255,24 @@ def placement_figures(
     }
 
 
+def probability_figures(rows: Sequence[Case], found: Sequence[Detection]) -> dict[str, float]:
+    """Of the moments that are said to be right with a probability: how often they are."""
+    pairs = [
+        (one.evidence["survey_probability"], abs(one.moment.start - case.right) <= NEAR)
+        for case, one in zip(rows, found, strict=True)
+        if "survey_probability" in one.evidence
+    ]
+    said, right = np.array(pairs, np.float64).reshape(-1, 2).T
+    share = float(right.mean()) if len(right) else 0.0
+    return {
+        "away from the start": len(pairs),
+        "probability said": float(said.mean()) if len(said) else 0.0,
+        "right": share,
+        "Brier score": float(((said - right) ** 2).mean()) if len(said) else 0.0,
+        "of the base rate": share * (1 - share),
+    }
+
+
 def show(name: str, seeds: Mapping[int, dict[str, Any]]) -> None:
     """The mean over the seeds, and after ± their deviation."""
     first = next(iter(seeds.values()))
@@ -407,8 +285,9 @@ def show(name: str, seeds: Mapping[int, dict[str, Any]]) -> None:
             values = [found["methods"][method].get(key, np.nan) for found in seeds.values()]
             cells.append(f"{over(values):>16}" if key in measures else " " * 16)
         print(f"{method:16}" + "".join(cells))
-    for what in first["placement"]:
-        print(f"  {what}: {over([found['placement'][what] for found in seeds.values()])}")
+    for kind in ("placement", "probability"):
+        for what in first[kind]:
+            print(f"  {what}: {over([found[kind][what] for found in seeds.values()])}")
     print(flush=True)
 
 

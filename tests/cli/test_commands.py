@@ -39,7 +39,7 @@ def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_
     done = mgsv("ground", "--music", music, "--timeline", "cut.otio", "--", "-clip.mp4")
     assert done.returncode == 0, done.stderr
     header, _, first, *_ = [line for line in done.stdout.splitlines() if line.strip()]
-    assert header.split() == ["rank", "track", "moment", "score", "music", "why"]
+    assert header.split() == ["rank", "track", "moment", "score", "music", "why", "or"]
     assert first.split()[0] == "1"
     assert (tmp_path / "cut.otio").exists()
     with av.open(str(tmp_path / "-clip.mgsv.mp4")) as written:

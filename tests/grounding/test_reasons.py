@@ -33,9 +33,11 @@ def test_an_unknown_key_is_printed_as_it_is() -> None:
         ({"start_on_beat": 0.9, "start_on_border": 0.8}, "It starts on a section border."),
         ({"voice": -0.8}, "It starts inside of what is being sung"),
         ({"shift": -0.4}, "0.40 s earlier"),
-        ({"survey_probability": 0.72, "survey_start": 3.0}, "probability of 72%"),
+        ({"survey_probability": 0.72}, "probability of 72%"),
         ({"edit": 0.31}, "adds 0.31"),
-        ({"survey_start": 3.0}, "was not cut to this track"),
+        ({"from_start": 1.0}, "plays from its start"),
+        ({"runner_up_start": 62.0, "runner_up_fit": 3.0}, "01:02.0, where cuts fit"),
+        ({"runner_up_start": 62.0, "runner_up_fit": 0.0}, "01:02.0, the model's choice"),
         ({"past_uses": 1, "memory_start": 65.0}, "used once before, best from 01:05.0"),
         ({"past_uses": 3}, "used 3 times before"),
     ],
@@ -46,7 +48,8 @@ def test_words(evidence: dict[str, float], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "evidence", [{"shift": 0.01}, {"past_uses": 0}, {"model_start": 3.0}, {"cuts": 0.0}]
+    "evidence",
+    [{"from_start": 0.0}, {"shift": 0.01}, {"past_uses": 0}, {"model_start": 3.0}, {"cuts": 0.0}],
 )
 def test_what_is_no_news_is_not_reported(evidence: dict[str, float]) -> None:
     assert reasons(evidence) == []

@@ -16,7 +16,7 @@ from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.methods.base import Placement
 from mgsv.methods.registry import open_method
 from mgsv.methods.sync import Sync
-from mgsv.methods.synchrony import TrackPattern, _fft_size, agree, pattern_of
+from mgsv.methods.synchrony import TrackPattern, agree, fft_size, pattern_of
 from synthetic import query, query_for, random_track, track
 
 
@@ -165,7 +165,7 @@ def test_a_moment_always_lies_on_its_track(
 
 @given(st.integers(1, 100_000))
 def test_fft_size_is_smooth_and_large_enough(length: int) -> None:
-    size = _fft_size(length)
+    size = fft_size(length)
     assert length <= size <= max(1, 1 << (length - 1).bit_length())
     for prime in (2, 3, 5):
         while size % prime == 0:

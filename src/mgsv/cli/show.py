@@ -152,12 +152,17 @@ def moments(found: Grounding) -> None:
         name = one.track.path.name
         if one.also_as:
             name += f" (also as: {_others(one)})"
-        rows.append([str(one.rank), name, str(one.moment), f"{one.score:.2f}", music, one.why])
-    table(
-        ["rank", "track", "moment", "score", "music", "why"],
-        rows,
-        ("track", "moment", "music", "why"),
-    )
+        row = [str(one.rank), name, str(one.moment), f"{one.score:.2f}", music, one.why]
+        rows.append([*row, _runner_up(one)])
+    head = ["rank", "track", "moment", "score", "music", "why", "or"]
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    table(head, rows, ("track", "moment", "music", "why", "or"))
+
+
+def _runner_up(found: RankedMoment) -> str:
+    """Where else on the track, and why."""
+    return f"{clock(found.runner_up[0])}, {found.runner_up[1]}" if found.runner_up else ""
 
 
 def _others(found: RankedMoment) -> str:

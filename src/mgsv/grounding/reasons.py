@@ -25,7 +25,7 @@ TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
     *("method_start", "method_log_odds"),
-    *("memory_start", "memory_probability", "memory_log_odds"),
+    *("memory_start", "memory_probability", "memory_log_odds", "runner_up_fit"),
 )
 """Keys that are part of another's sentence, or that only programs read."""
 ON = 0.6
@@ -36,6 +36,10 @@ WITH_MUSIC = 0.3
 """Correlation from which on motion and loudness visibly go together."""
 MOVED = 0.05
 """Seconds; a smaller shift is no news."""
+
+
+FITS = 0.7
+"""Log-odds of cuts and motion at a place from which on they are what speaks for it: 2 to 1."""
 
 
 def why(evidence: Evidence) -> str:
@@ -66,12 +70,22 @@ def _gist(evidence: Evidence) -> Iterator[str]:
         yield "where past uses put it"
     elif "survey_probability" in evidence:
         yield f"{evidence['survey_probability']:.0%} sure of the place"
-    elif "survey_start" in evidence:
-        yield "not cut to this track"
+    elif evidence.get("from_start"):
+        yield "from its start"
     elif "model_start" in evidence and "shift" in evidence:
         shift = abs(evidence["shift"])
         where = f"{shift:.1f} s from" if shift >= MOVED else "at"
         yield f"{where} the model's moment"
+
+
+def runner_up(evidence: Evidence) -> tuple[float, str] | None:
+    """The likeliest other start on the track in seconds, and why it is one; None for no other."""
+    if (start := evidence.get("runner_up_start")) is None:
+        return None
+    if not evidence.get("from_start") and start == 0:
+        return start, "from its start"
+    fits = evidence.get("runner_up_fit", 0.0) >= FITS
+    return start, "where cuts fit" if fits else "the model's choice"
 
 
 def _graded(*grades: tuple[float, str]) -> Say:
@@ -131,6 +145,11 @@ def _past_uses(value: float, evidence: Evidence) -> str:
     return sentence + "."
 
 
+def _runner_up(_: float, evidence: Evidence) -> str:
+    other = runner_up(evidence)
+    return f"Another place to try: {clock(other[0])}, {other[1]}." if other else ""
+
+
 _ONE_CUT = _graded(
     (0.6, "The cut falls on a strong onset of the music"),
     (0.2, "The cut falls on an onset of the music"),
@@ -183,14 +202,16 @@ SENTENCES: Mapping[str, Say] = {
         f"By cuts, motion and the model together, this place is right with a probability of "
         f"{value:.0%}."
     ),
-    "survey_start": lambda _, evidence: (
-        ""
-        if "survey_probability" in evidence
-        else "By its cuts and motion, the clip was not cut to this track; this place suits it."
+    "from_start": lambda value, _: (
+        "It plays from its start, as in most published videos; nothing in the clip is a better "
+        "reason for another place."
+        if value
+        else ""
     ),
+    "runner_up_start": _runner_up,
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
     "confidence": lambda value, evidence: (
-        "" if "survey_start" in evidence else f"The model's confidence in the place is {value:.2f}."
+        "" if "from_start" in evidence else f"The model's confidence in the place is {value:.2f}."
     ),
     "popularity": lambda value, _: f"Its popularity added {value:.2f} to the score.",
     **dict.fromkeys(TOLD_ELSEWHERE, _silent),

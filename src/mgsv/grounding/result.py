@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-from mgsv.grounding.reasons import why
+from mgsv.grounding.reasons import runner_up, why
 from mgsv.library.library import Track
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
@@ -39,6 +39,12 @@ class RankedMoment:
         """The evidence in words, as in "7 of 9 cuts on a beat, starts on a section border"."""
         return why(self.evidence)
 
+    @property
+    def runner_up(self) -> tuple[float, str] | None:
+        """The likeliest other start on this track, in seconds, and why it is one: "from its start",
+        "where cuts fit" or "the model's choice". None where the method knows of none."""
+        return runner_up(self.evidence)
+
     def as_dict(self) -> dict[str, Any]:
         """The entry of the `--json` document; seconds."""
         return {
@@ -49,6 +55,7 @@ class RankedMoment:
             "end": round(self.end, 4),
             "score": round(self.score, 6),
             "why": self.why,
+            "runner_up": _place(self.runner_up),
             "evidence": {
                 **{name: round(value, 6) for name, value in self.evidence.items()},
                 "tempo": round(self.track.tempo, 2),
@@ -112,3 +119,7 @@ class Grounding(Sequence[RankedMoment]):
             "library": {"fingerprint": self.library_fingerprint},
             "notes": list(self.notes),
         }
+
+
+def _place(other: tuple[float, str] | None) -> dict[str, Any] | None:
+    return other and {"start": round(other[0], 4), "why": other[1]}

@@ -162,20 +162,28 @@ def terms_at(
     clip: ClipPattern, music: Music, result: Agreement, starts: Times, wanted: float
 ) -> dict[str, Array]:
     """Every term of `PlacementWeights` at `starts` [N]; those that the clip is silent about, 0."""
-    structure, beats = music.structure, music.pattern.beats
+    beats, downbeats = music.pattern.beats, music.structure.downbeats
     sure = cut_confidence(clip)
-    phrases = nearness(starts, structure.phrases)
     return {
         "cuts": sure * result.cuts_at(starts),
-        "grid": sure * _on_grid(clip.cuts, beats, structure.downbeats, starts, music),
+        "grid": sure * _on_grid(clip.cuts, beats, downbeats, starts, music),
         "motion": result.term_at("motion", starts),
         "bursts": result.term_at("bursts", starts),
+        **habits_at(music, starts),
+        "near": np.exp(-0.5 * ((starts - wanted) / NEAR_SIGMA) ** 2).astype(np.float32),
+    }
+
+
+def habits_at(music: Music, starts: Times) -> dict[str, Array]:
+    """The terms that are about the track alone: what `starts` [N] are as beginnings."""
+    structure = music.structure
+    phrases = nearness(starts, structure.phrases)
+    return {
         "border": nearness(starts, structure.borders),
         "phrase": phrases,
         "downbeat": nearness(starts, structure.downbeats),
-        "beat": nearness(starts, beats),
+        "beat": nearness(starts, music.pattern.beats),
         "voice": -_voice(music) * _within(music.pattern.features, starts) * (1 - phrases),
-        "near": np.exp(-0.5 * ((starts - wanted) / NEAR_SIGMA) ** 2).astype(np.float32),
     }
 
 

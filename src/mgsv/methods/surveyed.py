@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mgsv.library import TrackCurves
-from mgsv.memory.density import GRID
+from mgsv.memory.density import GRID, NEAR
 from mgsv.methods.base import (
     Placed,
     Placement,
@@ -25,9 +25,13 @@ from mgsv.moment import Moment
 SURVEYED_REACH = GRID / 2
 """Seconds that a start may still move once the survey has weighed all starts of the track."""
 
-UNRELATED, UNRELATED_REACH = 2.0, 10.0
-"""A clip whose best start on a track has log-odds below this was hardly cut to that track. No
-moment is the right one then, and the start may move by so many seconds to a better one."""
+OVERRULES = 0.5
+"""Probability of another place from which on the music does not start where the track does. Most
+published videos use a track from its start, so a place must be right more often than not."""
+
+
+PLACES = 8
+"""The likeliest places that are looked at."""
 
 
 class SurveyedRanker(RankerWrapper):
@@ -53,7 +57,8 @@ class SurveyedRanker(RankerWrapper):
         ranked = []
         for n, one in enumerate(self._ranker.rerank(query, tracks, placement)):
             track = tracks[n]
-            edit = weight * survey_track(query, track, weights, track.track.duration).best
+            seen = survey_track(query, track, weights, track.track.duration)
+            edit = weight * seen.evidence
             ranked.append(
                 replace(one, score=one.score + edit, evidence={**one.evidence, "edit": edit})
             )
@@ -66,9 +71,10 @@ class SurveyedRanker(RankerWrapper):
 class SurveyedPlacer(PlacerWrapper):
     """`placer`, whose moment is weighed against every start of the track.
 
-    Evidence, beside the placer's own: `survey_start`, where the survey alone would start, and
-    `survey_probability`, that the moment is about where both put it, unless the clip was hardly cut
-    to this track.
+    The music starts where the track does unless another place is more likely than not. Evidence,
+    beside the placer's own: `from_start`, 1 where the music starts where the track does;
+    `survey_probability`, that another moment is about right; `runner_up_start`, the likeliest place
+    at least half a clip away, and `runner_up_fit`, log-odds of the clip's cuts and motion there.
     """
 
     def __init__(self, placer: Placer, survey: Survey) -> None:
@@ -90,9 +96,17 @@ class SurveyedPlacer(PlacerWrapper):
         seen = survey_track(query, features, self._survey.weights, width)
         confidence = placed.evidence.get("confidence", math.nan)
         fused = self._survey.fusion.fuse(seen.density, placed.moment.start, confidence)
-        evidence = {**placed.evidence, "survey_start": fused.remembered.moment.start}
-        reach = UNRELATED_REACH
-        if seen.best >= UNRELATED:
-            evidence["survey_probability"], reach = fused.best.probability, SURVEYED_REACH
-        start = fused.best.moment.start
+        likely = fused.density.candidates(PLACES, also=[fused.answer])
+        elsewhere = [place for place in likely if abs(place.moment.start - seen.origin) > NEAR]
+        start, reach = seen.origin, 0.0
+        evidence = {**placed.evidence, "from_start": 1.0}
+        first = fused.density.near(seen.origin)
+        if elsewhere and elsewhere[0].probability >= max(OVERRULES, first):
+            start, reach = elsewhere[0].moment.start, SURVEYED_REACH
+            evidence |= {"from_start": 0.0, "survey_probability": elsewhere[0].probability}
+        # What sounds much the same is no other place to try.
+        places = [seen.origin, *(place.moment.start for place in elsewhere)]
+        other = next((place for place in places if abs(place - start) >= width / 2), None)
+        if other is not None:
+            evidence |= {"runner_up_start": other, "runner_up_fit": seen.fits(other)}
         return Placed(Moment(start, start + width), evidence, reach)

@@ -210,7 +210,7 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
     terms = {}
     if "motion" in weights or "bursts" in weights:
         # Circular correlation needs no room for wrapping: a start's window ends inside the track.
-        n = _fft_size(len(track.onset))
+        n = fft_size(len(track.onset))
         spectra = np.fft.rfft(np.stack([track.energy, track.onset]), n)
         sums = np.fft.irfft(spectra * clip.curve_spectra(n), n)[:, :starts]
         terms["motion"] = sums[0] / _window_norms(track.energy, length, starts)
@@ -220,7 +220,7 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
             total += np.float32(weights[name]) * term
     curves, cuts = total, None
     if "cuts" in weights:
-        n = _fft_size(len(track.strength))
+        n = fft_size(len(track.strength))
         hits = np.fft.irfft(np.fft.rfft(track.strength, n) * clip.cut_spectrum(n), n)
         usual = float(track.strength.mean())
         last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
@@ -305,7 +305,7 @@ def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.floa
     return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
 
 
-def _fft_size(length: int) -> int:
+def fft_size(length: int) -> int:
     """The smallest 2^a·3^b·5^c that is at least `length`: sizes that the FFT is fast at."""
     best = 1 << (length - 1).bit_length()
     five = 1
