@@ -3,12 +3,14 @@
 Both are whitened; the track's is kept as signs. The sound is cut into blocks, each block is
 correlated with the track around the place supposed, and the lag on which the blocks agree is it.
 A block's agreement is measured in standard deviations of what it reaches at the other lags, so that
-hums and beats, which agree with everything, count for little.
+hums and beats, which agree with everything, count for little. How much of the sound the track
+explains there is the correlation itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,13 @@ REACH = 1024
 """Samples, 128 ms, searched to either side of the place supposed."""
 _FFT = 4096  # at least BLOCK + 2 REACH
 _BESIDE = 40  # samples, 5 ms: lags this near the best one are no measure of chance
+AGREES = 3.0
+"""Agreement of a block from which on it counts as explained."""
+SAME_SOUND = 0.6
+"""Correlation from which on a sound is explained, though other lags agree nearly as well: held
+tones repeat themselves every few milliseconds."""
+_SIGNS_KEEP = math.sqrt(2 / math.pi)
+"""What a sound's correlation with its own signs is, where it is about normal."""
 MAX_DRIFT = 6e-4
 """Of a speed: what landmarks may leave it off by, and a block's correlation bears."""
 
@@ -34,14 +43,41 @@ MAX_DRIFT = 6e-4
 class Alignment:
     """A sound laid on a track: second t of the sound is `start + speed * t` of the track.
 
-    track: its place in the index. agreement: float32 [B], of each 0.25 s of the sound, in standard
-    deviations of chance: about normal with mean 0 where the sound is not this place of the track.
+    track: its place in the index. correlation: float32 [B], of each 0.25 s of the sound; 1 where
+    it is the track's sound and nothing else. chance: float32 [B], the standard deviation of the
+    same at other lags.
     """
 
     track: int
     start: float
     speed: float
-    agreement: Floats
+    correlation: Floats
+    chance: Floats
+
+    @property
+    def agreement(self) -> Floats:
+        """float32 [B], the correlation in standard deviations of chance: about normal with mean 0
+        where the sound is not this place of the track.
+        """
+        return self.correlation / self.chance
+
+    @property
+    def agrees(self) -> npt.NDArray[np.bool_]:
+        """bool [B], which parts of the sound it explains."""
+        return (self.agreement >= AGREES) | (self.correlation >= SAME_SOUND)
+
+    def is_near(self, other: Alignment, seconds: float, within: float) -> bool:
+        """Whether both lay each of the sound's `seconds` on the same place, to `within` seconds."""
+        start, drift = self.start - other.start, (self.speed - other.speed) * seconds
+        return self.track == other.track and max(abs(start), abs(start + drift)) < within
+
+    def joined(self, before: Alignment, after: Alignment, block: int) -> Alignment:
+        """This place, with the correlation of `before` up to `block` and of `after` from there."""
+        return replace(
+            self,
+            correlation=np.append(before.correlation[:block], after.correlation[block:]),
+            chance=np.append(before.chance[:block], after.chance[block:]),
+        )
 
 
 class Blocks:
@@ -75,10 +111,13 @@ class Blocks:
         return np.asarray(waves * self._scale[part, None], np.float32)
 
 
-def promise(waves: Floats) -> float:
-    """How far the blocks' best common lag stands above chance, in its standard deviations."""
+def promise(waves: Floats) -> tuple[float, float]:
+    """(how far the blocks' best common lag stands above chance, in its standard deviations; the
+    correlation there, 1 = the same sound).
+    """
     total = waves.sum(axis=0)
-    return _significance(total, int(np.argmax(total)))
+    best = int(np.argmax(total))
+    return _significance(total, best), float(total[best]) / (len(waves) * _SIGNS_KEEP)
 
 
 def align(
@@ -86,20 +125,22 @@ def align(
     track: TrackFingerprint,
     number: int,
     start: float,
-    decisive: slice = slice(None),
+    decisive: slice | npt.NDArray[np.intp] = slice(None),
 ) -> Alignment:
     """All of `blocks` on `track` near `start`, at the lag that the `decisive` ones agree on."""
     waves = blocks.correlate(track, start)
     total = waves[decisive].sum(axis=0)
     best = int(np.argmax(total))
     beside = waves[:, _beside(len(total), best)]
-    agreement = waves[:, best] / np.maximum(beside.std(axis=1), 1 / np.sqrt(BLOCK))
+    chance = np.maximum(beside.std(axis=1), 1 / np.sqrt(BLOCK))
+    both = np.stack([waves[:, best], chance]) / _SIGNS_KEEP
     speed = blocks.speed
     if speed != 1.0:  # to blocks of the sound's own time
         own = max(1, round(blocks.count / speed))
-        agreement = agreement[np.minimum((np.arange(own) * speed).astype(int), blocks.count - 1)]
+        both = both[:, np.minimum((np.arange(own) * speed).astype(int), blocks.count - 1)]
     place = (round(start * RATE) + best - REACH + _vertex(total, best)) / RATE
-    return Alignment(number, float(place), speed, agreement.astype(np.float32))
+    correlation, chance = both.astype(np.float32)
+    return Alignment(number, float(place), speed, correlation, chance)
 
 
 def find_speed(

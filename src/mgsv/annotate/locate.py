@@ -1,6 +1,7 @@
 """Which tracks a sound uses, which part of each, and when in the sound.
 
-1. Landmarks of windows of the sound name places it may come from (`index`).
+1. Landmarks of windows of the sound name places it may come from (`index`), and those that
+   several windows name come first: in a drone or a loop, one window names many.
 2. Each is checked by aligning the waveforms (`alignment`). Where that explains too little of a
    window, the same is tried as if the music had been played faster or slower.
 3. A dynamic programme lays the alignments found over the sound, each where it agrees
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from mgsv.annotate.alignment import (
     BLOCK_SECONDS,
     MAX_DRIFT,
     REACH,
+    SAME_SOUND,
     Alignment,
     Blocks,
     align,
@@ -39,16 +42,20 @@ SPEEDS = (0.98, 0.985, 0.99, 0.995, 1.005, 1.01, 1.015, 1.02)
 """Speeds tried besides 1. Landmarks bear a quarter of a per cent more to either side."""
 PER_WINDOW = 6
 """Places looked at per window."""
+NAMED = 24
+"""Places per window whose landmarks are added up over all windows."""
+THROUGHOUT = 6
+"""Places looked at that have most landmarks in all windows together."""
 AROUND = 16.0
 """Seconds to both ends of a window that tell its speed more exactly."""
 PROMISING = 5.0
 """Standard deviations above chance from which on a place is worth aligning in full. Chance alone
 reaches 4 at the best of all lags."""
-AGREES = 3.0
-"""Agreement of a block from which on it counts as explained."""
 RIVAL = 0.5
 """Share of the best place's landmarks that makes another place worth a look, though the best one
 explains everything: repetitions that are nearly the same."""
+SAME_SAMPLE = 5e-5
+"""Seconds by which alignments differ that are one: half a sample costs a third of correlation."""
 SPEEDS_TRIED = 500
 """About what a search for the speed tries at one place: 3 times ±`MAX_DRIFT`, finely."""
 STANDS_OUT = 1.4
@@ -93,39 +100,60 @@ class _Search:
         self._blocks = Blocks(self._white)
         self._seen: list[LandmarkHit] = []  # with the track's second at the whole sound's 0
         self._found: list[Alignment] = []
+        self._checked: set[tuple[LandmarkHit, int, int]] = set()
         self._tried = 0
 
     def matches(self) -> list[Match]:
         last = max(0.0, self._seconds - QUERY_SECONDS)
         starts = np.linspace(0, last, 1 + math.ceil(last / (QUERY_SECONDS / 2))).tolist()
-        for start in starts:
-            self._search(start)
+        named = [self._named(start) for start in starts]
+        for candidate, start in _throughout(zip(starts, named, strict=True)):
+            self._check(candidate, _blocks_from(start))
+        for start, candidates in zip(starts, named, strict=True):
+            self._search(start, candidates)
         stretches = segment(self._white, self._found, self._index.tracks)
         return [self._match(stretch) for stretch in stretches]
 
-    def _search(self, start: float) -> None:
+    def _named(self, start: float) -> list[LandmarkHit]:
+        """Places that the landmarks of the window from `start` name, as of the sound's 0."""
+        found = self._index.candidates(_window(self._peaks, start), NAMED)
+        return [one._replace(offset=one.offset - start) for one in found]
+
+    def _search(self, start: float, candidates: Sequence[LandmarkHit]) -> None:
         """Look for the places that the window from `start` comes from."""
-        first = int(start / BLOCK_SECONDS)
-        window = slice(first, first + int(QUERY_SECONDS / BLOCK_SECONDS))
-        peaks = _window(self._peaks, start)
-        candidates = self._index.candidates(peaks, PER_WINDOW)
-        for candidate in candidates:
+        window = _blocks_from(start)
+        for candidate in candidates[:PER_WINDOW]:
             rival = candidate.votes >= RIVAL * candidates[0].votes
             if rival or self._explained(window) < 0.9:
-                self._check(candidate._replace(offset=candidate.offset - start), window)
+                self._check(candidate, window)
         if self._explained(window) < 0.5:
+            peaks = _window(self._peaks, start)
             self._search_speeds(peaks, start, candidates[0].votes if candidates else 0)
 
     def _check(self, candidate: LandmarkHit, window: slice) -> None:
-        if any(candidate.is_near(seen) for seen in self._seen):
+        # A dropped sample or a drifting clock moves a known place by a little; what it leaves
+        # unexplained says where to.
+        known = any(candidate.is_near(one) for one in self._seen)
+        laid = [one for one in self._found if known and candidate.is_near(_place(one))]
+        unexplained = ~self._agrees(window, laid)
+        step = candidate, window.start, len(laid)
+        if step in self._checked or unexplained.mean() <= 0.1:
             return
-        self._seen.append(candidate)
+        if not known:
+            self._seen.append(candidate)
+        self._checked.add(step)
         self._tried += 1
         track = self._index.tracks[candidate.track]
-        if promise(self._blocks.correlate(track, candidate.offset, window)) >= PROMISING:
-            self._found.append(
-                align(self._blocks, track, candidate.track, candidate.offset, window)
-            )
+        waves = self._blocks.correlate(track, candidate.offset, window)[unexplained]
+        found, same = promise(waves)
+        if found >= PROMISING or same >= SAME_SOUND:
+            decisive = window.start + np.flatnonzero(unexplained)
+            self._add(align(self._blocks, track, candidate.track, candidate.offset, decisive))
+
+    def _add(self, alignment: Alignment) -> None:
+        """Keep `alignment`, unless it is one of those kept, or nearly."""
+        if not any(alignment.is_near(other, self._seconds, SAME_SAMPLE) for other in self._found):
+            self._found.append(alignment)
 
     def _search_speeds(self, peaks: Peaks, start: float, votes: int) -> None:
         """The same as if the music had been played at another speed.
@@ -159,7 +187,7 @@ class _Search:
             offset -= speed * (start - begin)
             offset, speed, _ = find_speed(part, track, offset, speed, span=4e-5)
             blocks = Blocks(self._white, speed)
-            self._found.append(align(blocks, track, candidate.track, offset - speed * begin))
+            self._add(align(blocks, track, candidate.track, offset - speed * begin))
 
     def _part(self, start: float, around: float) -> Floats:
         """The window from `start`, `around` seconds longer at both ends."""
@@ -167,12 +195,16 @@ class _Search:
 
     def _explained(self, window: slice) -> float:
         """Share of the window's blocks that some alignment agrees with."""
-        if not self._found:
-            return 0.0
-        shortest = min(len(found.agreement) for found in self._found)
-        agreement = np.stack([found.agreement[:shortest] for found in self._found])
-        agrees = agreement[:, window].max(axis=0, initial=0.0) >= AGREES
+        agrees = self._agrees(window, self._found)
         return float(agrees.mean()) if len(agrees) else 0.0
+
+    def _agrees(self, window: slice, alignments: Sequence[Alignment]) -> npt.NDArray[np.bool_]:
+        """Of each of the window's blocks, whether one of `alignments` agrees with it."""
+        agrees = np.zeros(len(range(*window.indices(self._blocks.count))), np.bool_)
+        for one in alignments:
+            part = one.agrees[window][: len(agrees)]
+            agrees[: len(part)] |= part
+        return agrees
 
     def _match(self, stretch: AlignedStretch) -> Match:
         laid = stretch.alignment
@@ -212,6 +244,38 @@ class _Search:
         log_tail = -0.5 * z * z - math.log(z * math.sqrt(2 * math.pi))
         choices = self._tried * (2 * REACH + 1) * len(agreement) * (len(agreement) + 1) / 2
         return math.exp(-math.exp(min(log_tail + math.log(choices), 50.0)))
+
+
+def _place(alignment: Alignment) -> LandmarkHit:
+    return LandmarkHit(alignment.track, alignment.start, 0)
+
+
+def _blocks_from(start: float) -> slice:
+    """The blocks of the window from `start`."""
+    first = int(start / BLOCK_SECONDS)
+    return slice(first, first + int(QUERY_SECONDS / BLOCK_SECONDS))
+
+
+def _throughout(
+    named: Iterable[tuple[float, Sequence[LandmarkHit]]],
+) -> list[tuple[LandmarkHit, float]]:
+    """The places that several windows name, those with most landmarks in all, and for each the
+    start of the window that names it most.
+    """
+    hits = [(hit, start) for start, some in named for hit in some]
+    hits.sort(key=lambda one: -one[0].votes)
+    places: list[tuple[LandmarkHit, float]] = []
+    totals: list[int] = []
+    for hit, start in hits:
+        near = next((i for i, (kept, _) in enumerate(places) if kept.is_near(hit)), None)
+        if near is None:
+            places.append((hit, start))
+            totals.append(hit.votes)
+        else:
+            totals[near] += hit.votes
+    order = sorted(range(len(places)), key=lambda i: -totals[i])
+    several = [i for i in order if totals[i] > places[i][0].votes]
+    return [places[i] for i in several[:THROUGHOUT]]
 
 
 def _window(peaks: Peaks, start: float) -> Peaks:
