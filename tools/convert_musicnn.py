@@ -1,4 +1,4 @@
-"""Convert the MSD MusiCNN checkpoint into the safetensors file that ships with mgsv.
+"""Convert the MSD MusiCNN checkpoint into the safetensors file that the network is made from.
 
     pip download musicnn==0.1.0 --no-deps
     python tools/convert_musicnn.py musicnn-0.1.0-py3-none-any.whl
@@ -8,8 +8,9 @@ a TensorFlow V2 checkpoint is two plain files. `.index` is a table in LevelDB's 
 are `BundleEntryProto` messages (dtype, shape, offset and size of a tensor); the `.data` file holds
 the tensors' bytes, little-endian. Reading both takes the hundred lines below, and TensorFlow none.
 
-The network's variables are copied unchanged as float32 under the names of `mgsv.encoders.musicnn`;
-the optimiser's are left behind. Kernels are transposed from TensorFlow's layout to torch's.
+The network's variables are copied unchanged as float32 under the names of
+`mgsv.encoders.networks.musicnn`; the optimiser's are left behind. Kernels are transposed from
+TensorFlow's layout to torch's.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from safetensors.numpy import save_file
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 FOLDER = "musicnn/MSD_musicnn/"
-OUTPUT = Path(__file__).parents[1] / "src/mgsv/encoders/weights/musicnn_msd.safetensors"
+OUTPUT = Path(__file__).parents[1] / "src/mgsv/encoders/networks/musicnn_msd.safetensors"
+NOTICE = Path(__file__).parents[1] / "src/mgsv/encoders/weights/musicnn_msd.LICENSE"
 TABLE_MAGIC = 0xDB4775248B80FB57
 TABLE_FOOTER = 48  # two block handles, padded to 40 bytes, then the magic number
 DT_FLOAT = 1
 
 # TensorFlow numbers the layers of a graph in the order they were built: see the network's picture
-# in mgsv.encoders.musicnn.
+# in mgsv.encoders.networks.musicnn.
 LAYERS = {
     "input_norm": "batch_normalization",
     "timbral.0.conv": "conv2d",
@@ -149,7 +151,7 @@ def read_checkpoint(index: bytes, data: bytes) -> Tensors:
 
 
 def convert(variables: Tensors) -> Tensors:
-    """TensorFlow's variables → the state dict of `mgsv.encoders.musicnn.Musicnn`."""
+    """TensorFlow's variables → the state dict of `mgsv.encoders.networks.musicnn.Musicnn`."""
     state: Tensors = {}
     for ours, theirs in LAYERS.items():
         if ours.endswith("norm"):
@@ -188,7 +190,7 @@ def main() -> None:
     temporary = arguments.output.with_suffix(".tmp")
     save_file(convert(variables), temporary, metadata)
     temporary.replace(arguments.output)
-    arguments.output.with_suffix(".LICENSE").write_text(notice + "\n")
+    NOTICE.write_text(notice + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 knows what is in a picture, folded or not, alone or in a batch."""
+"""EfficientNet-Lite0 knows what is in a picture, in every form, alone or in a batch."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import skimage.data
 import torch
 from torch.nn.functional import interpolate
 
-from mgsv.encoders.efficientnet import Layer, efficientnet_input, embed_pictures, load_efficientnet
+from mgsv.encoders.efficientnet import embed_pictures
+from mgsv.encoders.networks.efficientnet import Layer, efficientnet_input, load_efficientnet
 from tolerances import TRAINED, apart
 
 ESPRESSO = 967  # in ImageNet's order of its 1000 classes
@@ -38,6 +39,13 @@ def test_folding_the_norms_changes_nothing(coffee: np.ndarray) -> None:
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
 
 
+def test_the_exported_network_equals_the_published_one(coffee: np.ndarray) -> None:
+    pictures = [coffee, coffee[::-1].copy(), 255 - coffee]
+    with torch.inference_mode():
+        published = load_efficientnet(folded=False)(efficientnet_input(pictures))
+    assert apart(embed_pictures(pictures), published) <= TRAINED
+
+
 def test_a_picture_gives_the_same_features_alone_and_in_a_batch(coffee: np.ndarray) -> None:
     pictures = [coffee, coffee[:, ::-1].copy(), 255 - coffee, coffee // 2]
     together = embed_pictures(pictures)
@@ -60,7 +68,7 @@ def test_only_the_centre_is_seen(coffee: np.ndarray) -> None:
 
 def test_a_picture_smaller_than_the_crop_is_refused() -> None:
     with pytest.raises(ValueError, match="smaller than 224"):
-        efficientnet_input([np.zeros((256, 200, 3), np.uint8)])
+        embed_pictures([np.zeros((256, 200, 3), np.uint8)])
 
 
 @pytest.mark.parametrize(("kernel", "size"), [(3, 8), (3, 7), (5, 8), (5, 9)])

@@ -14,7 +14,7 @@ from composed import PICTURES, write_corpus
 from mgsv.data.annotations import SPLITS
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import COMPOSED, PACKED_FOLDER
-from mgsv.encoders.efficientnet import embed_pictures
+from mgsv.encoders.networks.efficientnet import embed_pictures
 from mgsv.encoders.registry import encoder_pair, video_encoder
 from mgsv.errors import ConfigError, DataError, OutputError
 from mgsv.media.pictures import read_still

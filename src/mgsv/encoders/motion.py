@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.encoders.registry import DEFAULT_VIDEO, Features, batches, fingerprint
+from mgsv.encoders.weights import EFFICIENTNET
 from mgsv.media.shots import CURVE_RATE, VideoCurves
 
 if TYPE_CHECKING:
@@ -97,13 +98,11 @@ class EfficientNetMotion:
     version = 1
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        """folder: not needed; the weights come with a dependency."""
+        """folder: not needed; the weights come with mgsv."""
 
     @cached_property
     def fingerprint(self) -> str:
-        from mgsv.encoders.weights import efficientnet_path
-
-        return fingerprint(self.name, self.version, efficientnet_path())
+        return fingerprint(self.name, self.version, EFFICIENTNET.published)
 
     def encode(self, frames: Iterable[Frame], curves: Callable[[], VideoCurves]) -> Features:
         from mgsv.encoders.efficientnet import BATCH, embed_pictures

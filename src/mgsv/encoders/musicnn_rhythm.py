@@ -18,7 +18,7 @@ from mgsv.encoders.registry import (
     segment_count,
 )
 from mgsv.encoders.rhythm_features import RHYTHM_CHANNELS, rhythm_features
-from mgsv.encoders.weights import musicnn_path
+from mgsv.encoders.weights import MUSICNN
 
 if TYPE_CHECKING:
     from mgsv.media.audio import Audio
@@ -48,7 +48,7 @@ class MusicnnRhythm:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.name, self.version, musicnn_path())
+        return fingerprint(self.name, self.version, MUSICNN.published)
 
     def encode(self, audio: Audio, rhythm: Rhythm) -> MusicFeatures:
         from mgsv.encoders.musicnn import TAGS

@@ -1,7 +1,7 @@
 """What an encoder is, and the encoders there are, by name.
 
 An encoder turns a video's frames or a track's waveform into one row per step. Making one is cheap:
-torch and the weights are loaded when it first encodes, so that its name, width and fingerprint can
+its network is loaded when it first encodes, so that its name, width and fingerprint can
 be compared with a library's or a model's in no time.
 """
 

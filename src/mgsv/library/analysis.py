@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -93,10 +94,13 @@ def _gone(path: bytes) -> OSError | None:
 def one_torch_thread_each() -> Iterator[None]:
     """Keep torch from splitting each operation over all cores, which the workers use already.
 
-    Holds for threads that start inside; under load the split costs several times the work.
+    Holds for threads that start inside; under load the split costs several times the work. An
+    encoder that computes with torch has imported it by now, for its fingerprint.
     """
-    import torch
-
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

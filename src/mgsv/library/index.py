@@ -30,8 +30,8 @@ VIDEO = "it is a video"
 """The problem of files that were found among music, and have a moving picture."""
 
 _PASSING = (NoDecoder, OSError, MemoryError, RuntimeError)
-"""Errors that need not be the file's fault: the disk's, the network's, and torch's (`RuntimeError`,
-when memory is short). Anything else would only be the same again.
+"""Errors that need not be the file's fault: the disk's, the network's, and the encoder's
+(`RuntimeError`, when memory is short). Anything else would only be the same again.
 """
 
 _TICK = 2.0

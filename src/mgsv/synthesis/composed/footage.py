@@ -258,7 +258,7 @@ class Bank:
     def _make(self, item: Item) -> Arrays:
         import torch
 
-        from mgsv.encoders.efficientnet import BATCH, embed_pictures
+        from mgsv.encoders.networks.efficientnet import BATCH, embed_pictures
 
         pictures, planes = view_pictures(item)
         lit = (
@@ -276,7 +276,7 @@ def _looks(pictures: list[Picture], rows: npt.NDArray[np.float32]) -> npt.NDArra
     """float32 [len(LOOKS)] of a picture's or clip's views [P] and their rows [P, D]."""
     import torch
 
-    from mgsv.encoders.efficientnet import shared_efficientnet
+    from mgsv.encoders.networks.efficientnet import shared_efficientnet
 
     small = np.stack([_shrunk(picture, THUMB_WIDTH, THUMB_HEIGHT) for picture in pictures]) / 255
     red, green, blue = small.transpose(1, 0, 2, 3)

@@ -20,6 +20,7 @@ from mgsv.data.packed import PackWriter
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError
 from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
+from mgsv.runtime.onnx import limit_threads
 from mgsv.synthesis.composed.corpus import Item
 from mgsv.synthesis.composed.editors import COMPOSERS, LOOSE_EDITOR, LOOSE_UNSYNCED
 from mgsv.synthesis.composed.features import video_features, with_codec_noise
@@ -94,13 +95,14 @@ def worker_processes(jobs: int) -> Processes:
     Each process computes in one thread, as together they use all cores already. Raises
     `ConfigError` for fewer than one.
     """
-    return Processes(jobs, start=_one_torch_thread)
+    return Processes(jobs, start=_one_thread)
 
 
-def _one_torch_thread() -> None:
+def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+    limit_threads(1)
 
 
 @dataclass(frozen=True)

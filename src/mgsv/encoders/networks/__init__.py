@@ -1,0 +1,1 @@
+"""The default encoders as PyTorch networks: what their ONNX files are made from."""
