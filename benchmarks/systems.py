@@ -28,9 +28,11 @@ from mgsv.library import TrackFeatures
 from mgsv.media.video import CURVE_RATE, VideoCurves, VideoInfo
 from mgsv.methods.base import Candidate, Placement, Query
 from mgsv.methods.learned import learned
-from mgsv.models.checkpoint import Checkpoint, Encoders
+from mgsv.models.adapter import grounding_model
+from mgsv.models.checkpoint import Checkpoint
 from mgsv.models.composite import Composite
 from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, build, systems
+from mgsv.runtime.model import Encoders
 from mgsv.training.config import TrainConfig
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.table import FIRST_STAGE
@@ -77,7 +79,7 @@ def system(name: str) -> nn.Module:
 
 def grounding_seconds(name: str, tracks: Sequence[TrackFeatures], repeat: int) -> float:
     """Of one video."""
-    method = learned(Checkpoint(name, system(name), Encoders(), {}, ""))
+    method = learned(grounding_model(Checkpoint(name, system(name), Encoders(), {}, "")))
     query = clip()
 
     def ground() -> None:

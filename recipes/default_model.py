@@ -43,6 +43,9 @@ from mgsv.methods.registry import open_method
 from mgsv.methods.survey import Survey, SurveyWeights, survey_track
 from mgsv.methods.sync import Sync
 from mgsv.models import checkpoint
+from mgsv.models.adapter import grounding_model
+from mgsv.models.export import export
+from mgsv.models.system import System
 from mgsv.synthesis.composed import ComposeInputs, ComposeOptions, compose, worker_processes
 from mgsv.training.fit import train
 from survey_fit import evidence_of, fit, scores_of
@@ -74,7 +77,9 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="changes to the settings")
     parser.add_argument("--network", type=Path, help="a checkpoint; nothing is trained")
     parser.add_argument("--measure", nargs="*", choices=TESTS, default=TESTS, metavar="NAME")
-    parser.add_argument("--ship", type=Path, help="write the model of the first seed there")
+    parser.add_argument(
+        "--ship", type=Path, help="write the model of the first seed there, and exported beside it"
+    )
     options = parser.parse_args()
     work: Path = options.work
     corpus = Corpus(options.corpus, work / "cache")
@@ -87,6 +92,7 @@ def main() -> None:
         fit([*runs.values()], work / "mixed", corpus, [*missing.values()])
     if options.ship:
         shutil.copyfile(next(iter(models.values())), options.ship)
+        export(System(checkpoint=options.ship), options.ship.with_suffix(".onnx"), overwrite=True)
     for name in options.measure:
         split = Measured.of(work / name, corpus, work / "mixed")
         figures = {seed: split.figures(model) for seed, model in models.items()}
@@ -188,7 +194,7 @@ class Measured:
         surveyed = [
             survey_track(c.query, c.features, own.weights).density.candidates(1) for c in rows
         ]
-        method = learned(loaded)
+        method = learned(grounding_model(loaded))
         detected = [method.detect(c.query, [c.features], Placement())[0] for c in rows]
         placed = starts_of(detected)
         moments = {

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 import real_media
 from mgsv.encoders.registry import encoder_pair
-from mgsv.models.checkpoint import Encoder, Encoders, save
+from mgsv.models.checkpoint import save
 from mgsv.models.conquer import CONQUER
 from mgsv.models.registry import build, systems
+from mgsv.runtime.model import Encoder, Encoders
 from mgsv.synthesis.planted import PlantOptions, plant
 from mgsv.training.config import configure
 from subprocesses import mgsv_here as mgsv

@@ -16,11 +16,12 @@ from mgsv.data.batch import Batch
 from mgsv.errors import ConfigError, EncoderMismatch
 from mgsv.evaluation.protocol import run_model
 from mgsv.evaluation.results import Results
-from mgsv.models.checkpoint import Encoder, Encoders, save
+from mgsv.models.checkpoint import save
 from mgsv.models.composite import Composite, load_composite, parts_of
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 from mgsv.models.system import System
+from mgsv.runtime.model import Encoder, Encoders
 from tiny_model import FRAME_DIM, SEGMENT_DIM, TinyModel, TinyPairs
 from tolerances import CANVAS
 

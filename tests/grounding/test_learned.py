@@ -22,9 +22,10 @@ from mgsv.errors import EncoderMismatch
 from mgsv.methods import base
 from mgsv.methods.base import Placement
 from mgsv.methods.registry import open_method
-from mgsv.models.checkpoint import Encoder, Encoders, save
+from mgsv.models.checkpoint import save
 from mgsv.models.registry import build
 from mgsv.models.system import System
+from mgsv.runtime.model import Encoder, Encoders
 from paper_weights import save_small_models
 from subprocesses import Run
 

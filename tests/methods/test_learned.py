@@ -31,12 +31,14 @@ from mgsv.methods.learned import learned
 from mgsv.methods.placement import REACH
 from mgsv.methods.registry import open_method
 from mgsv.methods.windows import resampled, window_bounds
-from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders, save
+from mgsv.models.adapter import grounding_model
+from mgsv.models.checkpoint import Checkpoint, save
 from mgsv.models.made import MaDe
 from mgsv.models.matching import Embedded
 from mgsv.models.registry import build
 from mgsv.models.system import System
 from mgsv.moment import Moment
+from mgsv.runtime.model import Encoder, Encoders
 from model_support import stir
 from synthetic import query, query_for, random_track
 
@@ -63,7 +65,7 @@ def made(seed: int = 0, **changes: Any) -> MaDe:
 
 
 def of(model: nn.Module, **options: Any) -> Method:
-    return learned(Checkpoint("made", model, NOBODY, {}, ""), **options)
+    return learned(grounding_model(Checkpoint("made", model, NOBODY, {}, "")), **options)
 
 
 def final_scores(grounder: Method, asked: Query, tracks: Sequence[TrackFeatures]) -> list[float]:

@@ -17,9 +17,10 @@ from mgsv.library import TrackFeatures
 from mgsv.methods.base import Method, Placement, Query
 from mgsv.methods.registry import method_names, open_method
 from mgsv.methods.sync import Sync
-from mgsv.models.checkpoint import Encoder, Encoders, save
+from mgsv.models.checkpoint import save
 from mgsv.models.registry import build
 from mgsv.models.system import System
+from mgsv.runtime.model import Encoder, Encoders
 from model_support import stir
 from synthetic import query_for, random_track
 

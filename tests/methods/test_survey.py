@@ -23,8 +23,10 @@ from mgsv.methods.base import Method, Placement
 from mgsv.methods.learned import learned
 from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey_track
 from mgsv.methods.surveyed import OVERRULES
-from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders
+from mgsv.models.adapter import grounding_model
+from mgsv.models.checkpoint import Checkpoint
 from mgsv.models.registry import build
+from mgsv.runtime.model import Encoder, Encoders
 from synthetic import edit_of, query, random_track, song
 
 WEIGHTS = SurveyWeights(
@@ -40,7 +42,7 @@ def method_with(record: dict[str, Any]) -> Method:
     encoders = Encoders(Encoder("eyes", 4), Encoder("ears", 12))
     torch.manual_seed(0)
     model = build("made", SIZES)
-    return learned(Checkpoint("made", model.eval(), encoders, record, ""))
+    return learned(grounding_model(Checkpoint("made", model.eval(), encoders, record, "")))
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from mgsv.errors import ConfigError, EncoderMismatch, OutputError
 from mgsv.models.authors import import_checkpoint, read_weights, replay
-from mgsv.models.checkpoint import FORMAT, Encoder, Encoders, load, save
+from mgsv.models.checkpoint import FORMAT, load, save
 from mgsv.models.made import MaDe
 from mgsv.models.registry import Detects, Matches, build, config_of, list_models
+from mgsv.runtime.model import Encoder, Encoders
 from model_support import SMALL, Golden, small_batch, small_made
 
 ENCODERS = Encoders(Encoder("frames", 12, "f" * 64), Encoder("segments", 10, "5" * 64))

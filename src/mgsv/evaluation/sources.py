@@ -12,7 +12,7 @@ from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder, read_licence
 from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
-from mgsv.models.checkpoint import Encoder, Encoders
+from mgsv.runtime.model import Encoder, Encoders
 from mgsv.synthesis.planted import RECIPE, recipe_fingerprint
 
 

@@ -8,20 +8,17 @@ surest of; longer clips are averaged down to the frames there is room for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from mgsv.data.batch import Batch
 from mgsv.encoders.registry import Source
 from mgsv.methods.base import Candidate, Placed, Placement, Query
 from mgsv.methods.model_ranker import VERSION, require
 from mgsv.methods.placement import REACH, SHORTEST_FREE
 from mgsv.methods.windows import Clip, clip_of, in_batches, windows_of
-from mgsv.models.checkpoint import Checkpoint
-from mgsv.models.composite import parts_of
 from mgsv.moment import Moment, spans_to_moments
+from mgsv.runtime.model import Floats, GroundingModel, Network, Tracks
 
 
 class _Span(NamedTuple):
@@ -37,25 +34,23 @@ class ModelPlacer:
 
     wants_features = True
 
-    def __init__(self, checkpoint: Checkpoint, *, fingerprint: str = "") -> None:
-        """
-        checkpoint: of a model that detects, alone or in a composite. fingerprint: of the weights.
-        """
-        parts = parts_of(checkpoint.model)
-        self.name = checkpoint.name
-        self._model: Any = parts.detector
-        # What ranked the tracks has embedded both sides already, in the same way.
-        self._embeds = parts.detector in (parts.matcher, parts.reranker)
-        self._checkpoint = checkpoint
-        self._fingerprint = fingerprint
+    def __init__(self, model: GroundingModel) -> None:
+        """model: one with a detector."""
+        if model.detector is None:
+            raise ValueError(f"the model {model.name} does not detect")
+        self.name = model.name
+        self._detector: Network = model.detector
+        # A network that ranks too embeds both sides, the clip once for all tracks.
+        self._embeds = model.detector in (model.matcher, model.reranker)
+        self._model = model
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.name}-{VERSION}:{self._fingerprint}"
+        return f"{self.name}-{VERSION}:{self._model.fingerprint}"
 
     def require(self, video: Source, music: Source) -> None:
         """EncoderMismatch where features of these encoders are not what the model was made for."""
-        require(self._checkpoint, video, music)
+        require(self._model, video, music)
 
     def place(
         self, query: Query, candidates: Sequence[Candidate], placement: Placement
@@ -74,29 +69,24 @@ class ModelPlacer:
         best: dict[int, _Span] = {}
         tracks = [candidate.features for candidate in candidates]
         chosen = [candidate.ranked.window for candidate in candidates]
-        config = self._model.config
-        with torch.inference_mode():
-            clip = clip_of(query, config)
-            for group, batch in in_batches(clip, windows_of(tracks, config.max_segments, chosen)):
-                spans = self._detect(clip, batch)[:, 0].double().numpy()
-                edges = spans_to_moments(spans[:, :2], config.canvas_seconds)
-                for window, (start, end), confidence in zip(group, edges, spans[:, 2], strict=True):
-                    known = best.get(window.track)
-                    if known is None or confidence > known.confidence:
-                        found = (start + window.offset, end + window.offset, confidence)
-                        best[window.track] = _Span(*(float(value) for value in found))
+        limits = self._model.limits
+        clip = clip_of(query, limits)
+        for group, batch in in_batches(windows_of(tracks, limits.max_segments, chosen)):
+            spans = self._detect(clip, batch)[:, 0].astype(np.float64)
+            edges = spans_to_moments(spans[:, :2], limits.canvas_seconds)
+            for window, (start, end), confidence in zip(group, edges, spans[:, 2], strict=True):
+                known = best.get(window.track)
+                if known is None or confidence > known.confidence:
+                    found = (start + window.offset, end + window.offset, confidence)
+                    best[window.track] = _Span(*(float(value) for value in found))
         return [best[n] for n in range(len(tracks))]
 
-    def _detect(self, clip: Clip, batch: Batch) -> torch.Tensor:
-        """[B, K, 3] spans relative to the canvas, best first."""
-        spans: torch.Tensor
+    def _detect(self, clip: Clip, tracks: Tracks) -> Floats:
+        """[M, Q, 3] spans relative to the canvas, best first."""
+        embedded = None
         if self._embeds:
-            rows = torch.zeros(len(batch), dtype=torch.long)
-            video, tracks = clip.seen_by(self._model)[rows], self._model.embed_tracks(batch)
-            spans = self._model.detect(batch, (video, tracks))
-        else:
-            spans = self._model.detect(batch)
-        return spans
+            embedded = clip.seen_by(self._detector), self._detector.embed_tracks(tracks)
+        return self._detector.detect(clip.video, tracks, embedded)
 
 
 def _on_track(query: Query, candidate: Candidate, span: _Span, placement: Placement) -> Placed:

@@ -9,19 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.methods.base import Placement, Query, Ranked, Ranker, Subset
 from mgsv.methods.windows import clip_of, in_batches, windows_of
-from mgsv.models.checkpoint import Checkpoint, Encoder, Encoders
-from mgsv.models.composite import parts_of
 from mgsv.models.system import DEFAULT_RERANK, Rerank
+from mgsv.runtime.model import Encoder, Encoders, GroundingModel, Network
 
 VERSION = "3"
 
@@ -45,47 +42,42 @@ class ModelRanker:
     wants_features = True
     chance_unknown = TOO_FEW
 
-    def __init__(
-        self, checkpoint: Checkpoint, *, rerank: Rerank = DEFAULT_RERANK, fingerprint: str = ""
-    ) -> None:
+    def __init__(self, model: GroundingModel, *, rerank: Rerank = DEFAULT_RERANK) -> None:
         """
-        checkpoint: of a model that matches, alone or in a composite. rerank: how many candidates
-        get the final score, or "all". fingerprint: of the weights.
+        model: one with a matcher. rerank: how many candidates get the final score, or "all".
         """
-        parts = parts_of(checkpoint.model)
-        self.name = checkpoint.name
+        if model.matcher is None:
+            raise ValueError(f"the model {model.name} does not match")
+        self.name = model.name
         self.reranks = sys.maxsize if rerank == "all" else rerank
-        self._first: Any = parts.matcher
-        self._final: Any = parts.matcher if parts.reranker is None else parts.reranker
-        self._checkpoint = checkpoint
-        self._model: Any = checkpoint.model
-        self._fingerprint = fingerprint
+        self._first: Network = model.matcher
+        self._final: Network = model.reranker or model.matcher
+        self._model = model
 
     @property
     def score_meaning(self) -> str:
-        own = getattr(self._model, "score_meaning", "higher is better")
-        return f"how well clip and track go together, by the model {self.name}: {own}"
+        meaning = self._model.score_meaning
+        return f"how well clip and track go together, by the model {self.name}: {meaning}"
 
     @property
     def fingerprint(self) -> str:
         candidates = "all" if self.reranks == sys.maxsize else self.reranks
-        return f"{self.name}-{VERSION}:{self._fingerprint} rerank={candidates}"
+        return f"{self.name}-{VERSION}:{self._model.fingerprint} rerank={candidates}"
 
     def require(self, video: Source, music: Source) -> None:
         """EncoderMismatch where features of these encoders are not what the model was made for."""
-        require(self._checkpoint, video, music)
+        require(self._model, video, music)
 
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> npt.NDArray[np.float32]:
         """The cheap score of each track's best window [M]; -inf for tracks too short to serve."""
         best = np.full(len(tracks), -np.inf, np.float32)
-        config = self._model.config
-        with torch.inference_mode():
-            clip = clip_of(query, config)
-            windows = windows_of(tracks, config.max_segments, skip_short=True)
-            for group, batch in in_batches(clip, windows):
-                embedded = self._first.embed_tracks(batch)
-                scores = self._first.score_all(clip.seen_by(self._first), embedded)[0]
-                np.maximum.at(best, [window.track for window in group], scores.float().numpy())
+        limits = self._model.limits
+        clip = clip_of(query, limits)
+        windows = windows_of(tracks, limits.max_segments, skip_short=True)
+        for group, batch in in_batches(windows):
+            embedded = self._first.embed_tracks(batch)
+            scores = self._first.score_all(clip.seen_by(self._first), embedded)[0]
+            np.maximum.at(best, [window.track for window in group], scores)
         return best
 
     def rerank(
@@ -100,20 +92,19 @@ class ModelRanker:
         matching model's score of a track that another model ranks.
         """
         best: dict[int, Ranked] = {}
-        config = self._model.config
-        with torch.inference_mode():
-            clip = clip_of(query, config)
-            for group, batch in in_batches(clip, windows_of(tracks, config.max_segments)):
-                embedded = self._first.embed_tracks(batch)
-                cheap = self._first.score_all(clip.seen_by(self._first), embedded)[0].tolist()
-                if self._final is not self._first:
-                    embedded = self._final.embed_tracks(batch)
-                scores = self._final.rerank(clip.seen_by(self._final), embedded).tolist()
-                for window, score, first in zip(group, scores, cheap, strict=True):
-                    known = best.get(window.track)
-                    if known is None or score > known.score:
-                        parts = self._parts(score, first)
-                        best[window.track] = Ranked(score, parts, (window.start, window.end))
+        limits = self._model.limits
+        clip = clip_of(query, limits)
+        for group, batch in in_batches(windows_of(tracks, limits.max_segments)):
+            embedded = self._first.embed_tracks(batch)
+            cheap = self._first.score_all(clip.seen_by(self._first), embedded)[0].tolist()
+            if self._final is not self._first:
+                embedded = self._final.embed_tracks(batch)
+            scores = self._final.rerank(clip.seen_by(self._final), embedded).tolist()
+            for window, score, first in zip(group, scores, cheap, strict=True):
+                known = best.get(window.track)
+                if known is None or score > known.score:
+                    parts = self._parts(score, first)
+                    best[window.track] = Ranked(score, parts, (window.start, window.end))
         return [best[n] for n in range(len(tracks))]
 
     def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
@@ -144,7 +135,7 @@ def chance(ranker: Ranker, query: Query, tracks: Sequence[TrackCurves]) -> float
     return middle + spread * NormalDist().inv_cdf(CHANCE_QUANTILE ** (1 / len(usable)))
 
 
-def require(checkpoint: Checkpoint, video: Source, music: Source) -> None:
-    """EncoderMismatch where a checkpoint was not made for features of these encoders."""
+def require(model: GroundingModel, video: Source, music: Source) -> None:
+    """EncoderMismatch where a model was not made for features of these encoders."""
     sides = (Encoder(side.name, side.dim, side.fingerprint) for side in (video, music))
-    checkpoint.require(Encoders(*sides))
+    model.encoders.require(Encoders(*sides))

@@ -18,43 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from mgsv.config import check, from_dict, option, to_dict
-from mgsv.errors import ConfigError, EncoderMismatch, shown
+from mgsv.config import from_dict, to_dict
+from mgsv.errors import ConfigError, shown
 from mgsv.files import write_file
 from mgsv.models.registry import Config, build, config_of
+from mgsv.runtime.model import Encoders
 
 FORMAT = "mgsv-checkpoint-1"
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """Where features come from."""
-
-    name: str = option("", "The encoder's name.")
-    dim: int = option(0, "Width of its features.")
-    fingerprint: str = option("", "Of its weights and settings; empty: not known.")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def __str__(self) -> str:
-        tail = f" [{self.fingerprint[:12]}]" if self.fingerprint else ""
-        return f"{self.name} ({self.dim} values){tail}"
-
-    def agrees(self, other: Encoder) -> bool:
-        """Same name and width, and the same fingerprint where both know it."""
-        both = self.fingerprint and other.fingerprint
-        return (self.name, self.dim) == (other.name, other.dim) and (
-            not both or self.fingerprint == other.fingerprint
-        )
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """The two encoders that a model's features come from."""
-
-    video: Encoder = option(Encoder(), "Of the frames.")
-    music: Encoder = option(Encoder(), "Of the segments.")
 
 
 @dataclass(frozen=True)
@@ -82,13 +52,7 @@ class Checkpoint:
 
     def require(self, encoders: Encoders) -> None:
         """EncoderMismatch unless features of `encoders` are what the model was made for."""
-        for kind in ("video", "music"):
-            own, other = getattr(self.encoders, kind), getattr(encoders, kind)
-            if not own.agrees(other):
-                raise EncoderMismatch(
-                    f"the model was made for {kind} features of {own}, these are of {other}",
-                    "use a model of the same encoder, or index and extract anew with the model's",
-                )
+        self.encoders.require(encoders)
 
 
 def save(

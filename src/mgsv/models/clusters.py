@@ -34,7 +34,7 @@ class Centroids(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """Centroids [B, K, d] of x [B, L, d]; only places of `seen` [B, L] count."""
-        centroids = self.start.expand(len(x), -1, -1)
+        centroids = self.start.expand(x.shape[0], -1, -1)
         keys = _direction(x).transpose(1, 2) / _VARIANCE
         for _ in range(self.rounds):
             share = (_direction(centroids) @ keys).softmax(dim=1) * seen[:, None]
@@ -46,7 +46,7 @@ def representative(centroids: Tensor, others: Tensor) -> Tensor:
     """The centroid [B, d] of [B, K, d] that is nearest to all `others` [B, J, d] in the mean."""
     towards = _direction(others).mean(dim=1, keepdim=True)
     best = (_direction(centroids) * towards).sum(dim=-1).argmax(dim=1)
-    return centroids[torch.arange(len(best), device=best.device), best]
+    return centroids[torch.arange(best.shape[0], device=best.device), best]
 
 
 def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5) -> Tensor:
@@ -61,10 +61,22 @@ def random_walk(x: Tensor, centroids: Tensor, seen: Tensor, onward: float = 0.5)
     z = (_SHARPNESS * cosines).softmax(dim=1) * seen[:, None]
     y, back = _per_place(z), z.transpose(1, 2)
     known = onward * back @ centroids + x
-    system = torch.eye(z.shape[1]).to(x) - onward**2 * y @ back
-    walked = known + onward**2 * back @ torch.linalg.solve(system, y @ known)
+    step = onward**2 * y @ back
+    walked = known + onward**2 * back @ _solved(step, y @ known)
     settled: Tensor = (1 - onward) * walked
     return settled
+
+
+def _solved(step: Tensor, known: Tensor) -> Tensor:
+    """(I - step)⁻¹ known, of steps [B, K, K] whose rows sum to `onward`² at most."""
+    if torch.onnx.is_in_onnx_export():
+        # ONNX cannot solve. The series of powers has a quarter of its error left after each term.
+        found = known
+        for _ in range(15):
+            found = known + step @ found
+    else:
+        found = torch.linalg.solve(torch.eye(step.shape[1]).to(step) - step, known)
+    return found
 
 
 def _direction(x: Tensor) -> Tensor:

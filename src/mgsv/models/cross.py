@@ -72,7 +72,7 @@ def scrambled_mask(mask: Tensor, context_mask: Tensor, heads: int) -> Tensor:
     in the wrong order: head j of row b obeys the mask of row (b * h + j) mod B. So a place loses
     the keys that are padding in another row where it would itself be padding in that row.
     """
-    rows = len(mask)
+    rows = mask.shape[0]
     both_padded = ~mask[:, :, None] & ~context_mask[:, None, :]
     other = torch.arange(rows * heads, device=mask.device).view(rows, heads) % rows
     return context_mask[:, None, None, :] & ~both_padded[other]

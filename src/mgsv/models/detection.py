@@ -129,12 +129,21 @@ class SpanDetector(Grouped, nn.Module, ABC):
     def inputs(self, batch: Batch, rows: Tensor) -> Inputs:
         """These rows of the batch, prepared; cut to the longest of them, or padded to the most."""
         c = self.config
-        frames, frame_mask = self._prepared(
-            batch.frame_feats, batch.frame_mask, rows, c.frame_dim, c.max_frames
-        )
-        segments, segment_mask = self._prepared(
+        frames = self._cut(batch.frame_feats, batch.frame_mask, rows, c.frame_dim, c.max_frames)
+        segments = self._cut(
             batch.segment_feats, batch.segment_mask, rows, c.segment_dim, c.max_segments
         )
+        return self.prepared(*frames, *segments)
+
+    def prepared(
+        self, frames: Tensor, frame_mask: Tensor, segments: Tensor, segment_mask: Tensor
+    ) -> Inputs:
+        """Features [B, F, Dv] and [B, S, Dm] with bool masks, padded to the most there can be where
+        the network sees padding.
+        """
+        c = self.config
+        frames, frame_mask = self._prepared(frames, frame_mask, c.max_frames)
+        segments, segment_mask = self._prepared(segments, segment_mask, c.max_segments)
         if c.tef:
             segments = torch.cat([segments, endpoints(segment_mask)], dim=-1)
         return Inputs(frames, frame_mask, segments, segment_mask)
@@ -156,20 +165,26 @@ class SpanDetector(Grouped, nn.Module, ABC):
 
     @property
     def _fixed_lengths(self) -> bool:
+        """Whether rows are padded to the most there can be."""
         return self.padding_leaks and not self.config.mask_padding
 
-    def _prepared(
+    def _cut(
         self, feats: Tensor, mask: Tensor, rows: Tensor, values: int, most: int
     ) -> tuple[Tensor, Tensor]:
+        """Some rows, as long as the longest of them."""
         refuse_features(feats, most, values)
         mask = mask[rows] != 0
-        length = most if self._fixed_lengths else max(1, int(lengths(mask).max()))
-        feats, mask = feats[rows, :length], mask[:, :length]
+        length = max(1, int(lengths(mask).max()))
+        return feats[rows, :length], mask[:, :length]
+
+    def _prepared(self, feats: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
         # Not a product: features at masked places may be anything, NaN included.
         feats = feats.masked_fill(~mask[..., None], 0.0)
         if self.config.normalise_inputs:
             feats = feats / (feats.norm(dim=-1, keepdim=True) + 1e-5)
-        absent = length - feats.shape[1]
+        if not self._fixed_lengths:
+            return feats, mask
+        absent = most - feats.shape[1]
         return F.pad(feats, (0, 0, 0, absent)), F.pad(mask, (0, absent))
 
     def _groups(self, batch: Batch) -> list[tuple[Tensor, int]]:
@@ -187,8 +202,11 @@ class SpanDetector(Grouped, nn.Module, ABC):
         """What 1 is in the network's spans, relative to the canvas: [B, 1]."""
         if self.config.span_norm is SpanNorm.MAX:
             return torch.ones(len(batch), 1, device=batch.segment_feats.device)
-        count = (batch.segment_mask != 0).sum(dim=1, keepdim=True).clamp_min(1)
-        return count / self.config.max_segments
+        return self.valid_share(batch.segment_mask != 0)
+
+    def valid_share(self, mask: Tensor) -> Tensor:
+        """Of the most segments there can be, those that are valid [B, 1]."""
+        return mask.sum(dim=1, keepdim=True).clamp_min(1) / self.config.max_segments
 
     def _truth(self, spans: Tensor, batch: Batch) -> Tensor:
         """True spans [B, 2] in the network's unit, cut off where its segments end."""
@@ -226,7 +244,7 @@ class ReferenceDetector(SpanDetector):
         aside: Mapping[str, Tensor] | None = None,
     ) -> DetectorOutput:
         """The output for queries of `content` [B, Q, d], or of none, in the memory [B, L, d]."""
-        start = self.references.sigmoid().expand(len(memory.tokens), -1, -1)
+        start = self.references.sigmoid().expand(memory.tokens.shape[0], -1, -1)
         if content is None:
             content = start.new_zeros(*start.shape[:2], memory.tokens.shape[-1])
         hidden, references = self.decoder(content, start, memory)

@@ -60,7 +60,7 @@ class EaTR(SpanDetector):
         hidden = ~visible(self._seen(frames.mask))[..., None]
         strongest = frames.tokens.masked_fill(hidden, float("-inf")).amax(dim=1, keepdim=True)
         slots = self.slot_attention(
-            self.slots.expand(len(hidden), -1, -1),
+            self.slots.expand(hidden.shape[0], -1, -1),
             segments.tokens + segments.positions,
             segments.mask,
             self._seen(segments.mask),

@@ -31,6 +31,6 @@ class MomentDETR(SpanDetector):
     def forward(self, x: Inputs) -> DetectorOutput:
         _, positions, mask = sequence = TokenSequence.cat(*self.project(x))
         memory = self.encoder(*sequence)
-        empty = memory.new_zeros(len(memory), *self.query_positions.shape)
+        empty = memory.new_zeros(memory.shape[0], *self.query_positions.shape)
         hidden = self.decoder(empty, self.query_positions, memory, positions, mask)
         return DetectorOutput(self.span_head(hidden).sigmoid(), self.class_head(hidden))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -48,6 +49,15 @@ class System:
         """Those that are given, in the order of the fields."""
         named = (self.checkpoint, self.matcher, self.detector, self.first_stage)
         return tuple(file for file in named if file is not None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the files' content."""
+        digests = []
+        for path in self.files:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest()[:12])
+        return "+".join(digests)
 
     def open(self) -> Checkpoint:
         """The model of these files, in evaluation mode.

@@ -70,8 +70,8 @@ class UVCOM(ReferenceDetector):
         mixed = v + random_walk(near, topics, seen)
         front = TokenSequence(
             token[:, None],
-            self.token_position.expand(len(v), 1, -1),
-            mask.new_ones(len(v), 1),
+            self.token_position.expand(v.shape[0], 1, -1),
+            mask.new_ones(v.shape[0], 1),
         )
         encoded = self.encoder(*TokenSequence.cat(front, segments._replace(tokens=mixed)))
         track, memory = encoded[:, 0], encoded[:, 1:]

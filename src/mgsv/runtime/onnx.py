@@ -87,7 +87,7 @@ def providers() -> list[str]:
 class OnnxModel:
     """A model ready to run; several threads may run it at the same time.
 
-    metadata: the named texts in the file.
+    metadata: the named texts in the file. inputs, outputs: their names.
     """
 
     def __init__(self, data: bytes, name: str, *, threads: int) -> None:
@@ -109,6 +109,7 @@ class OnnxModel:
             self._session: Any = onnxruntime.InferenceSession(data, options, providers=chosen)
             self._unread = {entry.name: _smallest(entry) for entry in self._session.get_inputs()}
             self.outputs = frozenset(entry.name for entry in self._session.get_outputs())
+            self.inputs = frozenset(self._unread)
         except Exception as error:  # its classes have no common base
             raise _damaged(name, error) from None
         # A model may be several networks side by side: only the one that is run is computed.
@@ -118,14 +119,14 @@ class OnnxModel:
         self._name = name
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
-        """The outputs of these names, for inputs by name; those they do not need may be left out.
+        """The outputs of these names, for inputs by name; those they do not need may be left out,
+        and those the model does not know are not given to it.
 
         Raises RuntimeError where the model cannot compute them.
         """
         try:
-            found: list[Array] = self._session.run(
-                list(outputs), {**self._unread, **inputs}, self._run_options
-            )
+            given = {name: inputs.get(name, least) for name, least in self._unread.items()}
+            found: list[Array] = self._session.run(list(outputs), given, self._run_options)
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise RuntimeError(f"{self._name}: {reason}") from error

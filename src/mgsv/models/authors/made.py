@@ -19,6 +19,7 @@ from mgsv.models.authors.shared import loss_terms, read_weights, sum_of
 from mgsv.models.configs import Embedding, MadeConfig, Matching, MomentQuery, SequenceFusion
 from mgsv.models.made import MaDe
 from mgsv.models.registry import build
+from mgsv.runtime.model import Encoder, Encoders
 
 _MADE_NAMES: tuple[tuple[str, str], ...] = (
     # ours ← the authors', by prefix; a name is renamed by every line that fits, in turn
@@ -193,9 +194,9 @@ def import_checkpoint(
     weights = read_weights(source)
     config = override(made_config(weights, _fixed_lengths(weights)), set)
     model = load_made(config, weights)
-    encoders = checkpoint.Encoders(  # by the names that data folders give their features
-        video=checkpoint.Encoder("clip-vit-b32", config.frame_dim),
-        music=checkpoint.Encoder("ast-audioset", config.segment_dim),
+    encoders = Encoders(  # by the names that data folders give their features
+        video=Encoder("clip-vit-b32", config.frame_dim),
+        music=Encoder("ast-audioset", config.segment_dim),
     )
     return checkpoint.save(
         target,

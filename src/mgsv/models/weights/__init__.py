@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_FOLDER = Path(__file__).parent
+
 SHIPPED = "made"
 """The model whose weights they are."""
 
@@ -13,10 +15,15 @@ DEFAULT = "default"
 
 
 def shipped() -> Path:
-    """The shipped checkpoint, made by recipes/default_model.py."""
-    return Path(__file__).parent / f"{SHIPPED}.safetensors"
+    """The shipped model, exported, made by recipes/default_model.py."""
+    return _FOLDER / f"{SHIPPED}.onnx"
+
+
+def shipped_checkpoint() -> Path:
+    """What it was exported from: the checkpoint that a training may start from."""
+    return _FOLDER / f"{SHIPPED}.safetensors"
 
 
 def checkpoint_named(name: str | os.PathLike[str]) -> Path:
     """The checkpoint that a user named: a file, or `default` for the shipped one."""
-    return shipped() if str(name) == DEFAULT else Path(name)
+    return shipped_checkpoint() if str(name) == DEFAULT else Path(name)
