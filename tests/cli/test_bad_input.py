@@ -14,6 +14,7 @@ import pytest
 
 import real_media
 from media_files import Clip, write_audio, write_video
+from mgsv.runtime.onnx import PROVIDERS, devices
 from subprocesses import Run
 
 Make = Callable[[Path], Path]
@@ -168,3 +169,10 @@ def _assert_refused(done: subprocess.CompletedProcess[str], name: str) -> None:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("mgsv: ") and name in line
+
+
+def test_a_device_that_is_not_installed_is_named(mgsv: Run) -> None:
+    missing = next(name for name in PROVIDERS if name not in devices())
+    done = mgsv("ground", "clip.mp4", "--music", ".", "--device", missing)
+    assert done.returncode == 1
+    assert f"--device {missing}: ONNX Runtime was installed without it" in done.stderr

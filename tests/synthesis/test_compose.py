@@ -14,7 +14,7 @@ from composed import PICTURES, write_corpus
 from mgsv.data.annotations import SPLITS
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import COMPOSED, PACKED_FOLDER
-from mgsv.encoders.networks.efficientnet import embed_pictures
+from mgsv.encoders.networks.efficientnet import picture_features
 from mgsv.encoders.registry import encoder_pair, video_encoder
 from mgsv.errors import ConfigError, DataError, OutputError
 from mgsv.media.pictures import read_still
@@ -143,7 +143,7 @@ def test_between_two_known_lights_a_row_is_nearly_the_encoders(bank: dict[str, F
     path = bank["coffee"].item.path
     picture = read_still(path, 896, 512).reshape(256, 2, 448, 2, 3).mean((1, 3))
     for light in (*LIGHTS, 0.6, 0.85):
-        seen = embed_pictures([np.round(picture * light).astype(np.uint8)])[0]
+        seen = picture_features([np.round(picture * light).astype(np.uint8)])[0]
         assert cosine(bank["coffee"].row(0, float(light)), seen) > 0.99
 
 

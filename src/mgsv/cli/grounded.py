@@ -110,6 +110,7 @@ _OPTIONS = (
     options.library,
     options.encoders,
     options.encoders_dir,
+    options.device,
     options.progress,
 )
 

@@ -30,6 +30,7 @@ _some_music = click.argument("music", type=options.FILE, nargs=-1)
 @options.library
 @options.encoders
 @options.encoders_dir
+@options.device
 @options.as_json
 @options.progress
 def add(

@@ -1,4 +1,4 @@
-"""`mgsv models`: the systems there are; `mgsv import`: their authors' checkpoints."""
+"""`mgsv models`: the systems there are; `mgsv import` and `export`: other forms of files."""
 
 from __future__ import annotations
 
@@ -82,3 +82,39 @@ def import_checkpoint(source: Path, target: Path, set: tuple[str, ...]) -> None:
 
     written = import_checkpoint(source, target, set=set)
     show.note(f"checkpoint: {shown(written)}")
+
+
+@click.command("export")
+@click.argument("checkpoint", type=options.FILE, required=False)
+@click.option(
+    "--output",
+    "-o",
+    type=options.FILE,
+    required=True,
+    metavar="OUT.onnx",
+    help="The file to write.",
+)
+@options.matcher
+@options.detector
+@options.first_stage
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+def export_checkpoint(
+    checkpoint: Path | None,
+    output: Path,
+    matcher: Path | None,
+    detector: Path | None,
+    first_stage: Path | None,
+    overwrite: bool,
+) -> None:
+    """Make one ONNX file of a CHECKPOINT, or of a composite's parts, which grounds without PyTorch.
+
+    `mgsv ground --model OUT.onnx --method NAME` uses it. What it computes is compared with the
+    checkpoint before it is written. CONQUER cannot be exported.
+    """
+    from mgsv.models.export import export
+    from mgsv.models.system import System
+
+    system = System(
+        checkpoint=checkpoint, matcher=matcher, detector=detector, first_stage=first_stage
+    )
+    show.note(f"model: {shown(export(system, output, overwrite=overwrite))}")

@@ -46,6 +46,22 @@ first_stage = click.option(
     metavar="FILE",
     help="A matching checkpoint, whose best tracks a model ranks that cannot rank all.",
 )
+
+
+def _choose_device(_: click.Context, __: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        from mgsv.runtime.onnx import choose
+
+        choose(name)
+
+
+device = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "coreml", "directml"]),
+    callback=_choose_device,
+    expose_value=False,
+    help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 progress = click.option(
     "--progress",

@@ -18,7 +18,7 @@ from mgsv.methods.model_ranker import VERSION, require
 from mgsv.methods.placement import REACH, SHORTEST_FREE
 from mgsv.methods.windows import Clip, clip_of, in_batches, windows_of
 from mgsv.moment import Moment, spans_to_moments
-from mgsv.runtime.model import Floats, GroundingModel, Network, Tracks
+from mgsv.runtime.model import Floats, GroundingModel, Network, TrackBatch
 
 
 class _Span(NamedTuple):
@@ -81,7 +81,7 @@ class ModelPlacer:
                     best[window.track] = _Span(*(float(value) for value in found))
         return [best[n] for n in range(len(tracks))]
 
-    def _detect(self, clip: Clip, tracks: Tracks) -> Floats:
+    def _detect(self, clip: Clip, tracks: TrackBatch) -> Floats:
         """[M, Q, 3] spans relative to the canvas, best first."""
         embedded = None
         if self._embeds:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mgsv.encoders.registry import SEGMENT_STEP, batches
 from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.methods.base import Query
-from mgsv.runtime.model import Embedded, InputLimits, Network, Tracks, Videos
+from mgsv.runtime.model import Embeddings, InputLimits, Network, TrackBatch, VideoBatch
 
 Array = npt.NDArray[np.float32]
 
@@ -22,11 +22,11 @@ WINDOWS_AT_ONCE = 64
 class Clip:
     """The clip, embedded once by each network."""
 
-    def __init__(self, video: Videos) -> None:
+    def __init__(self, video: VideoBatch) -> None:
         self.video = video
-        self._seen: dict[int, Embedded] = {}
+        self._seen: dict[int, Embeddings] = {}
 
-    def seen_by(self, network: Network) -> Embedded:
+    def seen_by(self, network: Network) -> Embeddings:
         if id(network) not in self._seen:
             self._seen[id(network)] = network.embed_videos(self.video)
         return self._seen[id(network)]
@@ -55,7 +55,7 @@ def clip_of(query: Query, limits: InputLimits) -> Clip:
         raise ValueError("a learned method needs the clip's frame features")
     frames = resampled(query.frame_feats, limits.max_frames)
     seconds = np.array([query.seconds], np.float32)
-    return Clip(Videos(frames[None], np.ones((1, len(frames)), bool), seconds))
+    return Clip(VideoBatch(frames[None], np.ones((1, len(frames)), bool), seconds))
 
 
 def windows_of(
@@ -79,7 +79,7 @@ def windows_of(
             yield Window(n, start, end, segments[start:end], mask[start:end])
 
 
-def in_batches(windows: Iterator[Window]) -> Iterator[tuple[list[Window], Tracks]]:
+def in_batches(windows: Iterator[Window]) -> Iterator[tuple[list[Window], TrackBatch]]:
     """`windows` batch by batch."""
     for group in batches(windows, WINDOWS_AT_ONCE):
         yield group, side_by_side(group)
@@ -105,7 +105,7 @@ def window_bounds(length: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, length)) for start in starts]
 
 
-def side_by_side(windows: list[Window]) -> Tracks:
+def side_by_side(windows: list[Window]) -> TrackBatch:
     """The windows in one array, padded to the longest of them."""
     rows, length = len(windows), max(len(window.segments) for window in windows)
     segments = np.zeros((rows, length, windows[0].segments.shape[1]), np.float32)
@@ -113,4 +113,4 @@ def side_by_side(windows: list[Window]) -> Tracks:
     for n, window in enumerate(windows):
         segments[n, : len(window.segments)] = window.segments
         mask[n, : len(window.mask)] = window.mask
-    return Tracks(segments, mask)
+    return TrackBatch(segments, mask)

@@ -13,7 +13,14 @@ from mgsv.errors import ConfigError
 from mgsv.models import matching
 from mgsv.models.checkpoint import Checkpoint
 from mgsv.models.composite import parts_of
-from mgsv.runtime.model import Embedded, Floats, GroundingModel, InputLimits, Tracks, Videos
+from mgsv.runtime.model import (
+    Embeddings,
+    Floats,
+    GroundingModel,
+    InputLimits,
+    TrackBatch,
+    VideoBatch,
+)
 
 
 def grounding_model(checkpoint: Checkpoint, fingerprint: str = "") -> GroundingModel:
@@ -51,24 +58,27 @@ class TorchNetwork:
         self.network = network
 
     @torch.inference_mode()
-    def embed_videos(self, videos: Videos) -> Embedded:
+    def embed_videos(self, videos: VideoBatch) -> Embeddings:
         return _arrays(self.network.embed_videos(_batch(videos, None)))
 
     @torch.inference_mode()
-    def embed_tracks(self, tracks: Tracks) -> Embedded:
+    def embed_tracks(self, tracks: TrackBatch) -> Embeddings:
         return _arrays(self.network.embed_tracks(_batch(None, tracks)))
 
     @torch.inference_mode()
-    def score_all(self, videos: Embedded, tracks: Embedded) -> Floats:
+    def score_all(self, videos: Embeddings, tracks: Embeddings) -> Floats:
         return _array(self.network.score_all(_tensors(videos), _tensors(tracks)))
 
     @torch.inference_mode()
-    def rerank(self, video: Embedded, tracks: Embedded) -> Floats:
+    def rerank(self, video: Embeddings, tracks: Embeddings) -> Floats:
         return _array(self.network.rerank(_tensors(video), _tensors(tracks)))
 
     @torch.inference_mode()
     def detect(
-        self, video: Videos, tracks: Tracks, embedded: tuple[Embedded, Embedded] | None = None
+        self,
+        video: VideoBatch,
+        tracks: TrackBatch,
+        embedded: tuple[Embeddings, Embeddings] | None = None,
     ) -> Floats:
         batch = _batch(video, tracks)
         if embedded is None:
@@ -78,15 +88,15 @@ class TorchNetwork:
         return _array(self.network.detect(batch, (clip[rows], music)))
 
 
-def _batch(videos: Videos | None, tracks: Tracks | None) -> Batch:
+def _batch(videos: VideoBatch | None, tracks: TrackBatch | None) -> Batch:
     """Of both, one video beside every track; a side that is not wanted is empty."""
     if videos is None:
         assert tracks is not None
         nothing, rows = np.zeros((len(tracks.feats), 1, 1), np.float32), len(tracks.feats)
-        videos = Videos(nothing, np.ones((rows, 1), bool), np.zeros(rows, np.float32))
+        videos = VideoBatch(nothing, np.ones((rows, 1), bool), np.zeros(rows, np.float32))
     if tracks is None:
         nothing = np.zeros((len(videos.feats), 1, 1), np.float32)
-        tracks = Tracks(nothing, np.ones((len(videos.feats), 1), bool))
+        tracks = TrackBatch(nothing, np.ones((len(videos.feats), 1), bool))
     rows = len(tracks.feats)
     frames, frame_mask, seconds = (
         torch.from_numpy(x).expand(rows, *x.shape[1:])
@@ -99,13 +109,13 @@ def _batch(videos: Videos | None, tracks: Tracks | None) -> Batch:
     return Batch(frames, frame_mask, segments, segment_mask, seconds, nothing_known, names, names)
 
 
-def _arrays(embedded: matching.Embedded) -> Embedded:
+def _arrays(embedded: matching.Embedded) -> Embeddings:
     parts = embedded.tokens, embedded.mask, embedded.pooled
     tokens, mask, pooled = (part.numpy() for part in parts)
-    return Embedded(tokens, mask, pooled)
+    return Embeddings(tokens, mask, pooled)
 
 
-def _tensors(embedded: Embedded) -> matching.Embedded:
+def _tensors(embedded: Embeddings) -> matching.Embedded:
     parts = embedded.tokens, embedded.mask, embedded.pooled
     return matching.Embedded(*(torch.from_numpy(part) for part in parts))
 

@@ -28,7 +28,7 @@ from mgsv.models.system import System
 from mgsv.models.traced import Function, functions_of
 from mgsv.runtime.exported import ENDING, FORMAT, ROLES, OnnxNetwork
 from mgsv.runtime.messages import with_metadata
-from mgsv.runtime.model import Floats, GroundingModel, Network, Tracks, Videos
+from mgsv.runtime.model import Floats, GroundingModel, Network, TrackBatch, VideoBatch
 from mgsv.runtime.onnx import OnnxModel
 
 OPSET = 18
@@ -37,19 +37,19 @@ TOLERANCE = 1e-4
 times what sums in another order come to in networks of this depth."""
 
 
-def export(system: System, target: Path, *, overwrite: bool = False) -> Path:
+def export(system: System, output: Path, *, overwrite: bool = False) -> Path:
     """Write the system as one ONNX file.
 
     Its metadata holds the limits of what it takes, the encoders it was made for with their
     fingerprints, its record (a survey included), and its licence. Raises ConfigError for a system
-    that cannot be exported, OutputError where `target` exists, unless `overwrite`.
+    that cannot be exported, OutputError where `output` exists, unless `overwrite`.
     """
-    target = Path(target)
-    if target.suffix.lower() != ENDING:
-        raise ConfigError(f"`target` {shown(target)}: a model's name ends in {ENDING}")
+    output = Path(output)
+    if output.suffix.lower() != ENDING:
+        raise ConfigError(f"`output` {shown(output)}: a model's name ends in {ENDING}")
     model = grounding_model(system.open(), system.fingerprint)
-    write_file(target, exported_bytes(model), overwrite=overwrite, parents=True)
-    return target
+    write_file(output, exported_bytes(model), overwrite=overwrite, parents=True)
+    return output
 
 
 def exported_bytes(model: GroundingModel) -> bytes:
@@ -186,7 +186,9 @@ def _compare(model: GroundingModel, data: bytes, roles: Mapping[str, str]) -> No
                     )
 
 
-def _made_up(network: Any, rows: int, frames: float, segments: float) -> tuple[Videos, Tracks]:
+def _made_up(
+    network: Any, rows: int, frames: float, segments: float
+) -> tuple[VideoBatch, TrackBatch]:
     """A video and tracks of random features; rows of tracks have different lengths."""
     config = network.network.config
     rng = np.random.default_rng(rows)
@@ -197,10 +199,10 @@ def _made_up(network: Any, rows: int, frames: float, segments: float) -> tuple[V
     lengths = np.linspace(length, max(1, length // 3), rows).round()
     mask = np.arange(length) < lengths[:, None]
     seconds = np.array([count], np.float32)
-    return Videos(seen, np.ones((1, count), bool), seconds), Tracks(heard, mask)
+    return VideoBatch(seen, np.ones((1, count), bool), seconds), TrackBatch(heard, mask)
 
 
-def _answers(network: Network, role: str, video: Videos, tracks: Tracks) -> list[Any]:
+def _answers(network: Network, role: str, video: VideoBatch, tracks: TrackBatch) -> list[Any]:
     if role == "detector":
         return [network.detect(video, tracks)]
     clip, music = network.embed_videos(video), network.embed_tracks(tracks)

@@ -28,14 +28,14 @@ import numpy.typing as npt
 from mgsv.config import from_dict
 from mgsv.errors import ConfigError, shown
 from mgsv.runtime.model import (
-    Embedded,
+    Embeddings,
     Encoders,
     Floats,
     GroundingModel,
     InputLimits,
     Network,
-    Tracks,
-    Videos,
+    TrackBatch,
+    VideoBatch,
     best_first,
 )
 from mgsv.runtime.onnx import OnnxModel, read_onnx, threads
@@ -98,22 +98,25 @@ class OnnxNetwork:
             if f"{self._name}.{output}" not in self._opened.outputs:
                 raise ConfigError(f"the {role} has no {output}", "export it anew")
 
-    def embed_videos(self, videos: Videos) -> Embedded:
+    def embed_videos(self, videos: VideoBatch) -> Embeddings:
         return self._embed("embed_videos", videos.feats, videos.mask)
 
-    def embed_tracks(self, tracks: Tracks) -> Embedded:
+    def embed_tracks(self, tracks: TrackBatch) -> Embeddings:
         return self._embed("embed_tracks", tracks.feats, tracks.mask)
 
-    def score_all(self, videos: Embedded, tracks: Embedded) -> Floats:
+    def score_all(self, videos: Embeddings, tracks: Embeddings) -> Floats:
         return np.asarray(videos.pooled @ tracks.pooled.T, np.float32)
 
-    def rerank(self, video: Embedded, tracks: Embedded) -> Floats:
+    def rerank(self, video: Embeddings, tracks: Embeddings) -> Floats:
         inputs = {**_parts("video", video), **_parts("track", tracks)}
         (scores,) = self._run("rerank", ["scores"], inputs)
         return scores
 
     def detect(
-        self, video: Videos, tracks: Tracks, embedded: tuple[Embedded, Embedded] | None = None
+        self,
+        video: VideoBatch,
+        tracks: TrackBatch,
+        embedded: tuple[Embeddings, Embeddings] | None = None,
     ) -> Floats:
         inputs: dict[str, npt.NDArray[Any]] = {"seconds": video.seconds}
         if f"{self._name}.detect.video_pooled" in self._opened.inputs:
@@ -124,9 +127,9 @@ class OnnxNetwork:
             inputs |= {"track_feats": tracks.feats, "track_mask": tracks.mask}
         return best_first(*self._run("detect", ["spans", "scores"], inputs))
 
-    def _embed(self, function: str, feats: Floats, mask: npt.NDArray[np.bool_]) -> Embedded:
+    def _embed(self, function: str, feats: Floats, mask: npt.NDArray[np.bool_]) -> Embeddings:
         tokens, pooled = self._run(function, ["tokens", "pooled"], {"feats": feats, "mask": mask})
-        return Embedded(tokens, mask, pooled)
+        return Embeddings(tokens, mask, pooled)
 
     def _run(
         self, function: str, outputs: list[str], inputs: Mapping[str, npt.NDArray[Any]]
@@ -137,7 +140,7 @@ class OnnxNetwork:
         )
 
 
-def _parts(side: str, embedded: Embedded) -> dict[str, npt.NDArray[Any]]:
+def _parts(side: str, embedded: Embeddings) -> dict[str, npt.NDArray[Any]]:
     return {
         f"{side}_tokens": embedded.tokens,
         f"{side}_mask": embedded.mask,

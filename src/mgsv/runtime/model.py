@@ -62,7 +62,7 @@ class Encoders:
 
 
 @dataclass(frozen=True, slots=True)
-class Videos:
+class VideoBatch:
     """Features of V videos; what stands at masked places is arbitrary."""
 
     feats: Floats
@@ -74,7 +74,7 @@ class Videos:
 
 
 @dataclass(frozen=True, slots=True)
-class Tracks:
+class TrackBatch:
     """Features of M tracks; what stands at masked places is arbitrary."""
 
     feats: Floats
@@ -84,7 +84,7 @@ class Tracks:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class Embeddings:
     """Videos or tracks as a network sees them; only the network that made it can read it."""
 
     tokens: Floats
@@ -98,20 +98,23 @@ class Embedded:
 class Network(Protocol):
     """A trained network. Which of these it can do, its role in a `GroundingModel` says."""
 
-    def embed_videos(self, videos: Videos) -> Embedded: ...
+    def embed_videos(self, videos: VideoBatch) -> Embeddings: ...
 
-    def embed_tracks(self, tracks: Tracks) -> Embedded: ...
+    def embed_tracks(self, tracks: TrackBatch) -> Embeddings: ...
 
-    def score_all(self, videos: Embedded, tracks: Embedded) -> Floats:
+    def score_all(self, videos: Embeddings, tracks: Embeddings) -> Floats:
         """Cheap scores [V, M]."""
         ...
 
-    def rerank(self, video: Embedded, tracks: Embedded) -> Floats:
+    def rerank(self, video: Embeddings, tracks: Embeddings) -> Floats:
         """The scores that rank [M], interaction included, of one video with each track."""
         ...
 
     def detect(
-        self, video: Videos, tracks: Tracks, embedded: tuple[Embedded, Embedded] | None = None
+        self,
+        video: VideoBatch,
+        tracks: TrackBatch,
+        embedded: tuple[Embeddings, Embeddings] | None = None,
     ) -> Floats:
         """Spans of one video on each track, best first: [M, Q, 3] = (centre, width, score).
 

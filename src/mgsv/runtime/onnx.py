@@ -43,6 +43,7 @@ _TYPES = {
 }
 
 _limit: int | None = None
+_device: str | None = None
 
 
 def limit_threads(count: int) -> None:
@@ -68,12 +69,30 @@ def devices() -> list[str]:
     return [name for name, provider in PROVIDERS.items() if provider in available]
 
 
-def providers() -> list[str]:
-    """ONNX Runtime's providers of the chosen device; the CPU takes what it cannot compute.
+def choose(name: str) -> None:
+    """Run every model that is opened from now on in this process on the device `name`.
 
-    Raises ConfigError for a device that is not known or not installed.
+    Raises ConfigError for one that is not known or not installed.
     """
-    name = os.environ.get(DEVICE, "cpu").lower()
+    _usable(name)
+    global _device
+    _device = name
+
+
+def device() -> str:
+    """The device that models run on: the one chosen, else $MGSV_DEVICE, else "cpu".
+
+    Raises ConfigError for one that is not known or not installed.
+    """
+    return _usable((_device or os.environ.get(DEVICE) or "cpu").lower())
+
+
+def providers() -> list[str]:
+    """ONNX Runtime's providers of the device; the CPU takes what it cannot compute."""
+    return list(dict.fromkeys([PROVIDERS[device()], PROVIDERS["cpu"]]))
+
+
+def _usable(name: str) -> str:
     if name not in PROVIDERS:
         raise ConfigError(f"`device` {shown(name)}: unknown", f"choose {' or '.join(PROVIDERS)}")
     if name not in devices():
@@ -81,7 +100,7 @@ def providers() -> list[str]:
             f"`device` {name}: ONNX Runtime was installed without it",
             f"install its build for {name}, or choose {' or '.join(devices())}",
         )
-    return list(dict.fromkeys([PROVIDERS[name], PROVIDERS["cpu"]]))
+    return name
 
 
 class OnnxModel:

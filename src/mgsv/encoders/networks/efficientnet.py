@@ -168,7 +168,7 @@ def load_efficientnet(folded: bool = True) -> EfficientNetLite0:
 
 
 @functools.cache
-def shared_efficientnet() -> EfficientNetLite0:
+def shared_network() -> EfficientNetLite0:
     """The folded network, loaded once per process. Safe to use from several threads."""
     return load_efficientnet()
 
@@ -180,9 +180,9 @@ def efficientnet_input(pictures: Iterable[npt.NDArray[np.uint8]]) -> Tensor:
 
 
 @torch.inference_mode()
-def embed_pictures(pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+def picture_features(pictures: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
     """Up to BATCH pictures, uint8 RGB with a shorter side of 256 → features [B, 1280]."""
     features: npt.NDArray[np.float32] = (
-        shared_efficientnet()(efficientnet_input(pictures)).float().numpy()
+        shared_network()(efficientnet_input(pictures)).float().numpy()
     )
     return features

@@ -258,7 +258,7 @@ class Bank:
     def _make(self, item: Item) -> Arrays:
         import torch
 
-        from mgsv.encoders.networks.efficientnet import BATCH, embed_pictures
+        from mgsv.encoders.networks.efficientnet import BATCH, picture_features
 
         pictures, planes = view_pictures(item)
         lit = (
@@ -267,7 +267,7 @@ class Bank:
             for light in LIGHTS
         )
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            rows = np.concatenate([embed_pictures(batch) for batch in batches(lit, BATCH)])
+            rows = np.concatenate([picture_features(batch) for batch in batches(lit, BATCH)])
         rows = rows.reshape(len(pictures), len(LIGHTS), -1)
         return {"rows": rows, "planes": planes, "looks": _looks(pictures, rows[:, -1])}
 
@@ -276,14 +276,14 @@ def _looks(pictures: list[Picture], rows: npt.NDArray[np.float32]) -> npt.NDArra
     """float32 [len(LOOKS)] of a picture's or clip's views [P] and their rows [P, D]."""
     import torch
 
-    from mgsv.encoders.networks.efficientnet import shared_efficientnet
+    from mgsv.encoders.networks.efficientnet import shared_network
 
     small = np.stack([_shrunk(picture, THUMB_WIDTH, THUMB_HEIGHT) for picture in pictures]) / 255
     red, green, blue = small.transpose(1, 0, 2, 3)
     luma = small.mean(1)
     opponents = np.stack([red - green, (red + green) / 2 - blue])
     with torch.inference_mode():
-        classes = shared_efficientnet().classify(torch.from_numpy(rows)).softmax(-1).mean(0)
+        classes = shared_network().classify(torch.from_numpy(rows)).softmax(-1).mean(0)
     return np.array(
         [
             luma.mean(),
