@@ -82,7 +82,8 @@ def test_it_grounds_as_ground_does_and_is_the_function() -> None:
     def offered(name: str) -> dict[str | None, object]:
         command = app.commands[name]
         parsed = command.make_context(name, ["clip.mp4"]).params
-        return {p.name: parsed[p.name] for p in command.params if isinstance(p, click.Option)}
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        return {option.name: parsed[option.name] for option in options if option.expose_value}
 
     ground, explain = offered("ground"), offered("explain")
     own = {"top", "output", "format", "overwrite", "as_json"}
