@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -249,7 +249,10 @@ def weigh(seen: Terms, weights: SurveyWeights) -> tuple[Floats, float]:
     """The masses [N] of all starts, and the evidence for the track; see `Surveyed`."""
     prior, odds = prior_of(seen, weights), edit_odds(seen, weights)
     masses = prior * np.exp(odds - odds.max())
-    return masses / masses.sum(), float(np.log(masses.sum()) + odds.max())
+    # Tracks are compared here, not starts that resemble each other: the ratios hold as they are.
+    full = edit_odds(seen, replace(weights, trust=1.0))
+    evidence = np.log(prior @ np.exp(full - full.max())) + full.max()
+    return masses / masses.sum(), float(evidence)
 
 
 def prior_of(seen: Terms, weights: SurveyWeights) -> Floats:
