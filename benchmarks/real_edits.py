@@ -247,10 +247,13 @@ def rankings(
         low, high = interval(np.array(areas), by)
         r10 = float((np.array(ranks) <= 10).mean())
         cut = f"{np.mean(many):.2f} of {len(many)} with {MANY_CUTS} cuts" if many else ""
+        five = np.argsort(-scores, axis=1, kind="stable")[:, :5].ravel()
+        share = np.bincount(five, minlength=len(tracks)).max() / (5 * len(seen) / len(tracks))
         length = spearman(scores, [t.track.duration for t in tracks])
         print(
             f"  {name:14} AUC {np.mean(areas):.2f} [{low:.2f}, {high:.2f}], {cut}; "
-            f"R10 {r10:.0%}; score against length {length:+.2f}"
+            f"R10 {r10:.0%}; score against length {length:+.2f}; "
+            f"one track {share:.1f} times its share of the best five"
         )
 
 

@@ -38,6 +38,7 @@ def test_an_unknown_key_is_printed_as_it_is() -> None:
         ({"from_start": 1.0}, "plays from its start"),
         ({"runner_up_start": 62.0, "runner_up_fit": 3.0}, "01:02.0, where cuts fit"),
         ({"runner_up_start": 62.0, "runner_up_fit": 0.0}, "01:02.0, the model's choice"),
+        ({"runner_up_start": 0.0}, "00:00.0, from its start"),
         ({"past_uses": 1, "memory_start": 65.0}, "used once before, best from 01:05.0"),
         ({"past_uses": 3}, "used 3 times before"),
     ],

@@ -82,9 +82,9 @@ def runner_up(evidence: Evidence) -> tuple[float, str] | None:
     """The likeliest other start on the track in seconds, and why it is one; None for no other."""
     if (start := evidence.get("runner_up_start")) is None:
         return None
-    if not evidence.get("from_start") and start == 0:
+    if "runner_up_fit" not in evidence:
         return start, "from its start"
-    fits = evidence.get("runner_up_fit", 0.0) >= FITS
+    fits = evidence["runner_up_fit"] >= FITS
     return start, "where cuts fit" if fits else "the model's choice"
 
 

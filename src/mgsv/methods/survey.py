@@ -19,7 +19,7 @@ z in deviations of what the same track gives to the same clip with its cuts shak
 turned round. So a track with more starts, or with more beats, does not fit better for that. t, the
 `trust`, is below 1 because the starts of a track are not independent, and because composed edits,
 on which the rest is fitted, keep to the beats more cleanly than life. The evidence of a track is
-the mean ratio over the prior.
+the mean ratio over the prior, with t = 1.
 
 `fusion` then weighs the network's answer against this, as it does against past uses, and
 `placement` does the last step, to the frame. The weights are fitted with the network's fusion by
@@ -77,7 +77,7 @@ USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
 LEAST_DEVIATION = 0.02
-"""Of a term: where it hardly varies, nothing is told by it."""
+"""Of a term: one that varies less on this track says nothing."""
 SILENT_START = 1.0
 """Seconds: the music of a track that is silent for longer starts where it can be heard."""
 HABITS = ("border", "phrase", "downbeat", "beat", "voice")
@@ -197,11 +197,11 @@ def survey_track(
     seen = survey_terms(clip, music, moves=moves(query))
     masses, evidence = weigh(seen, weights)
     return Surveyed(
-        _density(seen.starts, masses, seconds, music.pattern.seconds),
-        seen.origin,
-        evidence,
-        seen.starts,
-        edit_odds(seen, weights),
+        density=_density(seen.starts, masses, seconds, music.pattern.seconds),
+        origin=seen.origin,
+        evidence=evidence,
+        starts=seen.starts,
+        odds=edit_odds(seen, weights),
     )
 
 

@@ -74,7 +74,8 @@ class SurveyedPlacer(PlacerWrapper):
     The music starts where the track does unless another place is more likely than not. Evidence,
     beside the placer's own: `from_start`, 1 where the music starts where the track does;
     `survey_probability`, that another moment is about right; `runner_up_start`, the likeliest place
-    at least half a clip away, and `runner_up_fit`, log-odds of the clip's cuts and motion there.
+    at least half a clip away, and `runner_up_fit`, log-odds of the clip's cuts and motion there,
+    which is left out where that place is the track's start.
     """
 
     def __init__(self, placer: Placer, survey: Survey) -> None:
@@ -104,9 +105,11 @@ class SurveyedPlacer(PlacerWrapper):
         if elsewhere and elsewhere[0].probability >= max(OVERRULES, first):
             start, reach = elsewhere[0].moment.start, SURVEYED_REACH
             evidence |= {"from_start": 0.0, "survey_probability": elsewhere[0].probability}
-        # What sounds much the same is no other place to try.
+        # A start only a little later would sound much the same.
         places = [seen.origin, *(place.moment.start for place in elsewhere)]
         other = next((place for place in places if abs(place - start) >= width / 2), None)
         if other is not None:
-            evidence |= {"runner_up_start": other, "runner_up_fit": seen.fits(other)}
+            evidence["runner_up_start"] = other
+        if other is not None and other != seen.origin:
+            evidence["runner_up_fit"] = seen.fits(other)
         return Placed(Moment(start, start + width), evidence, reach)
