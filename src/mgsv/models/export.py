@@ -1,8 +1,8 @@
 """A checkpoint as one ONNX file, which grounds without PyTorch (`mgsv.runtime.exported` reads it).
 
 Each function of each network (`mgsv.models.traced`) is traced by its plain formula. All graphs are
-put side by side into one, and what that one
-computes is compared with PyTorch on made-up features before anything is written.
+put side by side into one, and what that one computes is compared with PyTorch on made-up features
+before anything is written.
 """
 
 from __future__ import annotations
