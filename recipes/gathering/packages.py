@@ -60,7 +60,7 @@ def unpack(source: Source, cache: Path) -> Unpacked:
             return Unpacked(folder=folder, **{**known, "files": tuple(known["files"])})
     scratch = cache / "packages" / source.package
     scratch.mkdir(parents=True, exist_ok=True)
-    fetched = _fetch_debian(source, scratch) if source.index == "debian" else _pip(source, scratch)
+    fetched = fetch_debian(source, scratch) if source.index == "debian" else _pip(source, scratch)
     passing = folder.with_name(f".{source.package}.part")
     shutil.rmtree(passing, ignore_errors=True)
     try:
@@ -79,7 +79,7 @@ def unpack(source: Source, cache: Path) -> Unpacked:
     return result
 
 
-def _fetch_debian(source: Source, scratch: Path) -> Path:
+def fetch_debian(source: Source, scratch: Path) -> Path:
     name = source.package
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
@@ -153,7 +153,7 @@ def _take(source: Source, fetched: Path, folder: Path) -> tuple[tuple[str, ...],
     files: list[str] = []
     licence = ""
     left = MAX_PACKAGE_BYTES
-    for path, size, stream in _members(fetched):
+    for path, size, stream in members(fetched):
         if path == f"usr/share/doc/{source.package}/copyright" or path.endswith(
             ".dist-info/METADATA"
         ):
@@ -179,7 +179,7 @@ def _is_wanted(source: Source, path: str, size: int, left: int) -> bool:
     return kind is not None and MIN_FILE_BYTES[kind] <= size <= min(left, MAX_FILE_BYTES)
 
 
-def _members(package: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+def members(package: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """(path, bytes, content) of a package's regular files."""
     if package.suffix == ".whl":
         yield from _zip_members(package)
