@@ -9,6 +9,7 @@ from library_support import TinyEncoder, opened, start, write_tone, write_tones
 from mgsv.errors import LibraryError
 from mgsv.library import Library, default_folder
 from mgsv.media.audio import read_audio
+from mgsv.media.metre import find_metre
 from mgsv.media.rhythm import analyse_rhythm
 
 
@@ -20,6 +21,7 @@ def test_features_are_those_of_the_encoder_and_rhythm_in_half_precision(music, f
     audio = read_audio(song)
     rhythm = analyse_rhythm(audio.samples)
     encoded = TinyEncoder().encode(audio, rhythm)
+    metre = find_metre(audio.samples, rhythm)
     assert features.segments.dtype == np.float16 and features.segments.shape == (2, 4)
     assert np.array_equal(features.segments, encoded.segments.astype(np.float16))
     assert features.segment_mask.tolist() == [True, True]
@@ -27,7 +29,8 @@ def test_features_are_those_of_the_encoder_and_rhythm_in_half_precision(music, f
         assert found.track == track
         assert np.array_equal(found.onset, rhythm.onset.astype(np.float16))
         assert np.array_equal(found.energy, rhythm.energy.astype(np.float16))
-        assert np.array_equal(found.beats, rhythm.beats)
+        assert np.array_equal(found.beats, metre.beats)
+        assert np.array_equal(found.downbeats, metre.downbeats)
     assert (track.duration, track.tempo) == (audio.duration, rhythm.tempo)
     assert track.tags == ("loud", "sharp")
 

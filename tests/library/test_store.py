@@ -592,6 +592,15 @@ def test_a_store_returns_what_was_put(tmp_path):
         np.testing.assert_allclose(means[0], expected, rtol=1e-6)
 
 
+def test_features_of_an_earlier_version_are_read_without_downbeats(tmp_path):
+    arrays = {name: array for name, array in ARRAYS.items() if name != "downbeats"}
+    record = TrackRecord("ab" * 16, 12.5, 120.0)
+    with contextlib.closing(FileStore(tmp_path)) as store, store.writing(1, print):
+        store.put(record, "e-1", arrays)
+        assert set(store.read(record.id, "e-1", tuple(ARRAYS))) == set(arrays)
+        assert [problem for _, problem in store.verify() if problem] == []
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [

@@ -72,7 +72,9 @@ class Facts:
     @cached_property
     def _structure(self) -> Structure:
         track = self.track
-        return analyse_structure(track.beats, track.onset, track.energy, track.segments)
+        return analyse_structure(
+            track.beats, track.onset, track.energy, track.segments, downbeats=track.downbeats
+        )
 
     @cached_property
     def cuts(self) -> Array:

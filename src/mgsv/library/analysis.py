@@ -118,11 +118,14 @@ class MusicAnalyser:
     def __call__(self, path: Path, track: str) -> Analysed:
         """Raises `MediaError` for a file that is no readable music."""
         from mgsv.media.isolated import read_audio
+        from mgsv.media.metre import find_metre
         from mgsv.media.rhythm import analyse_rhythm
 
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)
         rhythm = analyse_rhythm(audio.samples, audio.rate)
+        # The encoder's features come from the rhythm as models were trained on it.
         encoded = self._encoder.encode(audio, rhythm)
+        metre = find_metre(audio.samples, rhythm)
         return Analysed(
             TrackRecord(
                 track,
@@ -135,7 +138,8 @@ class MusicAnalyser:
                 "segment_mask": np.ones(len(encoded.segments), bool),
                 "onset": rhythm.onset,
                 "energy": rhythm.energy,
-                "beats": rhythm.beats,
+                "beats": metre.beats,
+                "downbeats": metre.downbeats,
             },
             audio.warnings,
         )

@@ -31,10 +31,14 @@ TENSORS: Mapping[str, tuple[type[np.generic], int]] = {
     "onset": (np.float16, 1),  # [T] onset strength at 62.5 Hz
     "energy": (np.float16, 1),  # [T] loudness at 62.5 Hz
     "beats": (np.float32, 1),  # [K] seconds
+    "downbeats": (np.float32, 1),  # [B] seconds, first beats of bars
 }
 """What a feature file holds: name → (type, number of axes)."""
 
-CURVES = ("onset", "energy", "beats")
+LATER = frozenset({"downbeats"})
+"""What files of earlier versions lack. Their beats are those of the rhythm alone."""
+
+CURVES = ("onset", "energy", "beats", "downbeats")
 WRITABLE = "free some space or make it writable, or name another folder with `folder`"
 REPAIR = "run `mgsv library check --repair`, then add the folder again"
 _FORMAT = "mgsv-track-1"
@@ -69,6 +73,8 @@ def pack_features(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
     """
     stored = {}
     for name, (kind, axes) in TENSORS.items():
+        if name in LATER and name not in arrays:
+            continue
         array = np.asarray(arrays[name])
         if array.ndim != axes:
             raise ValueError(f"{name} has the shape {array.shape}")
@@ -88,14 +94,14 @@ def pack_features(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
 
 def read_arrays(path: Path, track: str, names: tuple[str, ...] = tuple(TENSORS)) -> Arrays:
     """The tensors `names` of `track`'s feature file, read through a memory map, so the rest stays
-    on disk.
+    on disk. Without those of `LATER` that the file lacks.
 
     Raises `LibraryError` naming the file if it is missing, damaged or another track's.
     """
     with _opened(path) as file:
         if file.metadata().get("id") != track:
             raise ValueError("it belongs to another track")
-        arrays = {name: file.get_tensor(name) for name in names}
+        arrays = _tensors(file, names)
         _require_types(arrays)
     return arrays
 
@@ -108,7 +114,7 @@ def read_whole(path: Path) -> tuple[bytes, TrackRecord, str, npt.NDArray[np.floa
     """
     with _opened(path) as file:
         header = file.metadata()
-        arrays = {name: file.get_tensor(name) for name in TENSORS}
+        arrays = _tensors(file, tuple(TENSORS))
         _require_types(arrays)
         _require_consistent(arrays)
         record = TrackRecord(
@@ -153,6 +159,11 @@ def _opened(path: Path) -> Iterator[Any]:
         raise LibraryError(
             f"{shown(path)}: the feature file is damaged ({error})", REPAIR
         ) from error
+
+
+def _tensors(file: Any, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    held = set(file.keys())
+    return {name: file.get_tensor(name) for name in names if name in held or name not in LATER}
 
 
 def _require_types(arrays: Arrays) -> None:

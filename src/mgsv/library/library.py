@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -76,6 +76,8 @@ class TrackCurves:
     """[T] loudness curve at 62.5 Hz."""
     beats: npt.NDArray[np.float32]
     """[K] seconds."""
+    downbeats: npt.NDArray[np.float32] | None = field(default=None, kw_only=True)
+    """[B] seconds, first beats of bars; None for a track that an earlier version indexed."""
 
 
 @dataclass(frozen=True, slots=True)

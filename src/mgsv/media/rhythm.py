@@ -7,7 +7,7 @@ waveform is gone through in chunks: an hour of it needs some megabytes beyond it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -90,21 +90,31 @@ def onset_strength(samples: NDArray[np.float32]) -> Curve:
     Frame n sees the 1,024 samples that end at n * 256, so an onset shows in the first frame after
     it and not before.
     """
+    return np.asarray(band_flux(samples, ((0, MEL_BANDS),))[0], np.float32)
+
+
+def band_flux(samples: NDArray[np.float32], bands: Sequence[tuple[int, int]]) -> Curve:
+    """`onset_strength` of parts of the spectrum: float32 [len(bands), ceil(N / 256)].
+
+    bands: (first, last + 1) of the `MEL_BANDS` mel bands, of which the lower ones are 23 Hz apart.
+    """
     count = -(-len(samples) // HOP)
     power = _mean_power(samples)
+    flux = np.zeros((len(bands), count), np.float32)
     if count == 0 or power == 0:
-        return np.zeros(count, np.float32)
+        return flux
     filters = slaney_mel_filters(WINDOW, MEL_BANDS, RATE)
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     # A mel band of noise at the track's mean power has about power * sum(window²) times its width.
     floor = power * 10 ** (FLOOR_DB / 10) * float((window**2).sum()) * float(filters.sum(0).mean())
-    flux = np.zeros(count, np.float32)
     previous = np.zeros((1, MEL_BANDS), np.float32)
     for start, frames in _frames(samples, count):
         spectrum = np.fft.rfft(frames * window, axis=1)
         mel = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ filters
         levels = np.concatenate([previous, np.log1p(mel / np.float32(floor))])
-        flux[start : start + len(frames)] = np.maximum(np.diff(levels, axis=0), 0).mean(axis=1)
+        rises = np.maximum(np.diff(levels, axis=0), 0)
+        for row, (low, high) in zip(flux, bands, strict=True):
+            row[start : start + len(frames)] = rises[:, low:high].mean(axis=1)
         previous = levels[-1:]
     return flux
 
@@ -134,7 +144,7 @@ def find_tempo(onset: Curve) -> float:
     shortest = int(60 * ONSET_RATE / MAX_TEMPO)
     longest = min(int(60 * ONSET_RATE / MIN_TEMPO), len(onset) // 2)
     lags = np.arange(shortest, longest + 1)
-    likeness = _autocorrelation(onset, longest + 2)
+    likeness = autocorrelation(onset, longest + 2)
     tempi = 60 * ONSET_RATE / lags
     preference = np.exp(-0.5 * (np.log2(tempi / PREFERRED_TEMPO) / TEMPO_OCTAVES) ** 2)
     peak = (likeness[lags] >= likeness[lags - 1]) & (likeness[lags] >= likeness[lags + 1])
@@ -229,7 +239,7 @@ def _local_score(onset: Curve, period: float) -> NDArray[np.float64]:
     return np.convolve(onset / onset.std(), kernel)[reach : reach + len(onset)]
 
 
-def _autocorrelation(onset: Curve, lags: int) -> NDArray[np.float64]:
+def autocorrelation(onset: Curve, lags: int) -> NDArray[np.float64]:
     """[lags], lag 0 first, per pair of frames and relative to lag 0, of the mean-free curve."""
     centred = onset.astype(np.float64) - onset.mean()
     size = 1 << int(np.ceil(np.log2(len(onset) + lags)))

@@ -69,6 +69,7 @@ def analyse_structure(
     energy: NDArray[np.floating],
     segments: NDArray[np.floating],
     *,
+    downbeats: NDArray[np.floating] | None = None,
     step: float = 2.5,
 ) -> Structure:
     """The structure of a track, from `TrackFeatures` as they are stored, or a `Rhythm`.
@@ -77,18 +78,23 @@ def analyse_structure(
         beats: [K] seconds, rising.
         onset, energy: [T] at `ONSET_RATE`, as in `Rhythm`.
         segments: [S, D], at least one row, of any encoder; row k from k * step seconds on.
+        downbeats: [B] seconds, as in `Metre`, rising. None where they are not known, as of tracks
+            that an earlier version indexed: then they are counted from the accents.
         step: seconds per row.
     """
     times, loudness = np.asarray(beats, np.float64), np.asarray(energy, np.float64)
-    downbeats = _downbeats(times, np.asarray(onset, np.float64), loudness)
+    if downbeats is None:
+        bars = _downbeats(times, np.asarray(onset, np.float64), loudness)
+    else:
+        bars = np.asarray(downbeats, np.float64)
     rows = _standardised(segments)
-    borders = _borders(rows, loudness, downbeats, step)
+    borders = _borders(rows, loudness, bars, step)
     entries = _entries(loudness, times)
     return Structure(
-        downbeats=downbeats.astype(np.float32),
+        downbeats=bars.astype(np.float32),
         borders=borders.astype(np.float32),
         repetition=_repetition(rows, step),
-        phrases=_phrases(borders, entries, downbeats).astype(np.float32),
+        phrases=_phrases(borders, entries, bars).astype(np.float32),
     )
 
 

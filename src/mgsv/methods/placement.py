@@ -81,7 +81,12 @@ class Music:
             else np.zeros((1, 1), np.float16)
         )
         structure = analyse_structure(
-            features.beats, features.onset, features.energy, segments, step=SEGMENT_STEP
+            features.beats,
+            features.onset,
+            features.energy,
+            segments,
+            downbeats=features.downbeats,
+            step=SEGMENT_STEP,
         )
         return cls(TrackPattern.of(features), structure)
 
