@@ -144,13 +144,15 @@ def _tones(samples: NDArray[np.float32]) -> Floats:
     frequencies = np.fft.rfftfreq(TONE_WINDOW, 1 / RATE)
     pitch = 69 + 12 * np.log2(np.maximum(frequencies, 1.0) / 440)
     bands = np.maximum(0, 1 - np.abs(pitch[:, None] - (LOWEST + np.arange(TONES))))
+    used = int(np.flatnonzero(bands.any(axis=1))[-1]) + 1  # above it lies most of the spectrum
+    bands = bands[:used].astype(np.float32)
     window = np.hanning(TONE_WINDOW).astype(np.float32)
     padded = np.pad(samples, (TONE_WINDOW // 2, TONE_WINDOW))
     tones = np.zeros((count, TONES))
     for start in range(0, count, FRAMES_AT_ONCE):
         at = np.arange(start, min(start + FRAMES_AT_ONCE, count))[:, None] * TONE_HOP
-        spectrum = np.fft.rfft(padded[at + np.arange(TONE_WINDOW)] * window, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
+        spectrum = np.fft.rfft(padded[at + np.arange(TONE_WINDOW)] * window, axis=1)[:, :used]
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         tones[start : start + len(at)] = np.log1p(TONE_GAIN * np.sqrt(power @ bands))
     return tones
 
