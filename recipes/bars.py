@@ -169,12 +169,12 @@ def _fetched(package: str, folder: Path) -> Path:
 
 
 def _songs(package: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of each MIDI file of a package, each content once."""
-    seen: set[bytes] = set()
+    """(name, bytes) of each MIDI file of a package: the first of each name and content."""
+    seen: set[bytes | str] = set()
     for path, _, stream in members(package):
         for name, data in _inside(PurePosixPath(path), stream.read):
-            if data not in seen:
-                seen.add(data)
+            if data not in seen and name not in seen:
+                seen |= {data, name}
                 yield name, data
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,14 @@ def test_midi_files_are_found_in_game_data() -> None:
     wad += struct.pack("<II8s", 12, len(song), b"D_ONE")
     wad += struct.pack("<II8s", 12 + len(song), 4, b"D_TWO")
     assert list(bars.lumps(wad)) == [("D_ONE", song)]
+
+
+def test_of_two_files_of_one_name_or_content_the_first_is_taken(monkeypatch) -> None:
+    """A second one of a name would be measured against the first one's sound."""
+    files = {"a/x.mid": b"one", "b/x.mid": b"two", "b/y.mid": b"one", "b/z.mid": b"three"}
+    listed = [(path, len(data), io.BytesIO(data)) for path, data in files.items()]
+    monkeypatch.setattr(bars, "members", lambda _: listed)
+    assert list(bars._songs(Path("any.deb"))) == [("x", b"one"), ("z", b"three")]
 
 
 def test_f_measure_counts_each_time_once() -> None:

@@ -1,6 +1,7 @@
 """Musical structure: bars, phrases, sections and repetition, from what a library stores of a track.
 
-Nothing is decoded: the rhythm's curves and any encoder's features are enough, in some milliseconds.
+Nothing is decoded: the rhythm's curves, the metre's bars and any encoder's features are enough, in
+some milliseconds.
 """
 
 from __future__ import annotations
