@@ -24,8 +24,8 @@ import numpy as np
 
 from gathering.bars import Piece, f_measure, read_pieces
 from mgsv.media.audio import read_audio
-from mgsv.media.bars import Sound
-from mgsv.media.metre import counted, find_metre, load_model
+from mgsv.media.bars import Spectra
+from mgsv.media.metre import count_bars, find_metre, load_model
 from mgsv.media.rhythm import RATE, analyse_rhythm
 from mgsv.media.structure import analyse_structure
 
@@ -74,8 +74,8 @@ def measure(
     took = time.process_time() - before
     accents = analyse_structure(rhythm.beats, rhythm.onset, rhythm.energy, np.zeros((1, 1)))
     truth = np.array([beat for beat in piece.beats if beat < audio.duration])
-    sound = Sound.of(audio.samples, rhythm.energy)
-    _, places = counted(sound, truth, load_model())
+    sound = Spectra.of(audio.samples, rhythm.energy)
+    _, places = count_bars(sound, truth, load_model())
     values = [
         f_measure(rhythm.beats, piece.beats),
         f_measure(metre.beats, piece.beats),

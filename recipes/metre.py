@@ -22,8 +22,8 @@ import torch
 from gathering.bars import Piece, f_measure, read_pieces
 from mgsv.files import write_file
 from mgsv.media.audio import read_audio
-from mgsv.media.bars import Floats, Sound, cues_of, with_neighbours
-from mgsv.media.metre import METRES, Model, described, hear
+from mgsv.media.bars import Floats, Spectra, cues_of, with_neighbours
+from mgsv.media.metre import METRES, Model, described, hearings_of
 from mgsv.media.rhythm import RATE, analyse_rhythm
 
 COUNT_PENALTY, CHOICE_PENALTY = 1e-2, 3e-3
@@ -32,7 +32,7 @@ LEAST_RIGHT = 0.6
 """Pieces without a hearing of this F-measure teach no choice."""
 FEWEST = 16
 
-Heard = tuple[Piece, Sound, float]
+Heard = tuple[Piece, Spectra, float]
 """A piece, its sound and its likely tempo."""
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def listen(folder: Path, piece: Piece) -> Heard:
     audio = read_audio(folder / piece.audio, RATE)
     rhythm = analyse_rhythm(audio.samples)
-    return piece, Sound.of(audio.samples, rhythm.energy), rhythm.tempo
+    return piece, Spectra.of(audio.samples, rhythm.energy), rhythm.tempo
 
 
 def learn(heard: Sequence[Heard]) -> Model:
@@ -99,7 +99,7 @@ def _learn_choice(heard: Sequence[Heard], counts: dict[int, Floats]) -> Floats:
     model = Model(counts, np.zeros(0))
     cases = []
     for piece, sound, tempo in heard:
-        hearings = list(hear(sound, tempo))
+        hearings = list(hearings_of(sound, tempo))
         found = np.array([f_measure(hearing.beats, piece.beats) for hearing in hearings])
         if len(found) and found.max() >= LEAST_RIGHT:
             rows = np.stack([described(hearing, sound, model) for hearing in hearings])

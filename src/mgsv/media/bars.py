@@ -47,7 +47,7 @@ FRAMES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Sound:
+class Spectra:
     """What bars are counted from.
 
     onsets: by `BANDS`, [T] at `ONSET_RATE`. energy: [T], as in `Rhythm`. tones: [U, 72] loudness of
@@ -59,7 +59,7 @@ class Sound:
     tones: Floats
 
     @classmethod
-    def of(cls, samples: NDArray[np.float32], energy: NDArray[np.floating]) -> Sound:
+    def of(cls, samples: NDArray[np.float32], energy: NDArray[np.floating]) -> Spectra:
         """Of a 16 kHz waveform [N]. energy: `Rhythm.energy`."""
         flux = band_flux(samples, tuple(BANDS.values())).astype(np.float64)
         onsets = dict(zip(BANDS, flux, strict=True))
@@ -75,7 +75,7 @@ class Sound:
         }
 
 
-def cues_of(sound: Sound, beats: Floats) -> Floats:
+def cues_of(sound: Spectra, beats: Floats) -> Floats:
     """[K, 14] cues of each of K >= 2 beats (seconds), in deviations from the track's mean.
 
     Onsets of the four bands on the beat; low and high ones half a beat later; change of chroma and

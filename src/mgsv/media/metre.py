@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mgsv.media.bars import Floats, Places, Sound, count, cues_of, onsets_at, with_neighbours
+from mgsv.media.bars import Floats, Places, Spectra, count, cues_of, onsets_at, with_neighbours
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, track_beats
 
 METRES = (4, 3)
@@ -69,17 +69,17 @@ def find_metre(samples: NDArray[np.float32], rhythm: Rhythm) -> Metre:
     """The metre of a 16 kHz waveform [N] and its `analyse_rhythm`."""
     hearings: list[Hearing] = []
     if rhythm.tempo > 0:
-        sound, model = Sound.of(samples, rhythm.energy), load_model()
-        hearings = list(hear(sound, rhythm.tempo))
+        sound, model = Spectra.of(samples, rhythm.energy), load_model()
+        hearings = list(hearings_of(sound, rhythm.tempo))
     if not hearings:
         return Metre(rhythm.beats, np.zeros(0, np.float32))
     scores = [float(described(hearing, sound, model) @ model.choice) for hearing in hearings]
     beats = hearings[int(np.argmax(scores))].beats
-    _, places = counted(sound, beats, model)
+    _, places = count_bars(sound, beats, model)
     return Metre(beats.astype(np.float32), beats[places == 0].astype(np.float32))
 
 
-def hear(sound: Sound, tempo: float) -> Iterator[Hearing]:
+def hearings_of(sound: Spectra, tempo: float) -> Iterator[Hearing]:
     """The ways to hear a track's beats, at ratios of the likely `tempo` (above 0)."""
     everything, low = sound.onsets["all"], sound.onsets["low"]
     mixed = _scaled(everything) + _scaled(low)
@@ -96,14 +96,14 @@ def hear(sound: Sound, tempo: float) -> Iterator[Hearing]:
                     yield Hearing(ratio, name, tracked[:-1] + part * np.diff(tracked))
 
 
-def counted(sound: Sound, beats: Floats, model: Model) -> tuple[tuple[float, float], Places]:
+def count_bars(sound: Spectra, beats: Floats, model: Model) -> tuple[tuple[float, float], Places]:
     """((how well bars of four explain the beats, and of three), [K] each beat's place)."""
     cues = with_neighbours(cues_of(sound, beats))
     (four, in_four), (three, in_three) = (count(cues, model.count[metre]) for metre in METRES)
     return (four, three), in_three if three > four + METRE_MARGIN else in_four
 
 
-def described(hearing: Hearing, sound: Sound, model: Model) -> Floats:
+def described(hearing: Hearing, sound: Spectra, model: Model) -> Floats:
     """[N] what speaks for and against a hearing."""
     beats, steps = hearing.beats, np.diff(hearing.beats)
     period = float(np.median(steps))
@@ -114,7 +114,7 @@ def described(hearing: Hearing, sound: Sound, model: Model) -> Floats:
         for part in AROUND:
             at = onsets_at(curve, beats[:-1] + part * steps)
             values.append((float(at.mean()) - float(level.mean())) / spread)
-    (four, three), _ = counted(sound, beats, model)
+    (four, three), _ = count_bars(sound, beats, model)
     values += [four, max(three - four, 0.0)]
     for name in ("all", "low"):
         values += [_likeness(sound.repetition[name], beat * period) for beat in (1, 2, 3, 4)]
