@@ -60,6 +60,7 @@ class Corpus:
             onset=rhythm.onset.astype(np.float16),
             energy=rhythm.energy.astype(np.float16),
             beats=rhythm.beats.astype(np.float32),
+            downbeats=heard.structure.downbeats,
             segments=heard.segments.astype(np.float16),
             segment_mask=np.ones(len(heard.segments), np.bool_),
         )

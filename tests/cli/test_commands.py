@@ -18,6 +18,7 @@ import real_media
 from media_files import write_audio
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
+from old_catalogues import downgrade
 from subprocesses import Run, mgsv_here
 
 
@@ -69,6 +70,22 @@ def test_the_second_run_indexes_nothing(mgsv: Run, music: Path) -> None:
     assert "3 moved or copied" in mgsv(*arguments).stderr
     again = mgsv(*arguments, "--progress", "machine")
     assert "copied" not in again.stderr and '"event"' not in again.stderr
+
+
+def test_tracks_of_an_earlier_version_are_said_and_brought_up_to_date(
+    mgsv: Run, music: Path, tmp_path: Path
+) -> None:
+    track, folder = sorted(music.iterdir())[0], tmp_path / "mine"
+    assert mgsv("library", "add", track, "--library", folder).stdout.startswith("1 added, ")
+    downgrade(folder, 3)
+    said = "1 of 1 tracks were analysed by an earlier version; `mgsv library add FOLDER` finds"
+    checked = mgsv("library", "check", "--library", folder)
+    assert said in checked.stderr and checked.returncode == 0
+    clip = real_media.bikes()
+    assert said in mgsv("ground", clip, "-m", track, "--library", folder, "--no-render").stderr
+    added = mgsv("library", "add", track, "--library", folder)
+    assert added.stdout.strip() == "0 added, 1 updated, 0 unchanged, 0 moved"
+    assert said not in mgsv("library", "check", "--library", folder).stderr
 
 
 def test_one_track_is_the_single_music_mode(mgsv: Run) -> None:

@@ -16,11 +16,14 @@ import pytest
 from library_support import TinyEncoder, opened, write_tone, write_tones
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import LibraryError, MediaError
+from mgsv.grounding.tracks import usable_tracks
 from mgsv.jobs import Threads
 from mgsv.library import index
+from mgsv.library.features import TENSORS
 from mgsv.library.filestore import FileStore
 from mgsv.library.store import UNSETTLED
 from mgsv.media import isolated
+from old_catalogues import downgrade
 
 
 def counts(report):
@@ -372,6 +375,65 @@ def test_a_library_that_disappears_is_not_written_any_more(music, folder, encode
             assert len(library.tracks()) == 3 and library.check().problems == ()
     with opened(music, folder, encoder) as library:
         assert library.report.added == 6
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_adding_brings_tracks_of_an_earlier_version_up_to_date(music, folder, encoder, version):
+    for name, hertz in (("a", 300.0), ("b", 400.0)):
+        write_tone(music / f"{name}.wav", hertz, seconds=12)
+    with opened(music, folder, encoder) as library:
+        fresh = [library.features(track) for track in library.tracks()]
+    downgrade(folder, version)
+    with opened(music, folder, encoder) as library:
+        assert (library.report.updated, library.report.unchanged) == (0, 2), "opening takes no time"
+        tracks = library.tracks()
+        assert [library.features(track).downbeats for track in tracks] == [None, None]
+        notes = [
+            "2 of 2 tracks were analysed by an earlier version; "
+            "`mgsv library add FOLDER` finds their beats and bars anew"
+        ]
+        assert usable_tracks(library) == (tracks, notes) and library.check().outdated == 2
+        report = library.add(music)
+        assert (report.updated, report.added, report.unchanged, report.seconds) == (2, 0, 0, 24)
+        assert encoder.calls == 2, "the encoder's features stay"
+        for track, expected in zip(library.tracks(), fresh, strict=True):
+            found = library.features(track)
+            assert len(found.downbeats) and found.track == expected.track and not track.outdated
+            for name in TENSORS:
+                assert np.array_equal(getattr(found, name), getattr(expected, name))
+        checked = library.check()
+        assert (checked.problems, checked.outdated) == ((), 0) and usable_tracks(library)[1] == []
+        report = library.add(music)
+        assert (report.updated, report.unchanged) == (0, 2)
+
+
+def test_a_track_of_an_earlier_version_that_cannot_be_read_now_is_kept(
+    music, folder, encoder, monkeypatch
+):
+    (song,) = write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    downgrade(folder, 3)
+
+    def fails(path, *_, **__):
+        raise MediaError(path, "the sound cannot be decoded", "convert it")
+
+    monkeypatch.setattr("mgsv.media.isolated.read_audio", fails)
+    with opened(None, folder, encoder) as library:
+        report = library.add(music)
+        assert report.updated == 0 and [path for path, _ in report.failed] == [song]
+        (track,) = library.tracks()
+        assert track.outdated and len(library.features(track).beats) == 4
+
+
+def test_damaged_features_of_an_earlier_version_are_made_again(music, folder, encoder):
+    write_tones(music, 1)
+    opened(music, folder, encoder).close()
+    downgrade(folder, 3)
+    (file,) = folder.glob("features/*/*")
+    file.write_bytes(b"no features")
+    with opened(None, folder, encoder) as library:
+        assert library.add(music).updated == 1 and encoder.calls == 2
+        assert library.check().problems == ()
 
 
 def test_a_short_track_is_indexed_and_marked(music, folder, encoder):

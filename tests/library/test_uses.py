@@ -293,16 +293,17 @@ def _blank(catalogue: Path, table: str) -> None:
         file.write(bytes(size))
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_catalogue_is_read_and_upgraded(music: Path, folder: Path, version: int) -> None:
     write_tones(music, 2)
     with opened(music, folder) as library:
-        before = library.tracks(), library.fingerprint
+        before = [track.path for track in library.tracks()], library.fingerprint
         expected = [library.features(track).segments for track in library.tracks()]
     downgrade(folder, version)
     with opened(None, folder) as library, opened(None, folder) as waiting:
         first, second = library.tracks()
-        assert ([first, second], library.fingerprint) == before
+        assert ([first.path, second.path], library.fingerprint) == before
+        assert first.outdated and second.outdated
         assert library.uses.all() == []
         with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
             found = db.execute("PRAGMA user_version").fetchone()
@@ -313,7 +314,7 @@ def test_an_older_catalogue_is_read_and_upgraded(music: Path, folder: Path, vers
         for track, segments in zip(library.tracks(), expected, strict=True):
             np.testing.assert_array_equal(library.features(track).segments, segments)
     with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
     with opened(music, folder) as library:
         assert (library.report.added, library.report.unchanged) == (0, 2)

@@ -43,6 +43,7 @@ def add(
 ) -> int:
     """Index MUSIC, folders or tracks; files seen before cost nothing.
 
+    Tracks that an earlier version analysed get their beats and bars anew, and keep the rest.
     Files that cannot be used are listed with the reason and left out; the exit status is then 1.
     Those that are no music by their name, and videos, are counted.
     """
@@ -56,13 +57,19 @@ def add(
     ):
         report = opened.add(music, progress=listen)
     show.note_left_out(report, "music")
-    counts = {"added": report.added, "unchanged": report.unchanged, "moved": report.moved}
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "unchanged": report.unchanged,
+        "moved": report.moved,
+    }
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in report.failed]
         ignored = dict(report.ignored)
         show.document({"schema": "mgsv.index/1", **counts, "failed": failed, "ignored": ignored})
     else:
-        show.line(", ".join(f"{n} {what}" for what, n in counts.items()))
+        said = [f"{n} {what}" for what, n in counts.items() if n or what != "updated"]
+        show.line(", ".join(said))
     return 1 if report.failed else 0
 
 
@@ -106,11 +113,14 @@ def remove(music: tuple[Path, ...], folder: Path | None) -> None:
 def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: bool) -> int:
     """Verify the features of MUSIC, or all, and name what is damaged."""
     from mgsv.library import Library
+    from mgsv.library.index import outdated_note
 
     with Library.open(folder=folder, encoder=None, repair=repair) as opened:
         report = opened.check(under=music, repair=repair, sources=sources)
     for path, reason in report.problems:
         show.note(f"{shown(path)}: {reason}")
+    if report.outdated:
+        show.note(f"note: {outdated_note(report.outdated, report.tracks)}")
     dropped = f", {report.dropped} dropped" if repair else ""
     show.line(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
     return 1 if len(report.problems) > report.dropped else 0

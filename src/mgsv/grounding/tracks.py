@@ -11,6 +11,7 @@ from typing import overload
 
 from mgsv.errors import LibraryError, shown
 from mgsv.library import Library, Track, TrackCurves
+from mgsv.library.index import outdated_note
 from mgsv.library.library import SHORTEST_TRACK
 from mgsv.memory.model import Memory
 
@@ -21,7 +22,8 @@ _NAMED = 3
 
 
 def usable_tracks(library: Library) -> tuple[list[Track], list[str]]:
-    """The tracks in view that are long enough, in order of path, and a note on those that are not.
+    """The tracks in view that are long enough, in order of path, and notes on those that are not,
+    and on those that an earlier version analysed.
 
     Raises `LibraryError` where there is none: it names the files and what is wrong with each.
     """
@@ -29,11 +31,15 @@ def usable_tracks(library: Library) -> tuple[list[Track], list[str]]:
     usable = [track for track in tracks if not track.too_short]
     if not usable:
         raise _none_usable(library, tracks)
+    notes = []
     if skipped := len(tracks) - len(usable):
         least = f"{SHORTEST_TRACK:g} s"
-        note = f"{skipped} of {len(tracks)} tracks are shorter than {least} and were left out"
-        return usable, [note]
-    return usable, []
+        notes.append(
+            f"{skipped} of {len(tracks)} tracks are shorter than {least} and were left out"
+        )
+    if outdated := sum(track.outdated for track in usable):
+        notes.append(outdated_note(outdated, len(usable)))
+    return usable, notes
 
 
 def _none_usable(library: Library, short: list[Track]) -> LibraryError:

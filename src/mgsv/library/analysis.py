@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,12 +30,18 @@ class Analysed:
     warnings: tuple[str, ...] = ()
 
 
+Kept = tuple[TrackRecord, Arrays]
+"""What a store has of a track."""
+
+
 class Analyse(Protocol):
     """Decodes and encodes the file `path`, whose content has the hash `track`; safe to call in
     threads.
+
+    earlier: what an earlier version found. Its encoder's features are taken over.
     """
 
-    def __call__(self, path: Path, track: str) -> Analysed: ...
+    def __call__(self, path: Path, track: str, earlier: Kept | None) -> Analysed: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,12 @@ class Analysis:
     again.
     """
 
-    def __init__(self, analyse: Analyse, known: Iterable[str]) -> None:
+    def __init__(
+        self, analyse: Analyse, known: Iterable[str], earlier: Callable[[str], Kept | None]
+    ) -> None:
+        """earlier: what is kept of a track that an earlier version analysed."""
         self._analyse = analyse
+        self._earlier = earlier
         self._known = set(known)
         self._lock = threading.Lock()
 
@@ -74,7 +84,7 @@ class Analysis:
                     return Reading(track)
                 self._known.add(track)
             path = Path(os.fsdecode(item.path))
-            analysed = self._analyse(path, track)
+            analysed = self._analyse(path, track, self._earlier(track))
             require_unchanged(item)
         except Exception as error:  # whatever it is, the other files are worth going on for
             return Reading(track, error=_gone(item.path) or error)
@@ -115,7 +125,7 @@ class MusicAnalyser:
     def __init__(self, encoder: MusicEncoder) -> None:
         self._encoder = encoder
 
-    def __call__(self, path: Path, track: str) -> Analysed:
+    def __call__(self, path: Path, track: str, earlier: Kept | None = None) -> Analysed:
         """Raises `MediaError` for a file that is no readable music."""
         from mgsv.media.isolated import read_audio
         from mgsv.media.metre import find_metre
@@ -123,19 +133,24 @@ class MusicAnalyser:
 
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)
         rhythm = analyse_rhythm(audio.samples, audio.rate)
-        # The encoder's features come from the rhythm as models were trained on it.
-        encoded = self._encoder.encode(audio, rhythm)
-        metre = find_metre(audio.samples, rhythm)
-        return Analysed(
-            TrackRecord(
-                track,
-                audio.duration,
-                float(rhythm.tempo),
-                _by_probability(encoded.tags),
-            ),
-            {
+        tags: Mapping[str, float]
+        features: Arrays
+        if earlier is None:
+            # The encoder's features come from the rhythm as models were trained on it.
+            encoded = self._encoder.encode(audio, rhythm)
+            tags = _by_probability(encoded.tags)
+            features = {
                 "segments": encoded.segments,
                 "segment_mask": np.ones(len(encoded.segments), bool),
+            }
+        else:
+            record, features = earlier
+            tags = record.tags
+        metre = find_metre(audio.samples, rhythm)
+        return Analysed(
+            TrackRecord(track, audio.duration, float(rhythm.tempo), tags),
+            {
+                **features,
                 "onset": rhythm.onset,
                 "energy": rhythm.energy,
                 "beats": metre.beats,

@@ -15,9 +15,10 @@ from mgsv.errors import LibraryError, shown
 from mgsv.library.features import REPAIR
 from mgsv.memory.table import TABLE as USE_TABLE
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the tables (SQLite's user_version). A newer one is refused, never guessed at; an older
-one is read as it is, and upgraded when it is written. 1 knew no uses, 2 one encoder's features.
+one is read as it is, and upgraded when it is written. 1 knew no uses, 2 one encoder's features, 3
+one version of `features.ANALYSIS`.
 """
 
 APPLICATION_ID = 0x4D475356
@@ -36,6 +37,7 @@ CREATE TABLE main.feature (        -- what one encoder made of a track
     tags TEXT NOT NULL,       -- JSON object: tag -> probability
     digest TEXT NOT NULL,     -- check sum of the file
     mean BLOB NOT NULL,       -- float32 [D], mean over the valid segments
+    analysis INTEGER NOT NULL DEFAULT 1,  -- version of what found the beats and bars
     UNIQUE (encoder, track)
 );
 CREATE TABLE main.embedding (      -- what one model makes of a track
@@ -68,11 +70,13 @@ CREATE INDEX place_of_track ON place (track);
 # What the columns of version 2 are in the tables of version 3.
 _OF_OLD = """
 SELECT id AS track, (SELECT value FROM meta WHERE key = 'encoder') AS encoder,
-    substr(id, 1, 2) || '/' || id || '.safetensors' AS file, tags, digest, mean FROM track"""
+    substr(id, 1, 2) || '/' || id || '.safetensors' AS file, tags, digest, mean, 1 AS analysis
+FROM track"""
 _OLD_SEEN_AS_NEW = f"""
 CREATE TEMP VIEW feature AS {_OF_OLD};
 CREATE TEMP VIEW embedding AS SELECT '' AS track, '' AS model, 1 AS width, x'' AS vectors LIMIT 0
 """
+_THIRD_SEEN_AS_NEW = "CREATE TEMP VIEW feature AS SELECT *, 1 AS analysis FROM main.feature"
 _UPGRADE = f"""
 {_FEATURE};
 INSERT INTO main.feature {_OF_OLD};
@@ -111,8 +115,8 @@ def open_catalogue(path: Path) -> sqlite3.Connection:
         version = _recognised(db, path)
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash in WAL mode
-        if version < 3:
-            db.executescript(_OLD_SEEN_AS_NEW)
+        if version < SCHEMA:
+            db.executescript(_OLD_SEEN_AS_NEW if version < 3 else _THIRD_SEEN_AS_NEW)
     except BaseException:
         db.close()
         raise
@@ -141,7 +145,9 @@ def upgrade(db: sqlite3.Connection) -> None:
     if version < 3:
         for statement in _UPGRADE.split(";"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {SCHEMA}")
+    elif version < SCHEMA:
+        db.execute("ALTER TABLE main.feature ADD COLUMN analysis INTEGER NOT NULL DEFAULT 1")
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 @contextlib.contextmanager

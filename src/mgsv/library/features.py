@@ -35,8 +35,13 @@ TENSORS: Mapping[str, tuple[type[np.generic], int]] = {
 }
 """What a feature file holds: name → (type, number of axes)."""
 
+ANALYSIS = 2
+"""Version of how beats and bars are found, which no encoder's fingerprint tells. 1 had the beats
+that encoders use, and no bars.
+"""
+
 LATER = frozenset({"downbeats"})
-"""What files of earlier versions lack. Their beats are those of the rhythm alone."""
+"""What files of analysis 1 lack."""
 
 CURVES = ("onset", "energy", "beats", "downbeats")
 WRITABLE = "free some space or make it writable, or name another folder with `folder`"
@@ -56,6 +61,8 @@ class TrackRecord:
     """Beats per minute, 0 where no beat was found."""
     tags: Mapping[str, float] = field(default_factory=dict)
     """Readable tag → mean probability over the track, the most probable first."""
+    analysis: int = ANALYSIS
+    """The version of `ANALYSIS` that found its beats and bars."""
 
 
 def content_hash(path: bytes) -> str:
@@ -85,6 +92,7 @@ def pack_features(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
         "format": _FORMAT,
         "id": record.id,
         "encoder": encoder,
+        "analysis": str(record.analysis),
         "duration": repr(record.duration),
         "tempo": repr(record.tempo),
         "tags": json.dumps(dict(record.tags), allow_nan=False),
@@ -122,6 +130,7 @@ def read_whole(path: Path) -> tuple[bytes, TrackRecord, str, npt.NDArray[np.floa
             float(header["duration"]),
             float(header["tempo"]),
             {str(tag): float(p) for tag, p in json.loads(header["tags"]).items()},
+            int(header.get("analysis", 1)),
         )
         if not (math.isfinite(record.duration) and math.isfinite(record.tempo)):
             raise ValueError("its duration or tempo is not a number")

@@ -45,7 +45,8 @@ from mgsv.library.walk import bounds_inside
 from mgsv.memory.table import UseTable
 
 _RECORDS = """
-SELECT t.id, t.duration, t.tempo, f.tags FROM track AS t JOIN feature AS f ON f.track = t.id"""
+SELECT t.id, t.duration, t.tempo, f.tags, f.analysis
+FROM track AS t JOIN feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
 _CHUNK = 4096
 _WAIT_FOR_CREATION = 60.0
@@ -267,7 +268,7 @@ class FileStore:
                 (record.id, record.duration, record.tempo),
             )
             self._db.execute(
-                "INSERT OR REPLACE INTO feature VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     record.id,
                     encoder,
@@ -275,6 +276,7 @@ class FileStore:
                     json.dumps(dict(record.tags)),
                     features.digest(data),
                     mean.astype("<f4").tobytes(),
+                    record.analysis,
                 ),
             )
 
@@ -283,9 +285,8 @@ class FileStore:
         with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
             if self._catalogue.exists():  # another process was first
                 return
-            move_away(
-                self._catalogue
-            )  # a log without its catalogue, which SQLite would take for ours
+            # A log without its catalogue, which SQLite would take for ours.
+            move_away(self._catalogue)
             temporary = self.folder / ".catalogue.part"
             remove(temporary)
             try:
@@ -316,16 +317,12 @@ class FileStore:
                     self._insert(name, record, encoder, data, mean)
 
     def _sound(self) -> bool:
-        try:
-            db = self._connect()
-        except Damaged:
-            return False
-        try:
+        with (
+            contextlib.suppress(Damaged, sqlite3.DatabaseError),
+            contextlib.closing(self._connect()) as db,
+        ):
             return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except sqlite3.DatabaseError:
-            return False
-        finally:
-            db.close()
+        return False
 
     def _upgrade(self) -> None:
         if self._is_old:
@@ -395,5 +392,5 @@ class FileStore:
         )
 
 
-def _record(row: tuple[str, float, float, str]) -> TrackRecord:
-    return TrackRecord(*row[:3], json.loads(row[3]))
+def _record(row: tuple[str, float, float, str, int]) -> TrackRecord:
+    return TrackRecord(*row[:3], json.loads(row[3]), row[4])

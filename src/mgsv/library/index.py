@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mgsv.errors import LibraryError, MediaError, NoDecoder, reason_of, shown
 from mgsv.jobs import Executor, Listener, Progress, Threads
-from mgsv.library.analysis import Analyse, Analysis, Reading, one_torch_thread_each
-from mgsv.library.features import content_hash
+from mgsv.library.analysis import Analyse, Analysis, Kept, Reading, one_torch_thread_each
+from mgsv.library.features import ANALYSIS, content_hash
 from mgsv.library.store import UNSETTLED, Place, Store
 from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
@@ -46,6 +46,8 @@ class IndexReport:
 
     added: int = 0
     """Tracks decoded and encoded."""
+    updated: int = 0
+    """Tracks of an earlier version whose beats and bars were found anew."""
     unchanged: int = 0
     """Files with the path, size and time of change they had before (not read), or the same
     content.
@@ -61,7 +63,15 @@ class IndexReport:
     warnings: tuple[tuple[Path, str], ...] = ()
     """Files that were added although something is wrong with them."""
     seconds: float = 0.0
-    """Seconds of audio in `added`."""
+    """Seconds of audio in `added` and `updated`."""
+
+
+def outdated_note(count: int, of: int) -> str:
+    """That `count` of `of` tracks are `Track.outdated`, and the remedy, in a line."""
+    return (
+        f"{count} of {of} tracks were analysed by an earlier version; "
+        "`mgsv library add FOLDER` finds their beats and bars anew"
+    )
 
 
 class Indexer:
@@ -93,7 +103,8 @@ class Indexer:
         """Index what is new or changed at and under the absolute paths `roots`.
 
         Files that are no readable music are remembered, and read again only when they change or
-        with `retry`. A bad file does not stop the others. Each track is kept as soon as it is done.
+        with `retry`, which also finds beats and bars anew that an earlier version found. A bad file
+        does not stop the others. Each track is kept as soon as it is done.
 
         Raises `LibraryError` if a root cannot be read or all of them together hold no music, and
         if the store cannot be written; what was kept until then stays.
@@ -103,14 +114,14 @@ class Indexer:
         found = list(find_music(roots, others))
         if not found:
             raise _no_music(roots, by_ending(others))
-        update = _Update(self._store, self._encoder, self._progress, now)
+        update = _Update(self._store, self._encoder, self._progress, now, retry)
         changed, _ = self._changed(found, roots, retry)
         if changed:
             with self._store.writing(self._wait, self._tell):
                 # Checked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
-                analysis = Analysis(self._analyse, update.stored)
+                analysis = Analysis(self._analyse, update.stored, update.earlier)
                 outcomes = self._executor.map(analysis, changed)
                 with one_torch_thread_each(), contextlib.closing(outcomes):
                     for outcome in outcomes:
@@ -120,7 +131,9 @@ class Indexer:
                             _require_there(roots, update.added)
                 update.finish()
         report = self._report(found, roots, changed, update, others)
-        if not (report.added or report.unchanged or report.moved or report.failed):
+        if not (
+            report.added or report.updated or report.unchanged or report.moved or report.failed
+        ):
             raise _no_music(roots, report.ignored)
         return report
 
@@ -131,7 +144,8 @@ class Indexer:
         shows to be the same.
         """
         known = self._store.places(roots)
-        stored = {record.id for record in self._store.records(self._encoder)}
+        versions = {record.id: record.analysis for record in self._store.records(self._encoder)}
+        stored = {id for id, version in versions.items() if version >= ANALYSIS or not retry}
         changed, same = [], []
         for item in found:
             place = known.get(item.path)
@@ -172,6 +186,7 @@ class Indexer:
         settled = {item.path for item in changed} | failed.keys() | others
         return IndexReport(
             added=update.added,
+            updated=update.updated,
             unchanged=sum(item.path not in settled for item in found) + update.touched,
             moved=update.moved,
             failed=tuple((Path(os.fsdecode(path)), failed[path]) for path in sorted(failed)),
@@ -190,8 +205,13 @@ class _Update:
     known.
     """
 
-    def __init__(self, store: Store, encoder: str, progress: Listener, now: int) -> None:
-        """now: nanoseconds by the wall clock, before any file was looked at."""
+    def __init__(
+        self, store: Store, encoder: str, progress: Listener, now: int, anew: bool
+    ) -> None:
+        """
+        now: nanoseconds by the wall clock, before any file was looked at. anew: whether what an
+        earlier version analysed counts as not stored.
+        """
         self._store = store
         self._now = now
         self._encoder = encoder
@@ -201,7 +221,9 @@ class _Update:
         self._copies: list[tuple[Found, str]] = []
         self._failed: dict[str, str] = {}  # track → why it could not be indexed
         self.stored: set[str] = set()
-        self.added = self.moved = self.touched = 0
+        self._anew = anew
+        self._outdated: set[str] = set()
+        self.added = self.updated = self.moved = self.touched = 0
         self.seconds = 0.0
         self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
         self.warnings: list[tuple[Path, str]] = []
@@ -210,10 +232,24 @@ class _Update:
         for item, track in same:
             self._note(item, track)
         self._total = len(changed)
-        self.stored = {record.id for record in self._store.records(self._encoder)}
+        for record in self._store.records(self._encoder):
+            old = self._anew and record.analysis < ANALYSIS
+            (self._outdated if old else self.stored).add(record.id)
         known = self._store.places(item.path for item in changed)
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(INDEXING, 0, self._total))
+
+    def earlier(self, track: str) -> Kept | None:
+        """What is kept of a track that is analysed anew. None where it cannot be read: then all of
+        it is made again.
+        """
+        if track not in self._outdated:
+            return None
+        with contextlib.suppress(LibraryError):
+            arrays = self._store.read(track, self._encoder, ("segments", "segment_mask"))
+            if record := self._store.record(track, self._encoder):
+                return record, arrays
+        return None
 
     def settle(self, item: Found, reading: Reading) -> None:
         if reading.is_video:
@@ -229,7 +265,10 @@ class _Update:
                 self._fail(item, reading.track, error)
                 return
             self.stored.add(record.id)
-            self.added += 1
+            if record.id in self._outdated:
+                self.updated += 1
+            else:
+                self.added += 1
             self.seconds += record.duration
             for warning in reading.analysed.warnings:
                 self.warnings.append((Path(os.fsdecode(item.path)), warning))
@@ -272,7 +311,7 @@ class _Update:
     def _fail(self, item: Found, track: str, error: Exception) -> None:
         problem = reason_of(error, os.fsdecode(item.path))
         self._failed[track] = problem
-        if isinstance(error, _PASSING):
+        if isinstance(error, _PASSING) or track in self._outdated:  # what was known still serves
             self.passing[item.path] = problem
         else:
             self._store.place(Place(item.path, item.size, item.mtime_ns, None, problem))

@@ -17,7 +17,7 @@ import platformdirs
 from mgsv.errors import LibraryError, shown
 from mgsv.jobs import Executor, Listener
 from mgsv.library.analysis import MusicAnalyser
-from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
+from mgsv.library.features import ANALYSIS, CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.store import Place, Store
@@ -59,6 +59,8 @@ class Track:
     """Other files with the same content."""
     missing: bool = False
     """No file holds it any more. Its features are kept until it is removed."""
+    outdated: bool = False
+    """An earlier version found its beats and bars; adding its folder again finds them anew."""
 
     @property
     def too_short(self) -> bool:
@@ -100,6 +102,8 @@ class CheckReport:
     """Music files whose features or content are not as noted, each with what is wrong."""
     dropped: int = 0
     """Tracks taken out, to be indexed again when their folder is added."""
+    outdated: int = 0
+    """Tracks whose beats and bars an earlier version found."""
 
 
 def default_folder() -> Path:
@@ -195,7 +199,8 @@ class Library:
     ) -> IndexReport:
         """Index what is new or changed in `music`, files or folders, and show its tracks too.
 
-        retry: read files again that failed before, even if they have not changed.
+        retry: read files again that failed before, even if they have not changed, and find beats
+        and bars anew that an earlier version found.
         Raises as `open`; tracks that were done before an error or interrupt are kept.
         """
         if self._encoder is None:
@@ -263,7 +268,8 @@ class Library:
                     place for id in problems for place in self._store.places_of(id)
                 )
         found = tuple((tracks[id].path, problem) for id, problem in problems.items())
-        return CheckReport(len(tracks), found, dropped)
+        outdated = sum(track.outdated and not track.missing for track in tracks.values())
+        return CheckReport(len(tracks), found, dropped, outdated)
 
     def tracks(
         self, *, under: Sequence[PathLike] | None = None, missing: bool = False
@@ -373,6 +379,7 @@ def _track(record: TrackRecord, paths: list[bytes]) -> Track:
         tags=tuple(itertools.islice(record.tags, SHOWN_TAGS)),
         copies=tuple(Path(os.fsdecode(path)) for path in paths if path != best),
         missing=not there,
+        outdated=record.analysis < ANALYSIS,
     )
 
 

@@ -74,6 +74,21 @@ class Spectra:
             for name, curve in self.onsets.items()
         }
 
+    @cached_property
+    def tones_before(self) -> Floats:
+        """[U + 1, 72] the sum of all tones before each frame."""
+        return np.concatenate([np.zeros((1, TONES)), np.cumsum(self.tones, axis=0)])
+
+    @cached_property
+    def usual_onsets(self) -> dict[str, tuple[float, float]]:
+        """Mean of `onsets_at` over all times, and its deviation, by `BANDS`."""
+        kernel = np.ones(2 * REACH + 1)
+        levels = [np.sqrt(np.convolve(curve, kernel, "same")) for curve in self.onsets.values()]
+        return {
+            name: (float(level.mean()), max(float(level.std()), 1e-9))
+            for name, level in zip(BANDS, levels, strict=True)
+        }
+
 
 def cues_of(sound: Spectra, beats: Floats) -> Floats:
     """[K, 14] cues of each of K >= 2 beats (seconds), in deviations from the track's mean.
@@ -84,7 +99,7 @@ def cues_of(sound: Spectra, beats: Floats) -> Floats:
     between = beats + np.diff(beats, append=2 * beats[-1] - beats[-2]) / 2
     columns = [onsets_at(curve, beats) for curve in sound.onsets.values()]
     columns += [onsets_at(sound.onsets[name], between) for name in ("low", "high")]
-    tones = _tones_by_beat(sound.tones, beats)
+    tones = _tones_by_beat(sound, beats)
     chroma = tones.reshape(len(tones), -1, 12).sum(axis=1)
     for rows in (chroma, tones[:, :BASS]):
         columns += [_change(rows - rows.mean(axis=1, keepdims=True), span) for span in SPANS]
@@ -123,19 +138,21 @@ def count(cues: Floats, weights: Floats) -> tuple[float, Places]:
     metre = weights.shape[1]
     scores = cues @ weights
     scores -= np.logaddexp.reduce(scores, axis=1, keepdims=True) - np.log(metre)
-    best, came_from = scores[0].copy(), []
-    one_before = (np.arange(metre) - 1) % metre
-    for score in scores[1:]:
-        top = int(best.argmax())
+    # Lists: numpy takes longer to begin with three numbers than Python to be done with them.
+    best, *later = scores.tolist()
+    came_from: list[list[int]] = []
+    for score in later:
+        top = best.index(max(best))
         jumped = best[top] - JUMP
-        came_from.append(np.where(best[one_before] >= jumped, one_before, top))
-        best = np.maximum(best[one_before], jumped) + score
-    place = int(best.argmax())
+        before = [best[-1], *best[:-1]]  # of the path whose last beat was one place earlier
+        came_from.append([n - 1 if steady >= jumped else top for n, steady in enumerate(before)])
+        best = [max(steady, jumped) + gain for steady, gain in zip(before, score, strict=True)]
+    place = best.index(max(best))
     places = [place]
     for choices in reversed(came_from):
-        place = int(choices[place])
+        place = choices[place] % metre
         places.append(place)
-    return float(best.max()) / len(scores), np.array(places[::-1], np.intp)
+    return max(best) / len(scores), np.array(places[::-1], np.intp)
 
 
 def _tones(samples: NDArray[np.float32]) -> Floats:
@@ -157,11 +174,11 @@ def _tones(samples: NDArray[np.float32]) -> Floats:
     return tones
 
 
-def _tones_by_beat(tones: Floats, beats: Floats) -> Floats:
+def _tones_by_beat(sound: Spectra, beats: Floats) -> Floats:
     """[K, 72] the mean from each beat to the next."""
     last = 2 * beats[-1] - beats[-2]
-    edges = edges_at(np.append(beats, last), TONE_RATE, len(tones))
-    total = np.concatenate([np.zeros((1, TONES)), np.cumsum(tones, axis=0)])
+    edges = edges_at(np.append(beats, last), TONE_RATE, len(sound.tones))
+    total = sound.tones_before
     lengths = np.maximum(np.diff(edges), 1)
     return np.asarray((total[edges[1:]] - total[edges[:-1]]) / lengths[:, None])
 

@@ -108,12 +108,11 @@ def described(hearing: Hearing, sound: Spectra, model: Model) -> Floats:
     beats, steps = hearing.beats, np.diff(hearing.beats)
     period = float(np.median(steps))
     values: list[float] = []
-    for curve in sound.onsets.values():
-        level = np.sqrt(np.convolve(curve, np.ones(7), "same"))
-        spread = max(float(level.std()), 1e-9)
+    for name, curve in sound.onsets.items():
+        usual, spread = sound.usual_onsets[name]
         for part in AROUND:
             at = onsets_at(curve, beats[:-1] + part * steps)
-            values.append((float(at.mean()) - float(level.mean())) / spread)
+            values.append((float(at.mean()) - usual) / spread)
     (four, three), _ = count_bars(sound, beats, model)
     values += [four, max(three - four, 0.0)]
     for name in ("all", "low"):

@@ -192,10 +192,11 @@ def _best_chains(
     before = np.full(count, -1, np.int64)
     strong = local.max() * 0.01  # a chain does not begin in the silence before the first onset
     begun = False
+    # A view: it shows what is filled in below.
+    behind = np.lib.stride_tricks.sliding_window_view(padded, len(lags))
     for start in range(0, count, block):
         stop = min(start + block, count)
-        back = np.arange(start, stop)[:, None] + lags  # [frames, lags]
-        options = padded[back + reach] - penalty
+        options = behind[start:stop] - penalty  # [frames, lags]
         best = options.argmax(axis=1)
         gain = options[np.arange(stop - start), best]
         padded[reach + start : reach + stop] = local[start:stop] + np.maximum(gain, 0)
@@ -204,7 +205,7 @@ def _best_chains(
             loud = np.flatnonzero(local[start:stop] >= strong)
             begun = len(loud) > 0
             linked[: loud[0] if begun else None] = False
-        before[start:stop] = np.where(linked, back[np.arange(stop - start), best], -1)
+        before[start:stop] = np.where(linked, np.arange(start, stop) + lags[best], -1)
     return padded[reach:], before
 
 

@@ -16,6 +16,7 @@ from mgsv.errors import MediaError
 from mgsv.media.audio import Audio
 from mgsv.media.curves import moving_mean
 from mgsv.media.isolated import read_audio
+from mgsv.media.metre import find_metre
 from mgsv.media.rhythm import ONSET_RATE, Rhythm, analyse_rhythm
 from mgsv.media.structure import Structure, analyse_structure
 from mgsv.moment import CANVAS_SECONDS
@@ -23,7 +24,7 @@ from mgsv.synthesis.composed.corpus import Arrays, Item, cached
 
 FloatArray = npt.NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 """Of what is kept of a track; raised with every change."""
 
 SHORTEST = 8.0
@@ -50,7 +51,8 @@ MOODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 class AnalysedTrack:
     """A track (or excerpt), analysed. Times are seconds from its start.
 
-    segments: float32 [S, D], the default encoder's. tags: float32 [S, 50], probabilities.
+    segments: float32 [S, D], the default encoder's. tags: float32 [S, 50], probabilities. rhythm:
+    with the beats that `find_metre` chose.
     """
 
     item: Item
@@ -116,7 +118,12 @@ class TrackAnalyser:
             beats=found["beats"],
         )
         structure = analyse_structure(
-            rhythm.beats, rhythm.onset, rhythm.energy, found["segments"], step=SEGMENT_STEP
+            rhythm.beats,
+            rhythm.onset,
+            rhythm.energy,
+            found["segments"],
+            downbeats=found["downbeats"],
+            step=SEGMENT_STEP,
         )
         return AnalysedTrack(item, found["segments"], found["tags"], rhythm, structure)
 
@@ -130,12 +137,14 @@ class TrackAnalyser:
             raise MediaError(item.path, problem, f"give at least {SHORTEST:g} s")
         rhythm = analyse_rhythm(audio.samples, audio.rate)
         segments, tags = self._encoder.encode_segments(audio, rhythm)
+        metre = find_metre(audio.samples, rhythm)
         return {
             "segments": segments,
             "tags": tags,
             "onset": rhythm.onset,
             "energy": rhythm.energy,
-            "beats": np.asarray(rhythm.beats, np.float32),
+            "beats": metre.beats,
+            "downbeats": metre.downbeats,
             "tempo": np.array([rhythm.tempo], np.float32),
             "duration": np.array([rhythm.duration], np.float32),
         }
