@@ -17,12 +17,15 @@ from torch import Tensor
 from mgsv.models.configs import DetectorConfig, MadeConfig
 
 
-def info_nce(scores: Tensor, excluded: Tensor | None = None) -> Tensor:
+def info_nce(
+    scores: Tensor, excluded: Tensor | None = None, *, targets: Tensor | None = None
+) -> Tensor:
     """Mean of video→track and track→video cross entropies of logits [B, B]; true pairs diagonal.
 
     `excluded` [B, B] bool drops pairs from the video→track negatives (the diagonal stays).
+    `targets` [B, B], rows that sum to 1, share the truth among pairs, as `like_targets`.
     """
-    truth = torch.arange(len(scores), device=scores.device)
+    truth = torch.arange(len(scores), device=scores.device) if targets is None else targets
     to_tracks = scores
     if excluded is not None:
         diagonal = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
@@ -47,6 +50,13 @@ def generalised_iou(spans: Tensor, truth: Tensor) -> Tensor:
     # Two empty spans have no union; anything finite will do, as their L1 distance still counts.
     tiny = torch.finfo(spans.dtype).tiny
     return shared / union.clamp_min(tiny) - (hull - union) / hull.clamp_min(tiny)
+
+
+def within(spans: Tensor, count: int, step: float) -> Tensor:
+    """Which of `count` segments of length `step` overlap the spans [B, 2]: [B, count] bool."""
+    start = torch.arange(count, device=spans.device) * step
+    first, last = spans[:, :1] - spans[:, 1:] / 2, spans[:, :1] + spans[:, 1:] / 2
+    return (start + step > first) & (start < last)
 
 
 @dataclass(frozen=True, slots=True)

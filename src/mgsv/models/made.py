@@ -22,6 +22,7 @@ from mgsv.models.embedding import Tower, TwoTowers
 from mgsv.models.losses import DetectorOutput, alignment_loss, info_nce, same_track, set_criterion
 from mgsv.models.masks import compact
 from mgsv.models.matching import Embedded, Gather, XPool, log_temperature
+from mgsv.models.moods import Moods, like_targets, masked_mean, of_all
 
 
 class MaDe(TwoTowers):
@@ -51,6 +52,7 @@ class MaDe(TwoTowers):
             for module in self.detector.modules():
                 if isinstance(module, Attention):
                     module.start_as_similarity(c.similarity_start)
+        self.moods = Moods(d, c.frame_dim, c.segment_dim) if c.mood_weight else None
         alignment = alignment_loss(c.alignment_temperature), c.alignment_weight
         self.criterion = set_criterion(c, more={"alignment": alignment})
 
@@ -154,7 +156,11 @@ class MaDe(TwoTowers):
         if batch.spans is None:
             raise ValueError("a batch without spans has no loss")
         videos, tracks = self.embed_videos(batch), self.embed_tracks(batch)
-        terms, seen = self._matching_loss(videos, tracks, batch.track_ids, gather)
+        terms, seen = self._matching_loss(batch, videos, tracks, gather)
+        if self.moods is not None:
+            step = 1 / self.config.max_segments
+            moods = self.moods(batch, videos, tracks, step, gather)
+            terms["mood"] = self.config.mood_weight * moods
         content, truth = self._content(videos, tracks, seen), batch.spans
 
         def detection(
@@ -175,10 +181,11 @@ class MaDe(TwoTowers):
         return terms | dict(zip(self.criterion.terms, values, strict=True))
 
     def _matching_loss(
-        self, videos: Embedded, tracks: Embedded, ids: tuple[str, ...], gather: Gather | None
+        self, batch: Batch, videos: Embedded, tracks: Embedded, gather: Gather | None
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Matching terms, and X-Pool's view of this process' tracks where the detector uses it."""
-        start, size = 0, len(videos)
+        start, size, ids = 0, len(videos), batch.track_ids
+        targets = self._targets(batch, gather)
         if gather is not None:
             videos, tracks, ids, start = gather(videos, tracks, ids)
         scores, matching = {"dual": self.score_all(videos, tracks)}, self.config.matching
@@ -198,13 +205,23 @@ class MaDe(TwoTowers):
         masked = self.config.mask_same_track
         excluded = same_track(ids, videos.pooled.device) if masked else None
         scale = self.log_temperature.exp()
-        return {name: info_nce(s * scale, excluded) for name, s in scores.items()}, seen
+        return {
+            name: info_nce(s * scale, excluded, targets=targets) for name, s in scores.items()
+        }, seen
+
+    def _targets(self, batch: Batch, gather: Gather | None) -> Tensor | None:
+        """What each row's matching target is, where like tracks share in it."""
+        share, temperature = self.config.like_share, self.config.like_temperature
+        if not share:
+            return None
+        heard = masked_mean(batch.segment_feats, batch.segment_mask)
+        return like_targets(of_all(heard, gather)[0], share, temperature)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The three groups whose gradients the authors clip separately."""
         groups: dict[str, list[nn.Parameter]] = {"embedding": [], "matching": [], "detection": []}
         group_of = {"video": "embedding", "music": "embedding"}
-        group_of |= {"xpool": "matching", "log_temperature": "matching"}
+        group_of |= {"xpool": "matching", "moods": "matching", "log_temperature": "matching"}
         for name, parameter in self.named_parameters():
             groups[group_of.get(name.partition(".")[0], "detection")].append(parameter)
         return groups

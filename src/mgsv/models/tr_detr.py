@@ -25,7 +25,7 @@ from mgsv.models.configs import TrDetrConfig
 from mgsv.models.cross import CrossModal
 from mgsv.models.detection import Inputs, ReferenceDetector, contrast
 from mgsv.models.detr import EncoderStack
-from mgsv.models.losses import DetectorOutput, focal_label_loss, set_criterion
+from mgsv.models.losses import DetectorOutput, focal_label_loss, set_criterion, within
 from mgsv.models.masks import mean, visible
 from mgsv.models.matching import Gather
 
@@ -136,10 +136,3 @@ def agreement(segments: Tensor, frames: Tensor, frame_mask: Tensor) -> Tensor:
     """Cosine of each segment with a frame, averaged over the valid frames: [B, S]."""
     summary = mean(F.normalize(frames, dim=-1), frame_mask)
     return (F.normalize(segments, dim=-1) @ summary[..., None])[..., 0]
-
-
-def within(spans: Tensor, count: int, step: float) -> Tensor:
-    """Which of `count` segments of length `step` overlap the spans [B, 2]: [B, count] bool."""
-    start = torch.arange(count, device=spans.device) * step
-    first, last = spans[:, :1] - spans[:, 1:] / 2, spans[:, :1] + spans[:, 1:] / 2
-    return (start + step > first) & (start < last)

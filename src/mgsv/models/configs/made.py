@@ -78,6 +78,15 @@ class MadeConfig(InputConfig):
     mask_same_track: bool = option(
         False, "Leave other rows of the same track out of the video→music negatives."
     )
+    like_share: float = option(
+        0.0, "Share of the matching target that goes to the batch's like tracks, by their features."
+    )
+    like_temperature: float = option(0.1, "Softmax temperature of the likeness of tracks.")
+    mood_weight: float = option(
+        0.0,
+        "Weight of telling, from either embedding alone, the mean features of the other side; 0 "
+        "for the authors' network, which has no such heads.",
+    )
     embedding_dropout: float = option(0.8, "Dropout of embedding and cross-attention fusion.")
     dropout: float = option(0.1, "Dropout of the detector.")
     pool_dropout: float = option(0.3, "Dropout of X-Pool.")
@@ -108,6 +117,16 @@ class MadeConfig(InputConfig):
         if self.matching is Matching.DUAL and self.moment_query in pools:
             raise ConfigError(
                 f"moment_query={self.moment_query} needs X-Pool, which matching=dual leaves out"
+            )
+        if not 0 <= self.like_share < 1:
+            raise ConfigError(f"like_share={self.like_share} is not in [0, 1)")
+        if self.like_temperature <= 0:
+            raise ConfigError(f"like_temperature={self.like_temperature} is not positive")
+        if self.like_share and self.mask_same_track:
+            raise ConfigError(
+                "like_share gives rows of the same track a share in the target, and "
+                "mask_same_track leaves them out",
+                "set one of them",
             )
 
 
