@@ -51,3 +51,18 @@ def test_what_cannot_be_written_stops_before_the_analysis(
         assert done.returncode == 1
         assert problem in done.stderr
     assert (tmp_path / "there.xml").read_text() == "mine"
+
+
+def test_music_that_enters_later(tmp_path: Path, ground: list[str]) -> None:
+    cut = tmp_path / "cut.otio"
+    done = mgsv_here(*ground, "--timeline", cut, "--music-at", "1.2")
+    assert done.returncode == 0, done.stderr
+    picture, music = read(cut, Fraction(25))
+    assert (picture.at, picture.seconds) == (0, 4)
+    assert abs(music.at - Fraction(6, 5)) <= Fraction(1, 96_000)
+    assert abs(music.seconds - Fraction(14, 5)) <= Fraction(1, 48_000)
+    for at in ("-1", "3.5", "nan"):
+        done = mgsv_here(*ground, "--timeline", tmp_path / "no.otio", "--music-at", at)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("mgsv: --music-at") and not (tmp_path / "no.otio").exists()

@@ -41,6 +41,37 @@ def test_it_answers_as_the_short_form_does(session: mgsv.Session, bundled: Libra
         assert session.ground(video, options).as_dict() == short.as_dict()
 
 
+@pytest.mark.parametrize("method", ["sync", "made"])
+def test_what_is_seen_before_the_music_has_no_say(bundled: Library, method: str) -> None:
+    """A clip behind 3 s of a still picture, which ends with a cut."""
+    session = mgsv.Session(bundled, method=method)
+    clip = session.read(real_media.bikes())
+    curves, feats, still = clip.curves, clip.frame_feats, np.zeros(30, np.float32)
+    later = dataclasses.replace(
+        curves,
+        duration=curves.duration + 3,
+        motion=np.concatenate([still, curves.motion]),
+        light=np.concatenate([still, curves.light]),
+        cuts=np.concatenate([[np.float32(3)], curves.cuts + 3]),
+    )
+    if feats is not None:
+        feats = np.concatenate([np.repeat(feats[:1], 3, axis=0), feats])
+    behind = dataclasses.replace(clip, curves=later, frame_feats=feats)
+    found = session.ground(behind, mgsv.GroundOptions(top=3, music_at=3.0))
+    plain = session.ground(clip, mgsv.GroundOptions(top=3))
+    assert [(one.track.id, one.start) for one in found] == [
+        (one.track.id, pytest.approx(one.start, abs=1e-3)) for one in plain
+    ]
+    assert found.curves.duration == pytest.approx(curves.duration)
+    assert found.as_dict()["music_at"] == found.music_at == 3.0
+
+
+@pytest.mark.parametrize("at", [-1.0, float("nan"), float("inf"), 9.5, 1e9])
+def test_music_must_enter_a_second_before_the_end(session: mgsv.Session, at: float) -> None:
+    with pytest.raises(ConfigError, match="`music_at`"):
+        mgsv.ground(real_media.bikes(), session.library, method="sync", music_at=at)
+
+
 def test_keywords_are_the_options(session: mgsv.Session) -> None:
     fields = {field.name for field in dataclasses.fields(mgsv.GroundOptions)}
     hints = get_type_hints(mgsv.GroundOptions)

@@ -213,3 +213,40 @@ def test_keeping_the_sound_of_a_clip_without_any(tmp_path: Path, shelf: Path) ->
     )
     assert "the clip has no sound of its own" in report.notes
     assert abs(report.loudness + 14) <= 1
+
+
+@pytest.mark.parametrize("keep_audio", [False, True])
+def test_music_may_enter_later(tmp_path: Path, shelf: Path, keep_audio: bool) -> None:
+    track, at = shelf / "track.flac", 0.75
+    clip = write_video(tmp_path / "clip.mp4", audio=sine(2.0, RATE, 1000.0))
+    report = render(
+        clip,
+        track,
+        Moment(3.21, 5.21 - at),
+        tmp_path / "out.mp4",
+        sound=SoundOptions(music_at=at, keep_audio=keep_audio),
+    )
+    assert report.notes == ()
+    sound, first = read_sound(report.path), round(at * RATE)
+    before = np.abs(sound[:, : first - RATE // 100])
+    if keep_audio:
+        assert before.max() > 0.05  # the clip's own tone
+    else:
+        assert before.max() < 1e-3
+        asked = read_track(track)[:, round(3.21 * RATE) : round((5.21 - at) * RATE)]
+        assert abs(lag(sound[:, first:], asked)) <= 0.001
+        assert abs(loudness(sound) + 14) <= 1
+    assert abs(sound.shape[1] / RATE - 2.0) < 1 / 25
+
+
+@pytest.mark.parametrize("at", [2.0, 99.0, -1.0, float("nan"), float("inf")])
+def test_music_enters_within_the_clip(tmp_path: Path, shelf: Path, at: float) -> None:
+    with pytest.raises(ConfigError, match="`music_at`"):
+        render(
+            shelf / "clip.mp4",
+            shelf / "track.flac",
+            Moment(0, 2),
+            tmp_path / "out.mp4",
+            sound=SoundOptions(music_at=at),
+        )
+    assert left_in(tmp_path) == set()

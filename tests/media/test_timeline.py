@@ -18,6 +18,7 @@ import pytest
 
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import ConfigError, MediaError, OutputError
+from mgsv.media.soundtrack import SoundOptions
 from mgsv.media.timeline import FORMATS, write_timeline
 from mgsv.media.timeline.timecode import COUNTED
 from mgsv.media.video import VideoScan
@@ -245,7 +246,9 @@ class TestOwnSound:
     ) -> None:
         video = ntsc_video(tmp_path / "clip.mov", "14:23:11;05")
         path = tmp_path / f"cut{suffix}"
-        picture, own, music = in_format((video, job[1]), path, NTSC_30, keep_audio=True)
+        picture, own, music = in_format(
+            (video, job[1]), path, NTSC_30, sound=SoundOptions(keep_audio=True)
+        )
         assert [played.channel for played in (picture, own, music)] == ["V", "A", "A"]
         assert own.where == picture.where
         assert abs(own.start - picture.start) <= Fraction(1, 96_000)
@@ -256,7 +259,9 @@ class TestOwnSound:
         assert in_format((video, job[1]), path, NTSC_30) == [picture, music]
 
     def test_each_has_a_channel_of_an_edl(self, tmp_path: Path, job: tuple[Path, Path]) -> None:
-        report = write_timeline(*job, MOMENT, tmp_path / "cut.edl", keep_audio=True)
+        report = write_timeline(
+            *job, MOMENT, tmp_path / "cut.edl", sound=SoundOptions(keep_audio=True)
+        )
         events = [line.split() for line in report.path.read_text().splitlines() if line[:1] == "0"]
         assert [event[:4] for event in events] == [
             ["001", "AX", "V", "C"],
@@ -266,9 +271,36 @@ class TestOwnSound:
 
     def test_a_silent_clip_is_noted(self, tmp_path: Path, song: Path) -> None:
         video = write_video(tmp_path / "clip.mp4")
-        report = write_timeline(video, song, MOMENT, tmp_path / "cut.otio", keep_audio=True)
+        report = write_timeline(
+            video, song, MOMENT, tmp_path / "cut.otio", sound=SoundOptions(keep_audio=True)
+        )
         assert report.notes == ("the clip has no sound of its own",)
         assert len(read(report.path, Fraction(25))) == 2
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_music_enters_later_on_the_nearest_frame(
+    tmp_path: Path, job: tuple[Path, Path], suffix: str
+) -> None:
+    video = ntsc_video(tmp_path / "clip.mov")
+    sound = SoundOptions(music_at=0.51, keep_audio=True)
+    at = Fraction(15) / NTSC_30  # frame 15.28 of the timeline
+    picture, own, music = in_format(
+        (video, job[1]), tmp_path / f"cut{suffix}", NTSC_30, sound=sound
+    )
+    assert (picture.at, own.at) == (0, 0)
+    assert abs(music.at - at) <= Fraction(1, 96_000)
+    assert abs(music.at + music.seconds - picture.seconds) <= Fraction(1, 48_000)
+    assert abs(music.start - Fraction(MOMENT.start)) <= 1 / (2 * NTSC_30)
+
+
+def test_music_cannot_enter_after_the_clip(tmp_path: Path, job: tuple[Path, Path]) -> None:
+    video = ntsc_video(tmp_path / "clip.mov")
+    with pytest.raises(ConfigError, match=r"`music_at` 2.5: the clip ends at 2\.00 s"):
+        write_timeline(
+            video, job[1], MOMENT, tmp_path / "cut.otio", sound=SoundOptions(music_at=2.5)
+        )
+    assert not (tmp_path / "cut.otio").exists()
 
 
 def test_xml_describes_the_files(tmp_path: Path, job: tuple[Path, Path]) -> None:
@@ -278,7 +310,9 @@ def test_xml_describes_the_files(tmp_path: Path, job: tuple[Path, Path]) -> None
         tmp_path / "a b\x07.mov", clip, rotation=90, pixel_aspect=Fraction(3, 2),
         time_base=Fraction(1, 30_000), audio=stereo, audio_rate=44_100,
     )  # fmt: skip
-    report = write_timeline(video, job[1], MOMENT, tmp_path / "cut.xml", keep_audio=True)
+    report = write_timeline(
+        video, job[1], MOMENT, tmp_path / "cut.xml", sound=SoundOptions(keep_audio=True)
+    )
     root = ElementTree.parse(report.path).getroot()
     files = {file.findtext("name"): file for file in root.iter("file") if len(file)}
     assert list(files) == ["a b\\x07.mov", "caf\\udce9 & #1.wav"]
@@ -312,7 +346,9 @@ def test_opentimelineio_reads_all(tmp_path: Path, job: tuple[Path, Path]) -> Non
     known = [s for s in FORMATS if names[s] in library.adapters.available_adapter_names()]
     for suffix in known:
         path = tmp_path / f"cut{suffix}"
-        ours = in_format((video, job[1]), path, NTSC_30, keep_audio=suffix != ".edl")
+        ours = in_format(
+            (video, job[1]), path, NTSC_30, sound=SoundOptions(keep_audio=suffix != ".edl")
+        )
         options = {"rate": 30_000 / 1001} if suffix == ".edl" else {}
         timeline = library.adapters.read_from_file(str(path), **options)
         theirs = [clip for track in timeline.tracks for clip in track.find_clips()]

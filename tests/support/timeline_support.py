@@ -38,7 +38,8 @@ def ntsc_video(path: Path, timecode: str = "") -> Path:
 class Played:
     """channel: V, or A for sound. start: in the source, from its timecode's midnight.
 
-    begin, whole: where the source's timecode starts, and how long it lasts; None in an EDL.
+    begin, whole: where the source's timecode starts, and how long it lasts; None in an EDL. at: on
+    the timeline.
     """
 
     channel: str
@@ -48,6 +49,7 @@ class Played:
     begin: Fraction | None = None
     whole: Fraction | None = None
     where: str = ""
+    at: Fraction = Fraction(0)
 
 
 @cache
@@ -99,12 +101,12 @@ def read_edl(path: Path, rate: Fraction) -> list[Played]:
                 else 144 * 17982 * base // 30
             )
             assert (place[1] - place[0]) % day == place[3] - place[2] > 0
-            assert place[2] == 0
             played.append(
                 {
                     "channel": event["channel"][0],
                     "start": place[0] / rate,
-                    "seconds": place[3] / rate,
+                    "seconds": (place[3] - place[2]) / rate,
+                    "at": place[2] / rate,
                 }
             )
     return [Played(**event) for event in played]
@@ -135,14 +137,14 @@ def read_xml(path: Path) -> list[Played]:
             assert (";" in code) == (timecode.findtext("displayformat") == "DF")
             begin = frame_of(code, base) / rate_in(timecode)
             rate = rate_in(clip)
-            assert number(clip, "start") == 0
+            at = number(clip, "start") / own
             start, end = number(clip, "in") / rate, number(clip, "out") / rate
-            seconds = number(clip, "end") / own
+            seconds = number(clip, "end") / own - at
             assert abs(end - start - seconds) <= max(1 / rate, 1 / own)
             whole = number(file, "duration") / rate_in(file)
             where = file.findtext("pathurl", "")
             name = clip.findtext("name", "")
-            played.append(Played(channel, name, begin + start, seconds, begin, whole, where))
+            played.append(Played(channel, name, begin + start, seconds, begin, whole, where, at))
     return played
 
 
@@ -159,13 +161,15 @@ def read_otio(path: Path) -> list[Played]:
     """OpenTimelineIO's JSON."""
     played = []
     for track in json.loads(path.read_text("ascii"))["tracks"]["children"]:
-        (clip,) = track["children"]
+        *gaps, clip = track["children"]
+        assert [gap["OTIO_SCHEMA"] for gap in gaps] in ([], ["Gap.1"])
+        at = sum((otio_range(gap["source_range"])[1] for gap in gaps), Fraction(0))
         reference = clip["media_references"][clip["active_media_reference_key"]]
         start, seconds = otio_range(clip["source_range"])
         begin, whole = otio_range(reference["available_range"])
         where = reference["target_url"]
         channel = track["kind"][0]
-        played.append(Played(channel, clip["name"], start, seconds, begin, whole, where))
+        played.append(Played(channel, clip["name"], start, seconds, begin, whole, where, at))
     return played
 
 

@@ -103,6 +103,7 @@ def ground(
             result[0],
             timeline,
             keep_audio=keep_audio,
+            music_at=result.music_at,
             overwrite=overwrite,
             video_info=result.video,
         )
@@ -115,6 +116,7 @@ def ground(
             result[0],
             output,
             keep_audio=keep_audio,
+            music_at=result.music_at,
             alpha=alpha,
             strip_metadata=strip_metadata,
             overwrite=overwrite,

@@ -35,6 +35,7 @@ class How(TypedDict):
     rerank: Rerank
     memory: MemoryUse
     popularity: bool
+    music_at: float
     fusion: Path | None
     folder: Path | None
     encoders: str
@@ -73,6 +74,13 @@ _OPTIONS = (
         type=_weights,
         metavar="NAME=N,...",
         help="What counts in placing a learned method's moment, as in cuts=0.5,border=0.2.",
+    ),
+    click.option(
+        "--music-at",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="Where in VIDEO the music begins.  [default: with its first picture]",
     ),
     click.option("--method", default="made", show_default=True, help="How to ground."),
     click.option(
@@ -189,6 +197,7 @@ def grounded(
         weights=how["weights"],
         memory=how["memory"],
         popularity=how["popularity"],
+        music_at=how["music_at"],
     )
     with (
         show.indexing(how["progress"]) as listen,

@@ -129,7 +129,12 @@ def _film(found: Grounding) -> tuple[Frame, ...]:
     """Small pictures of the clip at whole seconds, evenly spaced, at most FILM_FRAMES."""
     step = max(1, math.ceil(found.curves.duration / FILM_FRAMES))
     scan = VideoScan(found.video.path, shorter_side=FILM_PIXELS)
-    return tuple(frame for frame in scan if round(frame.time) % step == 0)
+    first = math.ceil(found.music_at)
+    return tuple(
+        frame._replace(time=frame.time - found.music_at)
+        for frame in scan
+        if frame.time >= first and round(frame.time - first) % step == 0
+    )
 
 
 def kind_of(path: Path) -> Kind:

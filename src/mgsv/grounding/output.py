@@ -28,13 +28,14 @@ def render(
     output: PathLike | None = None,
     *,
     keep_audio: bool = False,
+    music_at: float = 0.0,
     alpha: Alpha = "black",
     strip_metadata: bool = False,
     overwrite: bool = False,
 ) -> RenderReport:
     """Write `video` with the music of `moment`; see `mgsv.media.render.render`.
 
-    `output` defaults to `clip.mgsv.mp4` beside the clip.
+    `output` defaults to `clip.mgsv.mp4` beside the clip. music_at: see `GroundOptions.music_at`.
     """
     target = default_output(video) if output is None else output
     return isolated.render(
@@ -42,7 +43,7 @@ def render(
         moment.track.path,
         moment.moment,
         target,
-        sound=SoundOptions(keep_audio=keep_audio),
+        sound=SoundOptions(keep_audio=keep_audio, music_at=music_at),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,
@@ -55,13 +56,14 @@ def write_timeline(
     output: PathLike,
     *,
     keep_audio: bool = False,
+    music_at: float = 0.0,
     overwrite: bool = False,
     video_info: VideoInfo | None = None,
 ) -> TimelineReport:
     """Write an editor timeline with `video` and the music of `moment`; see `media.timeline`.
 
     `video_info` is what grounding found of the clip, `Grounding.video`; without it the clip is
-    decoded once more.
+    decoded once more. music_at: see `GroundOptions.music_at`.
     """
     from mgsv.media import timeline
 
@@ -71,7 +73,7 @@ def write_timeline(
         moment.track.path,
         moment.moment,
         output,
-        keep_audio=keep_audio,
+        sound=SoundOptions(keep_audio=keep_audio, music_at=music_at),
         overwrite=overwrite,
         video_info=video_info,
         track_seconds=moment.track.duration,

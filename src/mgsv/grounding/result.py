@@ -83,6 +83,8 @@ class Grounding(Sequence[RankedMoment]):
     clip_feats: tuple[bytes, str] = (b"", "")
     """The clip's pooled features and the encoder that made them, where the method wanted them: what
     `accept` remembers of the clip."""
+    music_at: float = 0.0
+    """Seconds of the clip from which on the music plays; `curves` begin there."""
 
     @overload
     def __getitem__(self, index: int) -> RankedMoment: ...
@@ -111,6 +113,7 @@ class Grounding(Sequence[RankedMoment]):
                 "width": self.video.width,
                 "height": self.video.height,
             },
+            "music_at": round(self.music_at, 4),
             "moments": [moment.as_dict() for moment in self.moments],
             "score_meaning": self.score_meaning,
             "chance": None if self.chance is None else round(self.chance, 6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,14 @@ from typing import Self, TypedDict, Unpack, get_args
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
 from mgsv.errors import ConfigError, shown
 from mgsv.grounding.acceptance import accept
-from mgsv.grounding.clip import read_clip
+from mgsv.grounding.clip import MIN_CLIP_SECONDS, read_clip
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library
 from mgsv.library.recordings import Recording, distinct
 from mgsv.library.walk import left_out
+from mgsv.media.soundtrack import MUSIC_AT_REMEDY
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import (
@@ -62,6 +64,9 @@ class GroundOptions:
     are left out ("off"). Without any, nothing changes."""
     popularity: bool = False
     """Let often used tracks rank higher."""
+    music_at: float = 0.0
+    """Seconds of the clip from which on the music plays: a moment begins there, and what is seen
+    before has no say in it."""
 
     def __post_init__(self) -> None:
         if self.top < 1:
@@ -73,6 +78,8 @@ class GroundOptions:
             raise ConfigError(f"`start_on` {self.start_on}: unknown", f"choose from {choices}")
         if self.memory not in get_args(MemoryUse):
             raise ConfigError(f"`memory` {self.memory}: unknown", "choose on, off or only")
+        if not (math.isfinite(self.music_at) and self.music_at >= 0):
+            raise ConfigError(f"`music_at` {self.music_at:g}: no time of a clip", MUSIC_AT_REMEDY)
         if self.popularity and self.memory == "off":
             raise ConfigError("`popularity` with `memory` off", "leave one of them out")
 
@@ -90,6 +97,7 @@ class OptionFields(TypedDict, total=False):
     weights: PlacementWeights | None
     memory: MemoryUse
     popularity: bool
+    music_at: float
 
 
 class Session:
@@ -197,6 +205,7 @@ class Session:
         if self._fusion is not None and options.memory == "off":
             raise ConfigError("`fusion` with `memory` off", "leave one of them out")
         query = video if isinstance(video, Query) else self.read(video)
+        query = _heard(query, options.music_at)
         for known in (True, False):
             contents = self._look(known=known)
             method = self._with_memory(contents, options)
@@ -222,6 +231,7 @@ class Session:
             chance=chance,
             notes=(*query.notes, *contents.notes, *remarks),
             clip_feats=(feats, self.encoders.video.fingerprint if feats else ""),
+            music_at=options.music_at,
         )
 
     def accept(self, found: Grounding, rank: int = 1, *, category: str = "") -> tuple[Use, bool]:
@@ -338,6 +348,18 @@ def _source(library: Library, encoder: Source) -> Source | None:
         return None
     width = library.features(tracks[0]).segments.shape[1]
     return _Source(fingerprint.partition(":")[0], width, fingerprint)
+
+
+def _heard(query: Query, music_at: float) -> Query:
+    """The part of the clip that has music; ConfigError where nothing would be left of it."""
+    if not music_at:
+        return query
+    if query.seconds - music_at < MIN_CLIP_SECONDS:
+        raise ConfigError(
+            f"`music_at` {music_at:g}: the clip ends at {query.seconds:.2f} s",
+            f"leave at least {MIN_CLIP_SECONDS:g} s of it",
+        )
+    return query.after(music_at)
 
 
 def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:

@@ -58,6 +58,12 @@ class VideoCurves:
     light: NDArray[np.float32]
     cuts: NDArray[np.float32]
 
+    def after(self, seconds: float) -> VideoCurves:
+        """Those of the video without its first `seconds`, which are fewer than it has."""
+        first = min(round(seconds * CURVE_RATE), len(self.motion) - 1)
+        cuts = self.cuts[self.cuts > seconds] - np.float32(seconds)
+        return VideoCurves(self.duration - seconds, self.motion[first:], self.light[first:], cuts)
+
 
 class _Recent(NamedTuple):
     """A frame near enough to matter for finding cuts."""

@@ -41,6 +41,8 @@ _TOLERANCE = 0.4  # LU. Less than this below the wanted loudness is not worth a 
 _MAX_ROUNDS = 4
 
 
+MUSIC_AT_REMEDY = "give the seconds of the clip from which on the music plays"
+
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 
@@ -57,11 +59,16 @@ class SoundOptions:
     """dBTP no decoded sample goes above; where that keeps the loudness down, a note says so."""
     fade: float = 0.3
     """Seconds of fade-out at the end."""
+    music_at: float = 0.0
+    """Seconds of the clip from which on the music plays; before it there is the clip's own sound,
+    if that is kept, or silence."""
 
     def __post_init__(self) -> None:
         _check("loudness", self.loudness, *_LOUDNESS, "LUFS")
         _check("true_peak", self.true_peak, *_TRUE_PEAK, "dBTP")
         _check("fade", self.fade, 0.0, 60.0, "seconds")
+        if not (math.isfinite(self.music_at) and self.music_at >= 0):
+            raise ConfigError(f"`music_at` {self.music_at:g}: no time of a clip", MUSIC_AT_REMEDY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,12 @@ def make_soundtrack(
     """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
     loudness, true_peak = options.loudness, options.true_peak
-    sound, notes = _music(track, moment, samples, options.fade, scratch)
+    first = round(options.music_at * RATE)
+    if first >= samples:
+        raise late_music(options.music_at, seconds)
+    sound, notes = _music(track, moment, samples - first, options.fade, scratch)
+    if first:
+        sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
     if options.keep_audio:
         own, word = _own_sound(video, origin, samples, scratch)
         notes += [word] if word else []
@@ -104,6 +116,11 @@ def make_soundtrack(
             f" instead of {loudness:g}"
         )
     return Soundtrack(aac, level, tuple(notes))
+
+
+def late_music(music_at: float, seconds: float) -> ConfigError:
+    """That the music would begin after the clip's end, `seconds`."""
+    return ConfigError(f"`music_at` {music_at:g}: the clip ends at {seconds:.2f} s", "give less")
 
 
 def _check(name: str, value: float, low: float, high: float, unit: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, overload
 
 import numpy as np
@@ -40,6 +40,13 @@ class Query:
     @property
     def seconds(self) -> float:
         return self.curves.duration
+
+    def after(self, seconds: float) -> Query:
+        """The clip without its first `seconds`, which are fewer than it has."""
+        feats = self.frame_feats
+        if feats is not None:
+            feats = feats[min(round(seconds), len(feats) - 1) :]
+        return replace(self, curves=self.curves.after(seconds), frame_feats=feats)
 
 
 @dataclass(frozen=True)

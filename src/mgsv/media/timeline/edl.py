@@ -35,6 +35,6 @@ def _codes(timeline: Timeline, stretch: Stretch) -> list[str]:
         raise ConfigError(
             f"{stretch.source.name}: timecode ends after 24 hours", "write an .otio file"
         )
-    begin = start + first
-    frames = (begin, begin + length, 0, length)
+    begin, at = start + first, round(stretch.at * timeline.rate)
+    frames = (begin, begin + length, at, at + length)
     return [written(frame, timeline.rate, drop=timeline.drop) for frame in frames]

@@ -1,4 +1,4 @@
-"""What every timeline format writes: files, and the stretches of them that play from the start."""
+"""What every timeline format writes: files, and the stretches of them that play."""
 
 from __future__ import annotations
 
@@ -57,12 +57,16 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The part of `source` from `offset` for `seconds`, on a track of its own."""
+    """The part of `source` from `offset` for `seconds`, on a track of its own.
+
+    at: where it begins on the timeline, seconds.
+    """
 
     kind: Literal["video", "audio"]
     source: SourceFile
     offset: Fraction
     seconds: Fraction
+    at: Fraction = Fraction(0)
 
     def counted(self, rate: Fraction | int) -> tuple[int, int]:
         """Start in the source, and length, in units of 1 / `rate` seconds."""
@@ -77,7 +81,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Stretches that all start together.
+    """Stretches of files, one above the other.
 
     rate: frames per second. drop: whether its timecode drops numbers to keep up with the clock.
     """

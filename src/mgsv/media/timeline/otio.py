@@ -36,7 +36,9 @@ def _track(timeline: Timeline, stretch: Stretch) -> dict[str, Any]:
         media_references={"DEFAULT_MEDIA": media},
         active_media_reference_key="DEFAULT_MEDIA",
     )
-    return _object("Track.1", kind, **_item(), children=[clip], kind=kind)
+    gap = round(stretch.at * rate)
+    before = [_object("Gap.1", "", **_item(_range(0, gap, rate)))] if gap else []
+    return _object("Track.1", kind, **_item(), children=[*before, clip], kind=kind)
 
 
 def _timecode(source: SourceFile) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath, check_output, write_file
-from mgsv.media.soundtrack import SLACK
+from mgsv.media.soundtrack import SLACK, SoundOptions, late_music
 from mgsv.media.timeline.edl import edl_text
 from mgsv.media.timeline.model import Stretch, Timeline
 from mgsv.media.timeline.otio import otio_text
@@ -44,20 +44,22 @@ def write_timeline(
     moment: Moment,
     output: StrPath,
     *,
-    keep_audio: bool = False,
+    sound: SoundOptions | None = None,
     overwrite: bool = False,
     video_info: VideoInfo | None = None,
     track_seconds: float | None = None,
 ) -> TimelineReport:
     """Write `output`, a timeline of the clip `video` with `moment` of `track` under it.
 
-    The music starts with the clip and lasts as long as the clip, the moment or the track does,
-    whichever ends first. Its in-point is exact to the sample in `.otio`, and to the frame in `.edl`
-    and `.xml`, which know no finer time. Timecodes are those of the files. Where the clip's frame
-    rate has no timecode, `.edl` and `.xml` count frames at another one, and a note says so.
+    The music starts with the clip, or later by `SoundOptions.music_at`, and lasts as long as the
+    clip, the moment or the track does, whichever ends first. Its in-point is exact to the sample in
+    `.otio`, and to the frame in `.edl` and `.xml`, which know no finer time; it enters on a frame
+    of the timeline. Timecodes are those of the files. Where the clip's frame rate has no timecode,
+    `.edl` and `.xml` count frames at another one, and a note says so.
 
     output: ends in one of `FORMATS`.
-    keep_audio: the clip's own sound is there too, on the first sound track.
+    sound: with `keep_audio` the clip's own sound is there too, on the first sound track. Loudness
+        and fades are left to the editor.
     overwrite: whether `output` may exist; it may never be one of the inputs.
     video_info: of `video`, as `VideoScan` found it. track_seconds: decoded length of `track`. Both
         are measured by decoding where they are not given.
@@ -72,6 +74,7 @@ def write_timeline(
         raise ConfigError(
             f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
         )
+    sound = sound or SoundOptions()
     clip = picture_source(video, video_info)
     assert clip.rate is not None
     rate = clip.rate if suffix == ".otio" else counted(clip.rate)
@@ -82,15 +85,19 @@ def write_timeline(
             f" the timeline has {float(rate):.5g}"
         )
     stretches = [Stretch("video", clip, Fraction(0), clip.seconds)]
-    if keep_audio and clip.sound:
+    if sound.keep_audio and clip.sound:
         stretches.append(Stretch("audio", clip, Fraction(0), clip.seconds))
-    elif keep_audio:
+    elif sound.keep_audio:
         notes.append("the clip has no sound of its own")
     music = sound_source(track, rate, track_seconds)
-    seconds = clip.seconds
+    # On a frame of the timeline, which is where its formats can put it.
+    at = Fraction(round(Fraction(sound.music_at) * rate), 1) / rate
+    seconds = clip.seconds - at
+    if seconds <= 0:
+        raise late_music(sound.music_at, float(clip.seconds))
     if moment.duration < seconds - SLACK:
         seconds = Fraction(moment.duration)
-    heard = Stretch("audio", music, Fraction(moment.start), seconds)
+    heard = Stretch("audio", music, Fraction(moment.start), seconds, at)
     if heard.counted(rate)[1] < 1:  # less than a frame is as good as nothing
         raise MediaError(
             track,

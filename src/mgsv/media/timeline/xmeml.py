@@ -104,6 +104,7 @@ def _clip(part: _Part, timeline: Timeline, file: Element, linked: Sequence[_Part
     rate = _rate_of(source, timeline)
     _, whole = source.counted(rate)
     first, length = part.stretch.counted(rate)
+    at = round(part.stretch.at * timeline.rate)
     attributes = {"id": part.id}
     if kind == "audio":
         attributes["premiereChannelType"] = "stereo" if part.channels == 2 else "mono"
@@ -112,8 +113,8 @@ def _clip(part: _Part, timeline: Timeline, file: Element, linked: Sequence[_Part
         _tag("name", source.name),
         _tag("duration", whole),
         _rate(rate),
-        _tag("start", 0),
-        _tag("end", part.stretch.counted(timeline.rate)[1]),
+        _tag("start", at),
+        _tag("end", at + part.stretch.counted(timeline.rate)[1]),
         _tag("in", first),
         _tag("out", first + length),
         file,
