@@ -1,5 +1,5 @@
 # For a fresh machine: each command sets up .venv first.
-#   make demo       ground a real clip in a real music folder
+#   make demo       cut real clips to one of 29 songs, and ask which song and which part of it
 #   make check      format, lint, types, floors and the fast tests: before each commit
 #   make test       the same with the slow tests, as CI runs them
 #   make test-all   the same with the thorough tests: more of what a quicker test covers

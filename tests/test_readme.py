@@ -125,6 +125,7 @@ def test_the_links_lead_somewhere() -> None:
 @pytest.mark.slow
 def test_the_demo(tmp_path: Path) -> None:
     real_media.bikes()
+    real_media.city()
     done = subprocess.run(
         [sys.executable, "-m", "mgsv.demo", "--output", str(tmp_path / "demo")],
         capture_output=True,
@@ -132,4 +133,9 @@ def test_the_demo(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "machine-made" in done.stdout and "funkyrobot.mp3" in done.stdout
-    assert (tmp_path / "demo" / "bikes.mgsv.mp4").exists()
+    assert (tmp_path / "demo" / "edit.mgsv.mp4").exists()
+    # The answer is the song and the place that the clip was cut to, and not by luck.
+    (first,) = re.findall(r"^ *1 +happy_acoustic_s411\S* +(\S+)–", done.stdout, re.MULTILINE)
+    (cut,) = re.findall(r"cut to happy_acoustic_s411.opus from (\S+) on", done.stdout)
+    assert first == cut
+    assert "nothing here fits better" not in done.stderr
