@@ -14,6 +14,7 @@ import pytest
 
 import real_media
 from media_files import Clip, write_audio, write_video
+from mgsv.runtime import onnx
 from mgsv.runtime.onnx import PROVIDERS, devices
 from subprocesses import Run
 
@@ -176,3 +177,13 @@ def test_a_device_that_is_not_installed_is_named(mgsv: Run) -> None:
     done = mgsv("ground", "clip.mp4", "--music", ".", "--device", missing)
     assert done.returncode == 1
     assert f"--device {missing}: ONNX Runtime was installed without it" in done.stderr
+
+
+def test_a_device_is_known_by_its_name_in_any_case(
+    mgsv: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx, "_device", None)
+    done = mgsv("ground", "clip.mp4", "--music", ".", "--device", "CPU")
+    assert done.returncode == 1 and "clip.mp4" in done.stderr  # which is missing
+    done = mgsv("ground", "clip.mp4", "--music", ".", "--device", "abacus")
+    assert done.returncode == 2 and "'cpu', 'cuda', 'coreml', 'directml'" in done.stderr

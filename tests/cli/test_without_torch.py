@@ -77,6 +77,7 @@ def test_what_is_not_indexed_yet_is_encoded(hidden: Path, tmp_path: Path) -> Non
         ["evaluate", "none.safetensors", "--data", "none"],
         ["ground", "CLIP", "--music", ".", "--model", "SHIPPED"],
         ["export", "SHIPPED", "-o", "out.onnx"],
+        ["data", "compose", "edits", "--music", "MUSIC", "--pictures", "MUSIC"],
     ],
 )
 def test_what_needs_torch_says_so_in_one_line(
@@ -84,11 +85,13 @@ def test_what_needs_torch_says_so_in_one_line(
 ) -> None:
     from mgsv.models.weights import shipped_checkpoint
 
-    names = {"CLIP": real_media.bikes(), "SHIPPED": shipped_checkpoint()}
+    music = real_media.bgm_tracks()[0].parent
+    names = {"CLIP": real_media.bikes(), "SHIPPED": shipped_checkpoint(), "MUSIC": music}
     done = without_torch.run(hidden, "-m", "mgsv", *(names.get(word, word) for word in command))
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert "needs the package torch: install it with: pip install 'mgsv[research]'" in line
+    assert not list(own_library.parent.glob("edits*"))
 
 
 def test_importing_mgsv_imports_nothing_heavy(hidden: Path) -> None:

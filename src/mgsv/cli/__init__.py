@@ -75,7 +75,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MgsvError as error:
         return _failed(with_flags(str(error), command_at(app, given)), 1, debug)
     except ModuleNotFoundError as error:
-        return _failed(str(needs_research("this", error)), 1, debug)
+        return _failed(str(needs_research("this command", error)), 1, debug)
     except click.ClickException as error:
         error.show(sys.stderr)  # else click writes UTF-8 where the locale says ASCII
         return error.exit_code

@@ -57,7 +57,7 @@ def _choose_device(_: click.Context, __: click.Parameter, name: str | None) -> N
 
 device = click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda", "coreml", "directml"]),
+    type=click.Choice(["cpu", "cuda", "coreml", "directml"], case_sensitive=False),
     callback=_choose_device,
     expose_value=False,
     help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",

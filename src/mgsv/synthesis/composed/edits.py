@@ -18,7 +18,7 @@ from pathlib import Path
 from mgsv.data.annotations import SPLITS
 from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
-from mgsv.errors import ConfigError, MgsvError, OutputError, reason_of
+from mgsv.errors import ConfigError, MgsvError, OutputError, needs_research, reason_of
 from mgsv.files import new_folder, refuse_existing
 from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
@@ -87,9 +87,13 @@ def compose(
     result, noted in it. progress: called after each file and some of the videos.
 
     Files that cannot be used are in the report. Raises `ConfigError` or `DataError` where too few
-    are left for the wanted splits, `OutputError` where `output` exists or it or the cache cannot be
-    written. The folder appears whole or not at all.
+    are left for the wanted splits or PyTorch is not installed, `OutputError` where `output` exists
+    or it or the cache cannot be written. The folder appears whole or not at all.
     """
+    try:
+        import mgsv.encoders.networks.efficientnet  # noqa: F401 (computes the pictures' features)
+    except ModuleNotFoundError as error:
+        raise needs_research("composing", error) from None
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
     executor, progress = executor or Processes(1), progress or (lambda _: None)
