@@ -11,8 +11,6 @@ from fuzz_containers import Node, parsed
 from fuzz_mutations import mutated
 from fuzz_specimens import Specimen, specimens
 
-COUNT = 500
-
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Specimen]:
@@ -45,13 +43,14 @@ def test_the_same_seed_makes_the_same_variant(sources: list[Specimen]) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_files(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = fuzz.fuzz(fuzz.Plan(COUNT, seed=12, encoder="tiny"))
+@pytest.mark.parametrize("count", [200, pytest.param(500, marks=pytest.mark.thorough)])
+def test_damaged_files(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    tally = fuzz.fuzz(fuzz.Plan(count, seed=12, encoder="tiny"))
     fuzz.print_table(tally)
     table = capsys.readouterr().out
     assert tally.passed(), table
-    assert len({name for name, _ in tally.results}) == COUNT
-    assert len(tally.results) == COUNT * len(fuzz.STAGES)
+    assert len({name for name, _ in tally.results}) == count
+    assert len(tally.results) == count * len(fuzz.STAGES)
     # They are damaged neither beyond recognition nor too little to matter.
     well = sum(result.outcome == "ok" for _, result in tally.results)
     assert 0.5 < well / len(tally.results) < 0.9
