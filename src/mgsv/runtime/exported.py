@@ -119,7 +119,7 @@ class OnnxNetwork:
         embedded: tuple[Embeddings, Embeddings] | None = None,
     ) -> Floats:
         inputs: dict[str, npt.NDArray[Any]] = {"seconds": video.seconds}
-        if f"{self._name}.detect.video_pooled" in self._opened.inputs:
+        if f"{self._name}.detect.video_tokens" in self._opened.inputs:
             clip, music = embedded or (self.embed_videos(video), self.embed_tracks(tracks))
             inputs |= _parts("video", clip) | _parts("track", music)
         else:
