@@ -30,6 +30,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < end:
         tag, at = _number(message, at)
         kind = tag & 7
+        if tag >> 3 == 0:
+            raise ValueError("there is no field 0")
         if kind == 0:
             value, at = _number(message, at)
             yield tag >> 3, value

@@ -8,6 +8,7 @@ standard says. How many threads a model may use, and on which device it runs, is
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,10 @@ def open_onnx(path: Path, *, threads: int) -> OnnxModel:
 def read_onnx(path: Path) -> bytes:
     """The bytes of an ONNX file. Raises ConfigError for one that is missing or too large."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"{shown(path)}: is not a regular file")  # a pipe may wait for ever
+        size = status.st_size
         if size > MOST_BYTES:
             raise ConfigError(
                 f"{shown(path)}: {size / 1e6:.0f} MB is too much for a model",
