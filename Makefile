@@ -15,7 +15,9 @@ FAST := -m 'not slow and not thorough'
 
 # What rounds differently from one processor to the next, and how to have a library take the kernels
 # of another: PyTorch, its two libraries of kernels (oneDNN and MKL), and NumPy's (OpenBLAS).
-NUMERIC := tests/models tests/encoders tests/media
+# Of media/, what multiplies matrices: the rest decodes, cuts and writes files, the same everywhere.
+NUMERIC := tests/models tests/encoders tests/annotate \
+  $(patsubst %,tests/media/test_%.py,curves likeness rhythm structure)
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
