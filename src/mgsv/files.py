@@ -70,6 +70,13 @@ def refuse_existing(path: StrPath) -> None:
         raise _exists(path)
 
 
+def refuse_special(path: StrPath) -> None:
+    """`ConfigError` where `path` is a pipe or a device: to read it may take for ever."""
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigError(f"{shown(path)}: is not a regular file")
+
+
 @contextlib.contextmanager
 def new_file(
     path: StrPath, *, overwrite: bool = False, parents: bool = False

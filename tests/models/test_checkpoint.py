@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,9 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_missing_and_unreadable_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere: no such file"):
         load(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: is not a regular file"):
+        load(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="truncated or not a checkpoint"):
         load(tmp_path)
     (tmp_path / "file").write_text("")
@@ -224,6 +228,9 @@ def test_what_is_no_checkpoint_of_made_is_named(tmp_path: Path) -> None:
         read_weights(path)
     with pytest.raises(ConfigError, match="no such file"):
         read_weights(tmp_path / "absent")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: is not a regular file"):
+        read_weights(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="there is no replay"):
         replay("unheard-of", {}, {}, {})
 

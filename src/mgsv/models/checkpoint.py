@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mgsv.config import from_dict, to_dict
 from mgsv.errors import ConfigError, shown
-from mgsv.files import write_file
+from mgsv.files import refuse_special, write_file
 from mgsv.models.registry import Config, build, config_of
 from mgsv.runtime.model import Encoders
 
@@ -95,6 +95,7 @@ def load(path: str | Path, encoders: Encoders | None = None) -> Checkpoint:
     that is missing, truncated, no checkpoint of this project, or at odds with its own config.
     """
     path = Path(path)
+    refuse_special(path)
     try:
         with safe_open(path, framework="pt") as file:
             described = file.metadata() or {}

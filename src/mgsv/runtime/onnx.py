@@ -8,7 +8,6 @@ standard says. How many threads a model may use, and on which device it runs, is
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError, shown
+from mgsv.files import refuse_special
 from mgsv.portable import available_cores
 from mgsv.runtime import messages
 
@@ -161,10 +161,8 @@ def open_onnx(path: Path, *, threads: int) -> OnnxModel:
 def read_onnx(path: Path) -> bytes:
     """The bytes of an ONNX file. Raises ConfigError for one that is missing or too large."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise ConfigError(f"{shown(path)}: is not a regular file")  # a pipe may wait for ever
-        size = status.st_size
+        refuse_special(path)
+        size = path.stat().st_size
         if size > MOST_BYTES:
             raise ConfigError(
                 f"{shown(path)}: {size / 1e6:.0f} MB is too much for a model",

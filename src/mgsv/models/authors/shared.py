@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mgsv.errors import ConfigError, shown
+from mgsv.files import refuse_special
 from mgsv.models.losses import DetectorOutput, SetCriterion, chosen
 
 
@@ -24,6 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     The state dict may lie under a usual key and its names may start with `module.`. ConfigError
     for a file that is missing, truncated, or holds anything but tensors in plain containers.
     """
+    refuse_special(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of protocols it then refuses; the error says it
