@@ -87,6 +87,14 @@ def have_wheels(requirements: list[str], system: str, python: str) -> bool:
     return done.returncode == 0
 
 
+def write_table(begin: str, end: str, table: str) -> None:
+    """Put a table between two lines of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     wanted = dependencies()
     lacking: dict[str, dict[str, list[str]]] = {name: {} for name in wanted.values()}
@@ -109,10 +117,7 @@ def main() -> None:
     for name, requirement in wanted.items():
         lines.append(f"| {name} | {' | '.join(cell(requirement, system) for system in SYSTEMS)} |")
     table = "\n".join(lines) + "\n"
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    write_table(BEGIN, END, table)
     print(table)
 
 
