@@ -130,6 +130,9 @@ def test_a_composite_becomes_one_file(tmp_path: Path) -> None:
     own, exported = both(System(matcher=matcher, detector=detector), tmp_path)
     assert exported.name == "composite"
     assert_same(own, exported)
+    assert open_method(System("composite", tmp_path / "model.onnx")).name == "composite"
+    with pytest.raises(ConfigError, match="holds a model made, not composite"):
+        open_method(System("composite", shipped()))
 
 
 def heard(name: str, seconds: float, seed: int) -> TrackFeatures:

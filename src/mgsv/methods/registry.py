@@ -10,6 +10,7 @@ from mgsv.methods.sync import Sync
 from mgsv.models.registry import COMPOSITE, list_models
 from mgsv.models.system import System
 from mgsv.models.weights import SHIPPED, shipped
+from mgsv.runtime.exported import ENDING
 
 DEFAULT_METHOD = SHIPPED
 
@@ -50,9 +51,11 @@ def _checked(system: System, name: str) -> System:
     if name == Sync.name and given:
         learned = " or ".join(method_names()[1:])
         raise ConfigError(f"`method` {name} uses no {given[0]}", f"choose `method` {learned}")
-    if name == COMPOSITE and system.checkpoint is not None:
+    exported = system.checkpoint is not None and system.checkpoint.suffix.lower() == ENDING
+    if name == COMPOSITE and system.checkpoint is not None and not exported:
         raise ConfigError(
-            f"`method` {name} uses no `checkpoint`", "give its parts: `matcher` and `detector`"
+            f"`method` {name} uses no `checkpoint`",
+            f"give its parts: `matcher` and `detector`, or the {ENDING} file made of them",
         )
     if name != COMPOSITE and (parts := {"`matcher`", "`detector`"} & {*given}):
         raise ConfigError(f"`method` {name} uses no {min(parts)}", f"choose `method` {COMPOSITE}")
