@@ -99,7 +99,7 @@ def test_a_creators_commands(base: Installed, tmp_path: Path) -> None:
     document = json.loads(answer)
     assert document["model"]["method"] == "made"
     best = document["moments"][0]
-    assert Path(best["track"]["path"]) in tracks
+    assert Path(best["track"]) in tracks
     assert best["end"] - best["start"] == pytest.approx(CLIP_SECONDS, abs=FRAME)
     with av.open(str(tmp_path / "result.mp4")) as container:
         kinds = [stream.type for stream in container.streams]
@@ -114,7 +114,7 @@ def test_a_creators_commands(base: Installed, tmp_path: Path) -> None:
 
     base.mgsv("annotate", "result.mp4", *music, "--output", "uses.csv")
     (row,) = csv.DictReader((tmp_path / "uses.csv").read_text().splitlines())
-    assert Path(row["music_path"]).name == Path(best["track"]["path"]).name
+    assert Path(row["music_path"]).name == Path(best["track"]).name
     assert float(row["music_start"]) == pytest.approx(best["start"], abs=0.1)
 
     for name, head in (("why.png", b"\x89PNG"), ("why.svg", b"<?xml")):
