@@ -17,7 +17,7 @@ FAST := -m 'not slow and not thorough'
 # of another: PyTorch, its two libraries of kernels (oneDNN and MKL), and NumPy's (OpenBLAS).
 # Of media/, what multiplies matrices: the rest decodes, cuts and writes files, the same everywhere.
 NUMERIC := tests/models tests/encoders tests/annotate \
-  $(patsubst %,tests/media/test_%.py,curves likeness rhythm structure)
+  $(patsubst %,tests/media/test_%.py,curves likeness metre rhythm structure)
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
