@@ -57,6 +57,7 @@ LICENCE = "features of freely licensed works; the corpus manifest names each one
 DATA = {
     "composed": ComposeOptions(train=ROWS, val=400, test=0, noise=1.0, half=True),
     "mixed": ComposeOptions(train=0, val=800, test=0, loose=0.5, half=True),
+    "others": ComposeOptions(train=0, val=400, test=0, composer="second", half=True),
     "first": ComposeOptions(train=0, val=0, test=400, half=True),
     "loose": ComposeOptions(train=0, val=0, test=400, loose=1.0, half=True),
     "second": ComposeOptions(train=0, val=0, test=400, composer="second", half=True),

@@ -16,7 +16,7 @@ cuts on the onset envelope's 16 ms grid, of which each 0.1 s cell takes the best
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +150,36 @@ class TrackPattern:
             audible=_audible(energy),
         )
 
+    def curve_spectra(self, n: int) -> Spectra:
+        """Spectra [2, n // 2 + 1] of energy and onset at 10 Hz, padded to `n`."""
+        if ("curves", n) not in self._spectra:
+            self._spectra["curves", n] = _spectrum(np.stack([self.energy, self.onset]), n)
+        return self._spectra["curves", n]
+
+    def strength_spectrum(self, n: int) -> Spectra:
+        """Spectrum [n // 2 + 1] of the strength at 62.5 Hz, padded to `n`."""
+        if ("strength", n) not in self._spectra:
+            self._spectra["strength", n] = _spectrum(self.strength, n)
+        return self._spectra["strength", n]
+
+    def window_norms(self, length: int, starts: int) -> npt.NDArray[np.float64]:
+        """[2, starts] norms of energy and onset about their mean, over windows of `length`."""
+        norms = self._norms.get(length)
+        if norms is None:
+            curves = (self.energy, self.onset)
+            norms = np.stack([_window_norms(curve, length, starts) for curve in curves])
+            self._norms.clear()  # the next clip has another length
+            self._norms[length] = norms
+        return norms
+
+    @cached_property
+    def _spectra(self) -> dict[tuple[str, int], Spectra]:
+        return {}
+
+    @cached_property
+    def _norms(self) -> dict[int, npt.NDArray[np.float64]]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -211,17 +241,15 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
     if "motion" in weights or "bursts" in weights:
         # Circular correlation needs no room for wrapping: a start's window ends inside the track.
         n = fft_size(len(track.onset))
-        spectra = np.fft.rfft(np.stack([track.energy, track.onset]), n)
-        sums = np.fft.irfft(spectra * clip.curve_spectra(n), n)[:, :starts]
-        terms["motion"] = sums[0] / _window_norms(track.energy, length, starts)
-        terms["bursts"] = sums[1] / _window_norms(track.onset, length, starts)
+        sums = np.fft.irfft(track.curve_spectra(n) * clip.curve_spectra(n), n)[:, :starts]
+        terms["motion"], terms["bursts"] = sums / track.window_norms(length, starts)
         terms = {name: term.astype(np.float32) for name, term in terms.items() if name in weights}
         for name, term in terms.items():
             total += np.float32(weights[name]) * term
     curves, cuts = total, None
     if "cuts" in weights:
         n = fft_size(len(track.strength))
-        hits = np.fft.irfft(np.fft.rfft(track.strength, n) * clip.cut_spectrum(n), n)
+        hits = np.fft.irfft(track.strength_spectrum(n) * clip.cut_spectrum(n), n)
         usual = float(track.strength.mean())
         last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
         cuts = ((hits[: last + 1] - usual) / max(1.0 - usual, 1e-6)).astype(np.float32)
@@ -258,6 +286,10 @@ def unit(curve: Array) -> Array:
     centred = curve - curve.mean()
     norm = float(np.linalg.norm(centred))
     return np.asarray(centred / norm if norm >= 1e-6 else np.zeros_like(centred), np.float32)
+
+
+def _spectrum(curves: Array, n: int) -> Spectra:
+    return np.asarray(np.fft.rfft(curves, n), np.complex64)
 
 
 def _strength(onset: Array) -> Array:
@@ -305,6 +337,7 @@ def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.floa
     return np.where(spread > floor, np.sqrt(np.maximum(spread, floor)), np.inf)
 
 
+@cache
 def fft_size(length: int) -> int:
     """The smallest 2^a·3^b·5^c that is at least `length`: sizes that the FFT is fast at."""
     best = 1 << (length - 1).bit_length()
