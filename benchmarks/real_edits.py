@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import json
 import subprocess
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,11 +34,14 @@ from mgsv.demo import demo_music
 from mgsv.errors import MgsvError
 from mgsv.grounding import read_query
 from mgsv.library import Library, TrackFeatures
+from mgsv.memory.density import NEAR
 from mgsv.methods.base import Method, Placement, Query
 from mgsv.methods.registry import open_method
 from mgsv.models.system import System
 
 Floats = npt.NDArray[np.float64]
+Pairs = list[tuple[float, bool]]
+"""Probabilities that were said, and whether the place is right."""
 
 WINDOWS = 4
 """Of each video."""
@@ -92,17 +96,26 @@ def main() -> None:
     parser.add_argument("material", type=Path)
     parser.add_argument("--music", type=Path, help="other tracks; default: those of the demo")
     parser.add_argument("--model", type=Path, nargs="*", default=[], help="checkpoints of `made`")
+    parser.add_argument("--figures", type=Path, help="write what `made` says of places there, JSON")
     options = parser.parse_args()
     edits = gathered(options.list, options.material)
     others = sorted(options.music.iterdir()) if options.music else demo_music()
     methods = {"made": open_method(), "sync": open_method("sync")}
     methods |= {path.stem: open_method(System("made", path)) for path in options.model}
+    said: dict[str, Pairs] = {}
     with opened(edits, others, options.material / "library") as library:
         seen = [*read(edits, library, methods["made"])]
         for kind, whole in (("whole edits", True), ("windows", False)):
-            places(kind, [one for one in seen if one.edit.whole is whole], methods)
+            found = places(kind, [one for one in seen if one.edit.whole is whole], methods)
+            for name, pairs in found.items():
+                said[name] = [*said.get(name, []), *pairs]
         for kind, whole in (("whole edits", True), ("windows", False)):
             rankings(kind, [one for one in seen if one.edit.whole is whole], library, methods)
+    probabilities(said)
+    if options.figures:
+        options.figures.write_text(
+            json.dumps({"pairs": said.get("made", [])}) + "\n", encoding="utf-8"
+        )
 
 
 # --- material -------------------------------------------------------------------------------------
@@ -194,18 +207,26 @@ def digest(path: Path) -> str:
 # --- figures --------------------------------------------------------------------------------------
 
 
-def places(kind: str, seen: Sequence[Seen], methods: Mapping[str, Method]) -> None:
-    """mIoU where the track is known, with intervals over the sources."""
+def places(kind: str, seen: Sequence[Seen], methods: Mapping[str, Method]) -> dict[str, Pairs]:
+    """mIoU where the track is known, with intervals over the sources. Returns what each method says
+    of its places, where it says anything."""
     found = {"start 0": np.array([one.iou(0.0) for one in seen])}
     found["random start"] = np.array(
         [one.iou(np.linspace(0, one.latest, 201)).mean() for one in seen]
     )
+    said: dict[str, Pairs] = {}
     for name, method in methods.items():
-        starts = [
-            method.detect(one.query, [one.features], Placement())[0].moment.start for one in seen
+        answers = [method.detect(one.query, [one.features], Placement())[0] for one in seen]
+        pairs = [*zip(seen, answers, strict=True)]
+        found[name] = np.array([one.iou(answer.moment.start) for one, answer in pairs])
+        said[name] = [
+            (
+                answer.evidence["survey_probability"],
+                abs(answer.moment.start - one.right) <= NEAR,
+            )
+            for one, answer in pairs
+            if "survey_probability" in answer.evidence
         ]
-        pairs = zip(seen, starts, strict=True)
-        found[name] = np.array([one.iou(start) for one, start in pairs])
     longer = [one.features.track.duration >= LONGER * one.query.seconds for one in seen]
     groups = {kind: np.ones(len(seen), bool)}
     if not all(longer):
@@ -216,6 +237,18 @@ def places(kind: str, seen: Sequence[Seen], methods: Mapping[str, Method]) -> No
         for name, values in found.items():
             low, high = interval(values[chosen], sources[chosen])
             print(f"  {name:14} {values[chosen].mean():.3f}  [{low:.2f}, {high:.2f}]")
+    return {name: pairs for name, pairs in said.items() if pairs}
+
+
+def probabilities(said: Mapping[str, Pairs]) -> None:
+    """Of places that are said to be right with a probability: how often they are."""
+    for name, pairs in said.items():
+        probability, right = np.array(pairs, np.float64).T
+        print(
+            f"\n{name}: {len(pairs)} moments away from the start, said {probability.mean():.2f}"
+            f", right {right.mean():.2f}; Brier score {((probability - right) ** 2).mean():.3f}, "
+            f"of the base rate {right.var():.3f}"
+        )
 
 
 def rankings(

@@ -8,7 +8,8 @@
     python recipes/default_model.py CORPUS WORK --network FILE     # ... fit beside this network
 
 WORK holds the composed data (`composed`, of the first editor, split by track and picture; `mixed`,
-val rows of which half are edited loosely; test rows of the first editor, of the `loose` and of the
+val rows of which half are edited loosely; `others`, val rows of the `second` editor, for the
+calibration of what is said; test rows of the first editor, of the `loose` and of the
 `second` one, and `offset`, cut off the beat by a constant), the analyses they need (`cache`), a
 folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures of all seeds,
 `figures-first.json` and so on. A second run goes on where a first one stopped.
@@ -85,12 +86,12 @@ def main() -> None:
     work: Path = options.work
     corpus = Corpus(options.corpus, work / "cache")
     trains = [] if options.network else ["composed"]
-    made_of(corpus, work, options.jobs, [*trains, "mixed", *options.measure])
+    made_of(corpus, work, options.jobs, [*trains, "mixed", "others", *options.measure])
     models = {seed: work / f"made-{seed}.safetensors" for seed in options.seeds}
     missing = {seed: model for seed, model in models.items() if not model.exists()}
     runs = {seed: options.network or trained(work, seed, options.set) for seed in missing}
     if missing:
-        fit([*runs.values()], work / "mixed", corpus, [*missing.values()])
+        fit([*runs.values()], work / "mixed", work / "others", corpus, [*missing.values()])
     if options.ship:
         shutil.copyfile(next(iter(models.values())), options.ship)
         export(System(checkpoint=options.ship), options.ship.with_suffix(".onnx"), overwrite=True)
@@ -262,7 +263,7 @@ def placement_figures(
     }
 
 
-def probability_figures(rows: Sequence[Case], found: Sequence[Detection]) -> dict[str, float]:
+def probability_figures(rows: Sequence[Case], found: Sequence[Detection]) -> dict[str, Any]:
     """Of the moments that are said to be right with a probability: how often they are."""
     pairs = [
         (one.evidence["survey_probability"], abs(one.moment.start - case.right) <= NEAR)
@@ -277,6 +278,7 @@ def probability_figures(rows: Sequence[Case], found: Sequence[Detection]) -> dic
         "right": share,
         "Brier score": float(((said - right) ** 2).mean()) if len(said) else 0.0,
         "of the base rate": share * (1 - share),
+        "pairs": [[float(probability), bool(hit)] for probability, hit in pairs],
     }
 
 
@@ -294,6 +296,8 @@ def show(name: str, seeds: Mapping[int, dict[str, Any]]) -> None:
         print(f"{method:16}" + "".join(cells))
     for kind in ("placement", "probability"):
         for what in first[kind]:
+            if what == "pairs":
+                continue
             print(f"  {what}: {over([found[kind][what] for found in seeds.values()])}")
     print(flush=True)
 

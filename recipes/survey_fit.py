@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,16 @@ from mgsv.data.dataset import SplitData
 from mgsv.evaluation import protocol
 from mgsv.evaluation.measures import ranks, retrieval_measures
 from mgsv.evaluation.memory import starts_of
+from mgsv.evaluation.results import Results
 from mgsv.memory import fusion as fusing
+from mgsv.memory.density import NEAR
+from mgsv.methods.calibration import Calibration, Clues
 from mgsv.methods.placement import Music
 from mgsv.methods.survey import (
     HABITS,
     RECORD,
     Survey,
+    Surveyed,
     SurveyWeights,
     Terms,
     moves,
@@ -33,6 +38,7 @@ from mgsv.methods.survey import (
     survey_track,
     weigh,
 )
+from mgsv.methods.surveyed import overruling, places_elsewhere
 from mgsv.methods.synchrony import pattern_of
 from mgsv.models import checkpoint
 
@@ -41,6 +47,8 @@ Floats = npt.NDArray[np.float64]
 SHARPNESS = 0.1
 """Seconds: a start so far from the truth counts 1 / e in fitting the weights."""
 RIDGE = 1e-3
+CALIBRATION_RIDGE = 0.02
+MOST_WEIGHT = 3.0
 TRUST = 0.5
 """How far the ratios are believed, set by hand: with 1, of places found among val's loosely edited
 clips a quarter is right where three quarters are said. Test figures were in view when it was set,
@@ -51,12 +59,19 @@ no more than by chance. Among composed edits they are more."""
 RANKINGS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 
 
-def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[Path]) -> None:
-    """Write the models of `sources` to `outputs` in 16 bits, each with a survey fitted on val."""
+def fit(
+    sources: Sequence[Path], data: Path, others: Path, corpus: Corpus, outputs: Sequence[Path]
+) -> None:
+    """Write the models of `sources` to `outputs` in 16 bits, each with a survey fitted on the val
+    rows of `data`. Those of `others`, which are edited by other rules, count in the calibration.
+    """
     rows, split = list(cases(data, "val", corpus)), SplitData.open(data, "val")
+    strange, others_split = list(cases(others, "val", corpus)), SplitData.open(others, "val")
     weights = fit_weights(rows)
     print(f"weights of the survey: {to_dict(weights)}", flush=True)
-    densities = [survey_track(case.query, case.features, weights).density for case in rows]
+    seen = [survey_track(case.query, case.features, weights) for case in rows]
+    more = [survey_track(case.query, case.features, weights) for case in strange]
+    densities = [one.density for one in seen]
     columns = sorted({case.row.music_id for case in rows})
     true = np.array([columns.index(case.row.music_id) for case in rows])
     evidence = evidence_of(rows, weights, columns)
@@ -69,7 +84,12 @@ def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[P
         assert names == columns
         reached = {weight: mean_reciprocal(scores + weight * evidence, true) for weight in RANKINGS}
         found = Survey(weights, fused, max(reached, key=reached.__getitem__))
+        more_answers = protocol.run_model(loaded.model, others_split, music_set=False)
+        left = [*left_start(rows, seen, answers, fused)]
+        left += left_start(strange, more, more_answers, fused)
+        found = replace(found, calibration=calibrated(left))
         print(f"{output.name}: {found.fusion}, ranking {found.ranking}", flush=True)
+        print(f"  {found.calibration}, of {len(left)} that leave the start", flush=True)
         checkpoint.save(
             output,
             loaded.name,
@@ -79,6 +99,51 @@ def fit(sources: Sequence[Path], data: Path, corpus: Corpus, outputs: Sequence[P
             licence=loaded.licence,
             half=True,
         )
+
+
+class Left(NamedTuple):
+    """A clip whose music does not start where the track does."""
+
+    kind: str
+    """Who edited it."""
+    clues: Clues
+    right: bool
+    """Whether the place found is."""
+
+
+def left_start(
+    rows: Sequence[Case], seen: Sequence[Surveyed], answers: Results, fusion: fusing.Fusion
+) -> Iterator[Left]:
+    """Those of `rows` that leave the track's start, as grounding would."""
+    found = zip(rows, seen, starts_of(answers), answers.confidence, strict=True)
+    for case, surveyed, start, confidence in found:
+        fused = fusion.fuse(surveyed.density, start, confidence)
+        place = overruling(surveyed, fused, places_elsewhere(surveyed, fused))
+        if place is not None:
+            right = abs(place.moment.start - case.right) <= NEAR
+            yield Left(case.plan.composer, surveyed.clues(place), right)
+
+
+def calibrated(left: Sequence[Left]) -> Calibration:
+    """By logistic regression, in which each kind of edit has the same weight, but no clip more than
+    `MOST_WEIGHT`."""
+    clues = np.array([one.clues for one in left])
+    right = np.array([one.right for one in left], np.float64)
+    kinds = Counter(one.kind for one in left)
+    weights = np.array([len(left) / len(kinds) / kinds[one.kind] for one in left])
+    weights = np.minimum(weights, MOST_WEIGHT)
+    centre, spread = clues.mean(axis=0), np.maximum(clues.std(axis=0), 1e-9)
+    design = np.hstack([np.ones((len(left), 1)), (clues - centre) / spread])
+    held = CALIBRATION_RIDGE * len(left) * np.array([0.0, 1.0, 1.0, 1.0])
+    theta = np.zeros(4)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ theta))
+        gradient = design.T @ (weights * (right - p)) - held * theta
+        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + np.diag(held)
+        theta += np.linalg.solve(curvature, gradient)
+    slopes = theta[1:] / spread
+    plain = theta[0] - slopes @ centre
+    return Calibration(*(round(float(value), 3) for value in (plain, *slopes)))
 
 
 @dataclass(frozen=True)

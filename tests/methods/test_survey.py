@@ -20,6 +20,7 @@ from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory.density import NEAR
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Method, Placement
+from mgsv.methods.calibration import Calibration
 from mgsv.methods.learned import learned
 from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey_track
 from mgsv.methods.surveyed import OVERRULES
@@ -164,6 +165,19 @@ def test_the_start_stays_unless_another_place_is_more_likely_than_not() -> None:
             assert "survey_probability" not in found.evidence and other > NEAR
 
 
+def test_what_is_said_of_a_place_is_calibrated() -> None:
+    features = song(seed=2)
+    clip = replace(edit_of(features, 22.2, seed=2), frame_feats=np.ones((12, 4), np.float32))
+    found = []
+    for calibration in (Calibration(), Calibration(plain=-1.0)):
+        survey = Survey(WEIGHTS, Fusion(log_odds=-20.0), 0.0, calibration)
+        method = method_with({RECORD: survey.as_record()})
+        found.append(method.detect(clip, [features], Placement())[0])
+    assert found[0].moment == found[1].moment
+    plain, less = (one.evidence["survey_probability"] for one in found)
+    assert np.log(less / (1 - less)) == pytest.approx(np.log(plain / (1 - plain)) - 1)
+
+
 def test_score_and_moment_with_and_without_a_survey() -> None:
     features = song(seed=2)
     asked = replace(edit_of(features, 22.2, seed=2), frame_feats=np.ones((12, 4), np.float32))
@@ -187,8 +201,10 @@ def test_score_and_moment_with_and_without_a_survey() -> None:
 
 
 def test_a_record_reads_what_it_wrote() -> None:
-    own = Survey(WEIGHTS, Fusion(log_odds=1.5, rows=12), 0.03)
+    own = Survey(WEIGHTS, Fusion(log_odds=1.5, rows=12), 0.03, Calibration(-0.5, 0.5, 0.25, -0.1))
     assert Survey.of({RECORD: own.as_record()}) == own
+    earlier = {name: value for name, value in own.as_record().items() if name != "calibration"}
+    assert Survey.of({RECORD: earlier}) == replace(own, calibration=Calibration())
     assert Survey.of({"epoch": 3}) is None
 
 

@@ -41,9 +41,10 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.memory.density import GRID, GRID_POINTS, Density, grid
+from mgsv.memory.density import GRID, GRID_POINTS, Density, LikelyStart, grid
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Query
+from mgsv.methods.calibration import Calibration, Clues
 from mgsv.methods.placement import OTHER_BEAT, Music, habits_at
 from mgsv.methods.synchrony import (
     Array,
@@ -126,6 +127,8 @@ class Survey:
     """Of the network's moment with the probabilities of the starts."""
     ranking: float
     """Score of the network that a log-odds of evidence is worth."""
+    calibration: Calibration = Calibration()
+    """Of what is said of a place."""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Survey | None:
@@ -135,7 +138,9 @@ class Survey:
         try:
             values = record[RECORD]
             fusion, ranking = Fusion.of(values["fusion"]), float(values["ranking"])
-            return cls(from_dict(SurveyWeights, values["weights"], "survey."), fusion, ranking)
+            weights = from_dict(SurveyWeights, values["weights"], "survey.")
+            calibration = from_dict(Calibration, values.get("calibration", {}), "calibration.")
+            return cls(weights, fusion, ranking, calibration)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"the checkpoint's survey is damaged ({error})") from None
 
@@ -145,6 +150,7 @@ class Survey:
             "weights": to_dict(self.weights),
             "fusion": to_dict(self.fusion),
             "ranking": self.ranking,
+            "calibration": to_dict(self.calibration),
         }
 
 
@@ -154,7 +160,8 @@ class Surveyed:
 
     density: where the clip starts. origin: where the music starts, in seconds. evidence: log-odds
     that the clip was cut to this track rather than to none; 0 where it has too few cuts and too
-    little motion to tell. starts, odds: [N], the log-odds of each start by cuts and motion.
+    little motion to tell. starts, odds: [N], the log-odds of each start by cuts and motion. edit:
+    as in `Terms`.
     """
 
     density: Density
@@ -162,6 +169,15 @@ class Surveyed:
     evidence: float
     starts: Floats
     odds: Floats
+    edit: Mapping[str, Floats]
+
+    def clues(self, place: LikelyStart) -> Clues:
+        """What tells whether a place that leaves the track's start is right."""
+        near = np.abs(self.starts - place.moment.start) <= GRID
+        best = int(np.argmax(np.where(near, self.odds, -np.inf)))
+        motion = float(self.edit["motion"][best]) if "motion" in self.edit else 0.0
+        onsets = float(self.edit["cuts"].max()) if "cuts" in self.edit else 0.0
+        return Clues.of(place.probability, motion, onsets)
 
     def fits(self, start: float) -> float:
         """The best log-odds of cuts and motion at the starts around one, in seconds."""
@@ -202,6 +218,7 @@ def survey_track(
         evidence=evidence,
         starts=seen.starts,
         odds=edit_odds(seen, weights),
+        edit=seen.edit,
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mgsv.library import TrackCurves
-from mgsv.memory.density import GRID, NEAR
+from mgsv.memory.density import GRID, NEAR, LikelyStart
+from mgsv.memory.fusion import Fused
 from mgsv.methods.base import (
     Placed,
     Placement,
@@ -19,7 +20,7 @@ from mgsv.methods.base import (
     RankerWrapper,
 )
 from mgsv.methods.model_ranker import chance
-from mgsv.methods.survey import VERSION, Survey, survey_track
+from mgsv.methods.survey import VERSION, Survey, Surveyed, survey_track
 from mgsv.moment import Moment
 
 SURVEYED_REACH = GRID / 2
@@ -73,9 +74,9 @@ class SurveyedPlacer(PlacerWrapper):
 
     The music starts where the track does unless another place is more likely than not. Evidence,
     beside the placer's own: `from_start`, 1 where the music starts where the track does;
-    `survey_probability`, that another moment is about right; `runner_up_start`, the likeliest place
-    at least half a clip away, and `runner_up_fit`, log-odds of the clip's cuts and motion there,
-    which is left out where that place is the track's start.
+    `survey_probability`, how often another moment of which as much is seen is about right;
+    `runner_up_start`, the likeliest place at least half a clip away, and `runner_up_fit`, log-odds
+    of the clip's cuts and motion there, which is left out where that place is the track's start.
     """
 
     def __init__(self, placer: Placer, survey: Survey) -> None:
@@ -97,14 +98,13 @@ class SurveyedPlacer(PlacerWrapper):
         seen = survey_track(query, features, self._survey.weights, width)
         confidence = placed.evidence.get("confidence", math.nan)
         fused = self._survey.fusion.fuse(seen.density, placed.moment.start, confidence)
-        likely = fused.density.candidates(PLACES, also=[fused.answer])
-        elsewhere = [place for place in likely if abs(place.moment.start - seen.origin) > NEAR]
+        elsewhere = places_elsewhere(seen, fused)
         start, reach = seen.origin, 0.0
         evidence = {**placed.evidence, "from_start": 1.0}
-        first = fused.density.near(seen.origin)
-        if elsewhere and elsewhere[0].probability >= max(OVERRULES, first):
-            start, reach = elsewhere[0].moment.start, SURVEYED_REACH
-            evidence |= {"from_start": 0.0, "survey_probability": elsewhere[0].probability}
+        if (place := overruling(seen, fused, elsewhere)) is not None:
+            start, reach = place.moment.start, SURVEYED_REACH
+            right = self._survey.calibration.probability(seen.clues(place))
+            evidence |= {"from_start": 0.0, "survey_probability": right}
         # A start only a little later would sound much the same.
         places = [seen.origin, *(place.moment.start for place in elsewhere)]
         other = next((place for place in places if abs(place - start) >= width / 2), None)
@@ -113,3 +113,19 @@ class SurveyedPlacer(PlacerWrapper):
         if other is not None and other != seen.origin:
             evidence["runner_up_fit"] = seen.fits(other)
         return Placed(Moment(start, start + width), evidence, reach)
+
+
+def places_elsewhere(seen: Surveyed, fused: Fused) -> list[LikelyStart]:
+    """The likeliest places but for the track's start."""
+    likely = fused.density.candidates(PLACES, also=[fused.answer])
+    return [place for place in likely if abs(place.moment.start - seen.origin) > NEAR]
+
+
+def overruling(
+    seen: Surveyed, fused: Fused, elsewhere: Sequence[LikelyStart]
+) -> LikelyStart | None:
+    """The place at which the music starts instead of the track's start, if any."""
+    first = fused.density.near(seen.origin)
+    if elsewhere and elsewhere[0].probability >= max(OVERRULES, first):
+        return elsewhere[0]
+    return None
