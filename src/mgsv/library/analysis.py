@@ -128,11 +128,10 @@ class MusicAnalyser:
     def __call__(self, path: Path, track: str, earlier: Kept | None = None) -> Analysed:
         """Raises `MediaError` for a file that is no readable music."""
         from mgsv.media.isolated import read_audio
-        from mgsv.media.metre import find_metre
-        from mgsv.media.rhythm import analyse_rhythm
+        from mgsv.media.metre import analyse_metre
 
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)
-        rhythm = analyse_rhythm(audio.samples, audio.rate)
+        rhythm, metre = analyse_metre(audio.samples, audio.rate)
         tags: Mapping[str, float]
         features: Arrays
         if earlier is None:
@@ -146,7 +145,6 @@ class MusicAnalyser:
         else:
             record, features = earlier
             tags = record.tags
-        metre = find_metre(audio.samples, rhythm)
         return Analysed(
             TrackRecord(track, audio.duration, float(rhythm.tempo), tags),
             {

@@ -44,6 +44,8 @@ TONE_GAIN = 50.0
 SPANS = (1, 2, 4)
 """Beats before and after a beat whose harmony is compared."""
 FRAMES_AT_ONCE = 64
+FRAMES_A_PRODUCT = 8
+"""So few that the product stays on one core: tracks are analysed on all cores at once."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,18 @@ class Spectra:
     tones: Floats
 
     @classmethod
-    def of(cls, samples: NDArray[np.float32], energy: NDArray[np.floating]) -> Spectra:
-        """Of a 16 kHz waveform [N]. energy: `Rhythm.energy`."""
-        flux = band_flux(samples, tuple(BANDS.values())).astype(np.float64)
-        onsets = dict(zip(BANDS, flux, strict=True))
+    def of(
+        cls,
+        samples: NDArray[np.float32],
+        energy: NDArray[np.floating],
+        flux: NDArray[np.float32] | None = None,
+    ) -> Spectra:
+        """Of a 16 kHz waveform [N]. energy: `Rhythm.energy`. flux: [4, T] the `band_flux` of
+        `BANDS`, where that is known already.
+        """
+        if flux is None:
+            flux = band_flux(samples, tuple(BANDS.values()))
+        onsets = dict(zip(BANDS, flux.astype(np.float64), strict=True))
         return cls(onsets, np.asarray(energy, np.float64), _tones(samples))
 
     @cached_property
@@ -170,7 +180,9 @@ def _tones(samples: NDArray[np.float32]) -> Floats:
         at = np.arange(start, min(start + FRAMES_AT_ONCE, count))[:, None] * TONE_HOP
         spectrum = np.fft.rfft(padded[at + np.arange(TONE_WINDOW)] * window, axis=1)[:, :used]
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-        tones[start : start + len(at)] = np.log1p(TONE_GAIN * np.sqrt(power @ bands))
+        for part in range(0, len(at), FRAMES_A_PRODUCT):
+            rows = slice(part, part + FRAMES_A_PRODUCT)
+            tones[start:][rows] = np.log1p(TONE_GAIN * np.sqrt(power[rows] @ bands))
     return tones
 
 

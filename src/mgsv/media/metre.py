@@ -18,8 +18,17 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mgsv.media.bars import Floats, Places, Spectra, count, cues_of, onsets_at, with_neighbours
-from mgsv.media.rhythm import ONSET_RATE, Rhythm, track_beats
+from mgsv.media.bars import (
+    BANDS,
+    Floats,
+    Places,
+    Spectra,
+    count,
+    cues_of,
+    onsets_at,
+    with_neighbours,
+)
+from mgsv.media.rhythm import ONSET_RATE, RATE, Rhythm, analyse_rhythm, band_flux, track_beats
 
 METRES = (4, 3)
 """Beats a bar, the usual one first."""
@@ -65,11 +74,20 @@ class Model:
     choice: Floats
 
 
-def find_metre(samples: NDArray[np.float32], rhythm: Rhythm) -> Metre:
-    """The metre of a 16 kHz waveform [N] and its `analyse_rhythm`."""
+def analyse_metre(samples: NDArray[np.float32], rate: int = RATE) -> tuple[Rhythm, Metre]:
+    """`analyse_rhythm` and `find_metre` of a waveform [N], in less time than one by one."""
+    flux = band_flux(samples, tuple(BANDS.values()))
+    rhythm = analyse_rhythm(samples, rate, onset=flux[list(BANDS).index("all")])
+    return rhythm, find_metre(samples, rhythm, flux)
+
+
+def find_metre(
+    samples: NDArray[np.float32], rhythm: Rhythm, flux: NDArray[np.float32] | None = None
+) -> Metre:
+    """The metre of a 16 kHz waveform [N] and its `analyse_rhythm`. flux: as in `Spectra.of`."""
     hearings: list[Hearing] = []
     if rhythm.tempo > 0:
-        sound, model = Spectra.of(samples, rhythm.energy), load_model()
+        sound, model = Spectra.of(samples, rhythm.energy, flux), load_model()
         hearings = list(hearings_of(sound, rhythm.tempo))
     if not hearings:
         return Metre(rhythm.beats, np.zeros(0, np.float32))

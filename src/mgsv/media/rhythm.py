@@ -67,13 +67,18 @@ class Rhythm:
     beats: Curve
 
 
-def analyse_rhythm(samples: NDArray[np.float32], rate: int = RATE) -> Rhythm:
-    """The rhythm of a mono waveform [N]. `rate` must be 16 kHz; `read_audio` gives that."""
+def analyse_rhythm(
+    samples: NDArray[np.float32], rate: int = RATE, *, onset: Curve | None = None
+) -> Rhythm:
+    """The rhythm of a mono waveform [N]. `rate` must be 16 kHz; `read_audio` gives that.
+
+    onset: its `onset_strength`, where that is known already.
+    """
     if rate != RATE:
         raise ValueError(
             f"rhythm is analysed at {RATE} Hz, not {rate}: read the audio at that rate"
         )
-    onset = onset_strength(samples)
+    onset = onset_strength(samples) if onset is None else onset
     tempo = find_tempo(onset)
     return Rhythm(
         duration=len(samples) / rate,
