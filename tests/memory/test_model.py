@@ -19,7 +19,7 @@ from mgsv.data.annotations import read_annotations
 from mgsv.errors import ConfigError
 from mgsv.evaluation.measures import moment_iou
 from mgsv.memory.fusion import Fusion, fit
-from mgsv.memory.model import ClipTraits, Habits, Memory
+from mgsv.memory.model import ClipTraits, Memory, UseWeights
 from mgsv.memory.use import Use, pooled, uses_of
 from mgsv.methods import blind
 from mgsv.moment import Moment
@@ -112,8 +112,8 @@ def test_more_and_likelier_uses_outvote() -> None:
 
 def test_like_clips_weigh_more_by_category_length_and_features() -> None:
     def first(uses: list[Use], clip: ClipTraits) -> float:
-        habits = Habits(features=3.0, length=1.0)
-        return Memory(uses, habits).density("a", 120.0, clip).candidates(1)[0].moment.start
+        weights = UseWeights(features=3.0, length=1.0)
+        return Memory(uses, weights).density("a", 120.0, clip).candidates(1)[0].moment.start
 
     kinds = [use(start=30.0, category="Food"), use(start=70.0, category="Cars")]
     assert [first(kinds, ClipTraits(20.0, c)) for c in ("Food", "Cars")] == [30.0, 70.0]
@@ -129,7 +129,7 @@ def test_like_clips_weigh_more_by_category_length_and_features() -> None:
     assert len(other) == 1, "another encoder's features say nothing"
 
 
-def test_habits_are_learned_where_tracks_repeat() -> None:
+def test_weights_are_learned_where_tracks_repeat() -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 95, 150)
 
@@ -143,7 +143,7 @@ def test_habits_are_learned_where_tracks_repeat() -> None:
     loyal, fickle = Memory(uses(0.95)), Memory(uses(0.1))
     repeat = [m.density("t3", 120.0, CLIP).repeat for m in (loyal, fickle)]
     assert repeat[0] > 0.8 and repeat[1] < 0.5
-    assert Memory([use()]).habits == Habits(), "one use teaches no habit"
+    assert Memory([use()]).weights == UseWeights(), "one use teaches nothing"
 
 
 def test_an_unused_track_starts_where_others_of_its_length_do() -> None:

@@ -87,7 +87,7 @@ def evaluate_memory(
             "left_out": len(known) - len(past),
             "tracks": memory.tracks,
             "per_track": {str(uses): tracks for uses, tracks in sorted(tally.items())},
-            "habits": asdict(memory.habits),
+            "habits": asdict(memory.weights),
         },
         "queries": len(asked),
         "tracks": len({*asked.music_ids}),

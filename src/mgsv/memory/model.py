@@ -47,7 +47,7 @@ KERNEL_MASS = np.array([SAME] + [(1 - SAME) / 8] * 8)
 
 
 @dataclass(frozen=True)
-class Habits:
+class UseWeights:
     """How past uses weigh. The defaults hold until a memory has tracks used twice to learn from.
 
     They make the stated probabilities right on average where MGSV-EC's val and test share a track
@@ -92,10 +92,10 @@ class ClipTraits:
 class Memory:
     """Past uses of all tracks, as densities of the next start. Immutable once made."""
 
-    def __init__(self, uses: Iterable[Use], habits: Habits | None = None) -> None:
+    def __init__(self, uses: Iterable[Use], weights: UseWeights | None = None) -> None:
         """From any number of uses, in O(n log n).
 
-        habits: None learns them from the tracks used more than once, where there are enough.
+        weights: None learns them from the tracks used more than once, where there are enough.
         """
         self._uses = sorted(uses, key=lambda use: use.track)
         self._start = np.array([use.start for use in self._uses])
@@ -107,7 +107,7 @@ class Memory:
         bounds = [*first.tolist(), len(self._uses)]
         self._of = {name: slice(bounds[n], bounds[n + 1]) for n, name in enumerate(names)}
         self._prior = PositionDensity(self._start, self._length, self._uses)
-        self.habits = habits or self._learned()
+        self.weights = weights or self._learned()
 
     def __len__(self) -> int:
         return len(self._uses)
@@ -126,9 +126,9 @@ class Memory:
     def fingerprint(self) -> str:
         """Changes with the uses and with how they weigh.
 
-        Of their reprs, so that a renamed class or field of `Use` and `Habits` changes it too.
+        Of their reprs, so that a renamed class or field of `Use` and `UseWeights` changes it too.
         """
-        text = "\n".join(map(repr, [*self._uses, self.habits]))
+        text = "\n".join(map(repr, [*self._uses, self.weights]))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def popularity(self, track: str) -> float:
@@ -142,8 +142,8 @@ class Memory:
         starts, weights = self._start[at], self._weights(at, clip)
         fits = starts <= latest + TOLERANCE
         starts, weights = np.minimum(starts[fits], latest), weights[fits]
-        total = float(weights.sum()) + self.habits.back_off
-        starts, weights = _merged(starts, weights * (1 - self.habits.lone / _agreeing(starts)))
+        total = float(weights.sum()) + self.weights.back_off
+        starts, weights = _merged(starts, weights * (1 - self.weights.lone / _agreeing(starts)))
         own_way = 1 - float(weights.sum()) / total
         around = np.clip(starts[:, None] + KERNEL, 0.0, latest).ravel()
         places, prior = self._prior.density(clip.seconds, track_seconds, latest)
@@ -164,7 +164,7 @@ class Memory:
 
     def _weights(self, at: slice, clip: ClipTraits) -> Floats:
         """[U] what each use of one track counts for `clip`."""
-        return self._trust[at] * _alike(self._unlike(at, clip), self.habits)
+        return self._trust[at] * _alike(self._unlike(at, clip), self.weights)
 
     def _unlike(self, at: slice, clip: ClipTraits) -> Floats:
         """[U, 3] how uses differ from `clip` in length, category and features; 0 = alike, and
@@ -177,20 +177,20 @@ class Memory:
                 differ[n, 2] = 1 - _cosine(use.features, clip.features)
         return differ
 
-    def _learned(self) -> Habits:
-        """The habits under which left-out uses are most likely, given the track's other uses."""
+    def _learned(self) -> UseWeights:
+        """The weights under which left-out uses are most likely, given the track's other uses."""
         probes = self._probes()
         if len(probes) < LEAST_PROBES:
-            return Habits()
-        best, habits = -np.inf, Habits()
+            return UseWeights()
+        best, weights = -np.inf, UseWeights()
         for _ in range(2):  # the choices hardly interact
             for name, values in CHOICES.items():
                 for value in values:
-                    tried = replace(habits, **{name: value})
+                    tried = replace(weights, **{name: value})
                     score = sum(probe.log_probability(tried) for probe in probes)
                     if score > best + 1e-9:
-                        best, habits = score, tried
-        return habits
+                        best, weights = score, tried
+        return weights
 
     def _probes(self) -> list[_Probe]:
         """One use of each track used more than once: few tracks hold most uses, and would decide
@@ -226,18 +226,18 @@ class _Probe(NamedTuple):
     """[U] share of each use's kernel that lies near the start."""
     prior: float
 
-    def log_probability(self, habits: Habits) -> float:
-        weights = self.trust * _alike(self.unlike, habits)
-        total = float(weights.sum()) + habits.back_off
-        weights = weights * (1 - habits.lone / self.agree)
+    def log_probability(self, by: UseWeights) -> float:
+        weights = self.trust * _alike(self.unlike, by)
+        total = float(weights.sum()) + by.back_off
+        weights = weights * (1 - by.lone / self.agree)
         own_way = total - float(weights.sum())
         mass = float(weights @ self.near) + own_way * self.prior
         return float(np.log(max(mass / total, 1e-6)))
 
 
-def _alike(unlike: Floats, habits: Habits) -> Floats:
+def _alike(unlike: Floats, by: UseWeights) -> Floats:
     """[U] weights in (0, 1] of how uses differ [U, 3]."""
-    rates = np.array([habits.length, -np.log(habits.category), habits.features])
+    rates = np.array([by.length, -np.log(by.category), by.features])
     return np.asarray(np.exp(-unlike @ rates))
 
 

@@ -21,7 +21,7 @@ PSEUDO_USES = 10.0
 MOST_PRIOR = 4096
 """Uses that the prior is made of: more are thinned out evenly, as they would not change it."""
 PROBES = 500
-"""Uses left out, one at a time, to learn habits and bandwidths from the others."""
+"""Uses left out, one at a time, to learn weights and bandwidths from the others."""
 LEAST_PROBES = 50
 """With fewer, the defaults are kept."""
 
