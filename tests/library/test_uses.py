@@ -20,6 +20,7 @@ from mgsv.errors import ConfigError, DataError, LibraryError, OutputError
 from mgsv.grounding.acceptance import accept_result, video_name
 from mgsv.library import Library
 from mgsv.library.uses import SHOWN, LibraryUses
+from mgsv.memory.use import packed_cuts
 from old_catalogues import downgrade
 from usage_support import use
 
@@ -278,6 +279,55 @@ def test_uses_are_distinguished_from_what_was_lost(
     _blank(folder / "catalogue.sqlite", "use")
     with opened(music, folder, repair=True) as again:
         assert len(again.tracks()) == 3 and not again.uses.all()
+
+
+def test_cuts_are_learned_and_kept_as_seconds_of_the_moment(
+    library: Library, folder: Path, music: Path, tmp_path: Path
+) -> None:
+    """Of an older catalogue too, which has no column for them until it is written."""
+    track = library.tracks()[0]
+    at = {"video_start": 10.0, "video_end": 14.0}
+    rows = [
+        row("1", track.id, cuts="11.5 9.0 12.25 14.5", **at),
+        row("2", track.id, cuts="", **at),
+        row("3", track.id, cuts="11 soon", **at),
+        row("4", track.id, cuts="-1", **at),
+    ]
+    report = library.uses.learn(write(tmp_path / "u.csv", rows, ("cuts",)))
+    assert [(out.line, out.reason) for out in report.shown] == [
+        (4, "broken line"),
+        (5, "broken line"),
+    ]
+    assert "cuts" in report.shown[0].text and "negative" in report.shown[1].text
+    found = {use.video: use.cut_times.tolist() for _, use in library.uses.all()}
+    assert found == {"1": [1.5, 2.25], "2": []}
+    library.close()
+    downgrade(folder, 3)
+    with opened(music, folder) as older:
+        before = older.uses.all()
+        assert [use.cuts for _, use in before] == [b"", b""]
+        older.uses.accept(use(track.id, 0.0, end=3.0, cuts=packed_cuts([1.0], 3.0)))
+        assert [use.cut_times.tolist() for _, use in older.uses.all()] == [[1.0], [], []]
+    downgrade(folder, 3)
+    _blank(folder / "catalogue.sqlite", "place_of_track")
+    with opened(music, folder, repair=True) as mended:
+        assert len(mended.uses.all()) == 3, "what an older version wrote can be salvaged"
+
+
+def test_a_reset_keeps_the_uses_and_what_comes_after_counts(
+    known: LibraryUses, library: Library
+) -> None:
+    before = known.all()
+    assert known.reset_habits() == 4 and known.reset_habits() == 0
+    assert known.all() == [(id, replace(use, before_reset=True)) for id, use in before]
+    first, *_ = library.tracks()
+    assert known.accept(use(first.id, 7.0, end=11.0, video="new", video_end=4.0))
+    again = replace(before[0][1], before_reset=False)
+    assert known.accept(again), "chosen again after the reset, it counts again"
+    assert sorted(use.before_reset for _, use in known.all()) == [False, False, True, True, True]
+    id = next(id for id, use in known.all() if use.before_reset)
+    assert known.edit(id, category="Cars").before_reset, "a changed use is no new one"
+    assert known.reset_habits() == 2
 
 
 def _blank(catalogue: Path, table: str) -> None:

@@ -21,6 +21,8 @@ def downgrade(folder: Path, version: int) -> None:
         for (file,) in db.execute("SELECT file FROM feature").fetchall():
             data = _of_analysis_1(folder / "features" / file)
             db.execute("UPDATE feature SET digest = ? WHERE file = ?", (digest(data), file))
+        for column in ("cuts", "before_reset"):
+            db.execute(f"ALTER TABLE use DROP COLUMN {column}")
         if version == 3:
             db.execute("ALTER TABLE feature DROP COLUMN analysis")
         else:

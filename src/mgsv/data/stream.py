@@ -27,6 +27,8 @@ class Line(NamedTuple):
     problem: Problem | None = None
     confidence: float = 1.0
     """The column `confidence`, which `mgsv annotate` adds; 1 where there is none."""
+    cuts: tuple[float, ...] = ()
+    """The column `cuts`: seconds of the video, apart by spaces; empty where there is none."""
 
 
 def stream_annotations(path: str | os.PathLike[str]) -> Iterator[Line]:
@@ -102,12 +104,17 @@ def _line(number: int, text: str, cells: list[str] | None, header: dict[str, int
     found = parse_row(cells, header, number)
     if not isinstance(found, Row):
         return Line(number, None, found[0])
-    if "confidence" not in header or not (cell := cells[header["confidence"]].strip()):
-        return Line(number, found)
-    try:
-        confidence = parse_seconds(cell)
-    except ValueError as error:
-        return Line(number, None, Problem(number, "confidence", str(error)))
-    if confidence > 1:
-        return Line(number, None, Problem(number, "confidence", f"{cell} is above 1"))
-    return Line(number, found, confidence=confidence)
+    confidence, cuts = 1.0, tuple[float, ...]()
+    if "confidence" in header and (cell := cells[header["confidence"]].strip()):
+        try:
+            confidence = parse_seconds(cell)
+        except ValueError as error:
+            return Line(number, None, Problem(number, "confidence", str(error)))
+        if confidence > 1:
+            return Line(number, None, Problem(number, "confidence", f"{cell} is above 1"))
+    if "cuts" in header:
+        try:
+            cuts = tuple(map(parse_seconds, cells[header["cuts"]].split()))
+        except ValueError as error:
+            return Line(number, None, Problem(number, "cuts", str(error)))
+    return Line(number, found, confidence=confidence, cuts=cuts)

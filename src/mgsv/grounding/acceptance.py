@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mgsv.errors import ConfigError, LibraryError, shown
 from mgsv.grounding.result import SCHEMA, Grounding
 from mgsv.library.library import Library
 from mgsv.library.walk import plain
-from mgsv.memory.use import Use
+from mgsv.memory.use import Use, packed_cuts
 from mgsv.moment import Moment
 
 LARGEST_FILE = 50_000_000
@@ -40,6 +41,7 @@ def accept(
         category=category,
         feats=feats,
         encoder=encoder,
+        cuts=found.curves.cuts.tolist(),
     )
 
 
@@ -60,12 +62,13 @@ def accept_result(
         moment = Moment(float(found["start"]), float(found["end"]))
         seconds = float(document["video"]["duration"])
         track, video = os.fsencode(found["track"]), Path(document["video"]["path"])
-    except (LookupError, TypeError, ValueError) as error:
+        cuts = [float(time) for time in document["video"].get("cuts", [])]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _no_result(path) from error
     if not (0 < seconds < math.inf and moment.start >= 0 and moment.duration > 0):
         raise _no_result(path)
     return accept_moment(
-        library, track, moment, video=video, video_seconds=seconds, category=category
+        library, track, moment, video=video, video_seconds=seconds, category=category, cuts=cuts
     )
 
 
@@ -79,6 +82,7 @@ def accept_moment(
     category: str = "",
     feats: bytes = b"",
     encoder: str = "",
+    cuts: Sequence[float] = (),
 ) -> tuple[Use, bool]:
     """Remember that `video` uses `moment` of the track at the path `track`; see `accept_result`."""
     place = Path(os.fsdecode(track))
@@ -96,6 +100,7 @@ def accept_moment(
         category=category,
         feats=feats,
         encoder=encoder,
+        cuts=packed_cuts(cuts, moment.duration),
     )
     return use, library.uses.accept(use)
 

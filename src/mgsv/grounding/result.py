@@ -112,6 +112,7 @@ class Grounding(Sequence[RankedMoment]):
                 "duration": round(self.video.duration, 4),
                 "width": self.video.width,
                 "height": self.video.height,
+                "cuts": [round(float(time), 3) for time in self.curves.cuts],
             },
             "music_at": round(self.music_at, 4),
             "moments": [moment.as_dict() for moment in self.moments],

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from mgsv.errors import LibraryError, shown
 from mgsv.library.features import REPAIR
+from mgsv.memory.table import ADDED as USE_ADDED
 from mgsv.memory.table import TABLE as USE_TABLE
 
 SCHEMA = 4
 """Version of the tables (SQLite's user_version). A newer one is refused, never guessed at; an older
 one is read as it is, and upgraded when it is written. 1 knew no uses, 2 one encoder's features, 3
-one version of `features.ANALYSIS`.
+one version of `features.ANALYSIS` and no cuts of uses.
 """
 
 APPLICATION_ID = 0x4D475356
@@ -139,9 +140,8 @@ def upgrade(db: sqlite3.Connection) -> None:
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     _drop_views(db)
-    if version < 2:
-        for statement in USE_TABLE:
-            db.execute(statement)
+    for statement in USE_TABLE if version < 2 else USE_ADDED:
+        db.execute(statement)
     if version < 3:
         for statement in _UPGRADE.split(";"):
             db.execute(statement)

@@ -19,7 +19,7 @@ from mgsv.jobs import Listener, Progress
 from mgsv.library.features import TrackRecord
 from mgsv.library.store import Store
 from mgsv.library.walk import plain
-from mgsv.memory.use import Use
+from mgsv.memory.use import Use, packed_cuts
 
 PathLike = str | os.PathLike[str]
 
@@ -90,7 +90,7 @@ class LibraryUses:
         rejects: PathLike | None = None,
         progress: Listener | None = None,
     ) -> LearnReport:
-        """Remember the uses in a CSV of MGSV-EC's columns, with or without `confidence`.
+        """Remember the uses in a CSV of MGSV-EC's columns, with or without `confidence` and `cuts`.
 
         A row's track is the library's track with its `music_id`, else the one at its `music_path`,
         else the only one of that file name. What is left out is counted by reason, and every such
@@ -115,7 +115,7 @@ class LibraryUses:
                 if line.row is None:
                     refused = LeftOut(line.number, "broken line", str(line.problem))
                 else:
-                    use = replace(Use.of(line.row), confidence=line.confidence)
+                    use = _use(line.row, line.confidence, line.cuts)
                     found = self._learn(use, line.row, tracks)
                     if found is None:
                         continue
@@ -142,7 +142,7 @@ class LibraryUses:
         use = replace(use, track_seconds=record.duration)
         with self._writing():
             overlapping = list(self._overlapping(use))
-            if any(_same(use, other) for _, other in overlapping):
+            if any(_same(use, other) and not other.before_reset for _, other in overlapping):
                 return False
             self._store.uses.drop(id for id, _ in overlapping)
             self._store.uses.add(use)
@@ -170,6 +170,17 @@ class LibraryUses:
                 raise ConfigError(f"`start`, `end`: {problem}", "choose a moment on the track")
             self._store.uses.replace(id, use)
         return use
+
+    def reset_habits(self) -> int:
+        """Let no habit be learned from the uses that are known now; from how many that was.
+
+        The uses stay, and are still evidence for where on their own tracks moments start.
+        """
+        with self._writing():
+            counting = [(id, use) for id, use in self._store.uses.all() if not use.before_reset]
+            for id, use in counting:
+                self._store.uses.replace(id, replace(use, before_reset=True))
+        return len(counting)
 
     def forget(self, ids: Iterable[int] | None = None, *, track: PathLike | None = None) -> int:
         """Delete uses for good: by number, all of a track (a path or an id), or with neither
@@ -204,8 +215,8 @@ class LibraryUses:
     def export(self, path: PathLike) -> int:
         """Write all uses to a new CSV in MGSV-EC's columns, which `learn` reads; how many rows.
 
-        Features and confidences are not in it. Raises OutputError where the file exists or cannot
-        be written.
+        Features, cuts and confidences are not in it. Raises OutputError where the file exists or
+        cannot be written.
         """
         refuse_existing(path)
         rows = [use.row(os.fspath(self.path(use.track) or ""), use.video) for _, use in self.all()]
@@ -290,6 +301,13 @@ def _outside(use: Use, seconds: float) -> str:
     if use.end > seconds + TOLERANCE:
         return f"the moment ends at {use.end:g} s, the track at {seconds:g} s"
     return ""
+
+
+def _use(row: Row, confidence: float, cuts: Sequence[float]) -> Use:
+    """The use in a line. cuts: seconds of the video."""
+    use = Use.of(row)
+    after = [time - use.video_start for time in cuts]
+    return replace(use, confidence=confidence, cuts=packed_cuts(after, use.video_seconds))
 
 
 def _same(a: Use, b: Use) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mgsv.memory.use import Use
 
@@ -24,10 +24,17 @@ CREATE TABLE use (
     category TEXT NOT NULL,
     confidence REAL NOT NULL,
     feats BLOB NOT NULL,          -- pooled frame features, float16; empty where unknown
-    encoder TEXT NOT NULL         -- fingerprint of what made them
+    encoder TEXT NOT NULL,        -- fingerprint of what made them
+    cuts BLOB NOT NULL DEFAULT x'',  -- seconds from video_start, float32; empty where unknown
+    before_reset INTEGER NOT NULL DEFAULT 0  -- 1: habits were reset since
 )""",
     "CREATE INDEX use_of_video ON use (video)",
 )
+ADDED = (
+    "ALTER TABLE use ADD COLUMN cuts BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE use ADD COLUMN before_reset INTEGER NOT NULL DEFAULT 0",
+)
+"""What brings a table of an earlier version up to `TABLE`."""
 _FIELDS = tuple(Use.__dataclass_fields__)
 _COLUMNS = ", ".join(_FIELDS)
 _MARKS = ", ".join("?" * len(_FIELDS))
@@ -73,7 +80,6 @@ class UseTable:
     def __init__(self, db: sqlite3.Connection, guarded: Guard, transaction: Guard) -> None:
         """guarded turns SQLite's errors into ours; transaction also commits or rolls back."""
         self._db, self._guarded, self.transaction = db, guarded, transaction
-        self._there = False
         with guarded():
             db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
 
@@ -117,28 +123,35 @@ class UseTable:
             contextlib.suppress(sqlite3.Error, TypeError),
             contextlib.closing(sqlite3.connect(damaged)) as old,
         ):
-            rows = old.execute(f"SELECT {_COLUMNS} FROM use")  # noqa: S608
+            names = _held(old)
+            rows = old.execute(f"SELECT {', '.join(names)} FROM use")  # noqa: S608
             while (values := rows.fetchone()) is not None:
-                found.append(Use(*values))
+                found.append(_use(names, values))
         with self.transaction():
             for use in found:
                 self.add(use)
 
     def _select(self, which: str, *values: object) -> Iterator[tuple[int, Use]]:
         with self._guarded():
-            if not self._exists():
+            if not (names := _held(self._db)):
                 return
-            rows = self._db.execute(f"SELECT id, {_COLUMNS} FROM use {which}", values)  # noqa: S608
+            columns = ", ".join(names)
+            rows = self._db.execute(f"SELECT id, {columns} FROM use {which}", values)  # noqa: S608
             for id, *fields in rows:
-                yield id, Use(*fields)
-
-    def _exists(self) -> bool:
-        """A catalogue of the first format has no uses until something is written to it."""
-        if not self._there:
-            tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'use'"
-            self._there = self._db.execute(tables).fetchone() is not None
-        return self._there
+                yield id, _use(names, fields)
 
     @staticmethod
     def _values(use: Use) -> tuple[object, ...]:
         return tuple(getattr(use, name) for name in _FIELDS)
+
+
+def _held(db: sqlite3.Connection) -> list[str]:
+    """The fields of `Use` that a catalogue has columns for: none in the first version until
+    something is written, and not all in the later ones."""
+    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(use)")}
+    return [name for name in _FIELDS if name in columns]
+
+
+def _use(names: Sequence[str], values: Sequence[Any]) -> Use:
+    fields = dict(zip(names, values, strict=True))
+    return Use(**{**fields, "before_reset": bool(fields.get("before_reset"))})

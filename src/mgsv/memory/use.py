@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from mgsv.data.annotations import Row
 
+MOST_CUTS = 4096
+"""Cuts that are kept of a use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -33,6 +36,11 @@ class Use:
     """Pooled frame features of the video, float16, little-endian; empty where unknown."""
     encoder: str = ""
     """Fingerprint of the encoder that made `feats`."""
+    cuts: bytes = b""
+    """Seconds from `video_start` to each cut of the video, float32, little-endian; empty where
+    unknown, and where there is none."""
+    before_reset: bool = False
+    """Whether habits were reset since: it is a use like any other, but teaches no habit."""
 
     @property
     def video_seconds(self) -> float:
@@ -42,6 +50,11 @@ class Use:
     def features(self) -> npt.NDArray[np.float32] | None:
         """[D] pooled features of the video, or None."""
         return np.frombuffer(self.feats, "<f2").astype(np.float32) if self.feats else None
+
+    @property
+    def cut_times(self) -> npt.NDArray[np.float32]:
+        """[C] seconds from the start of the moment to each cut that is known."""
+        return np.frombuffer(self.cuts, "<f4").astype(np.float32)
 
     @classmethod
     def of(cls, row: Row) -> Use:
@@ -82,6 +95,14 @@ class Use:
 def uses_of(rows: Iterable[Row]) -> Iterator[Use]:
     """The uses in annotations, row by row."""
     return map(Use.of, rows)
+
+
+def packed_cuts(cuts: npt.ArrayLike, seconds: float) -> bytes:
+    """`Use.cuts` of cuts [C] in seconds from the moment's start; those outside of it are dropped,
+    and of more than 4,096 the last ones."""
+    times = np.sort(np.asarray(cuts, "<f4").ravel())
+    inside = times[np.isfinite(times) & (times > 0) & (times < seconds)]
+    return bytes(inside[:MOST_CUTS].tobytes())
 
 
 def pooled(frame_feats: npt.NDArray[np.floating]) -> bytes:
