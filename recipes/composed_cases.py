@@ -22,7 +22,7 @@ from mgsv.synthesis.composed import PLANS
 from mgsv.synthesis.composed.corpus import Item, ItemKind, read_manifest
 from mgsv.synthesis.composed.features import video_curves
 from mgsv.synthesis.composed.footage import Bank, Footage
-from mgsv.synthesis.composed.music import TrackAnalyser
+from mgsv.synthesis.composed.music import AnalysedTrack, TrackAnalyser
 from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan, read_plans
 
 
@@ -51,9 +51,12 @@ class Corpus:
     def _bank(self) -> Bank:
         return Bank(self.cache, half=True)
 
+    def analysed(self, name: str) -> AnalysedTrack:
+        return self._analyser.track(self.items[name])
+
     def track(self, name: str) -> TrackFeatures:
         """A track (or excerpt) as a library would hold it."""
-        heard = self._analyser.track(self.items[name])
+        heard = self.analysed(name)
         rhythm = heard.rhythm
         return TrackFeatures(
             track=Track(name, heard.item.path, rhythm.duration, rhythm.tempo),

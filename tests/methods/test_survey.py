@@ -7,11 +7,9 @@ are in float64.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,31 +17,12 @@ from mgsv.errors import ConfigError
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory.density import NEAR
 from mgsv.memory.fusion import Fusion
-from mgsv.methods.base import Method, Placement
+from mgsv.methods.base import Placement
 from mgsv.methods.calibration import Calibration
-from mgsv.methods.learned import learned
 from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey_track
 from mgsv.methods.surveyed import OVERRULES
-from mgsv.models.adapter import grounding_model
-from mgsv.models.checkpoint import Checkpoint
-from mgsv.models.registry import build
-from mgsv.runtime.model import Encoder, Encoders
+from survey_support import WEIGHTS, method_with
 from synthetic import edit_of, query, random_track, song
-
-WEIGHTS = SurveyWeights(
-    grid=2.0, motion=4.0, beats=0.5, moving=0.8, phrase=1.0, downbeat=2.0, beat=1.0
-)
-"""The beats of `song` are all alike, so that only the motion tells one bar from another."""
-
-SIZES = {"frame_dim": 4, "segment_dim": 12, "hidden_dim": 8, "heads": 2, "feed_forward": 8}
-SIZES |= {"embedding_feed_forward": 8, "encoder_layers": 1, "decoder_layers": 1}
-
-
-def method_with(record: dict[str, Any]) -> Method:
-    encoders = Encoders(Encoder("eyes", 4), Encoder("ears", 12))
-    torch.manual_seed(0)
-    model = build("made", SIZES)
-    return learned(grounding_model(Checkpoint("made", model.eval(), encoders, record, "")))
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mgsv.cli import options, show
+from mgsv.cli.habits import habits
 from mgsv.cli.uses import learn, uses
 from mgsv.errors import shown
 from mgsv.moment import clock
@@ -128,6 +129,7 @@ def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: b
 
 library.add_command(learn)
 library.add_command(uses)
+library.add_command(habits)
 
 
 def _fields(track: Track) -> dict[str, Any]:

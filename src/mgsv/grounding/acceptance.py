@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,16 @@ LARGEST_FILE = 50_000_000
 """Bytes of a result that are read; one of a thousand moments has less than one million."""
 
 
+@dataclass(frozen=True)
+class SeenOfClip:
+    """What is remembered of a clip's picture: pooled features, what made them, and seconds of
+    cuts."""
+
+    feats: bytes = b""
+    encoder: str = ""
+    cuts: tuple[float, ...] = ()
+
+
 def accept(
     found: Grounding, library: Library, rank: int = 1, *, category: str = ""
 ) -> tuple[Use, bool]:
@@ -31,7 +41,7 @@ def accept(
     chosen = next((moment for moment in found if moment.rank == rank), None)
     if chosen is None:
         raise ConfigError(f"`rank` {rank}: there are {len(found)} moments")
-    feats, encoder = found.clip_feats
+    seen = SeenOfClip(*found.clip_feats, tuple(found.curves.cuts.tolist()))
     return accept_moment(
         library,
         os.fsencode(chosen.track.path),
@@ -39,9 +49,7 @@ def accept(
         video=found.video.path,
         video_seconds=found.video.duration,
         category=category,
-        feats=feats,
-        encoder=encoder,
-        cuts=found.curves.cuts.tolist(),
+        seen=seen,
     )
 
 
@@ -62,13 +70,19 @@ def accept_result(
         moment = Moment(float(found["start"]), float(found["end"]))
         seconds = float(document["video"]["duration"])
         track, video = os.fsencode(found["track"]), Path(document["video"]["path"])
-        cuts = [float(time) for time in document["video"].get("cuts", [])]
+        cuts = tuple(float(time) for time in document["video"].get("cuts", []))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _no_result(path) from error
     if not (0 < seconds < math.inf and moment.start >= 0 and moment.duration > 0):
         raise _no_result(path)
     return accept_moment(
-        library, track, moment, video=video, video_seconds=seconds, category=category, cuts=cuts
+        library,
+        track,
+        moment,
+        video=video,
+        video_seconds=seconds,
+        category=category,
+        seen=SeenOfClip(cuts=cuts),
     )
 
 
@@ -80,9 +94,7 @@ def accept_moment(
     video: Path,
     video_seconds: float,
     category: str = "",
-    feats: bytes = b"",
-    encoder: str = "",
-    cuts: Sequence[float] = (),
+    seen: SeenOfClip = SeenOfClip(),
 ) -> tuple[Use, bool]:
     """Remember that `video` uses `moment` of the track at the path `track`; see `accept_result`."""
     place = Path(os.fsdecode(track))
@@ -98,9 +110,9 @@ def accept_moment(
         video_start=0.0,
         video_end=min(video_seconds, moment.duration),
         category=category,
-        feats=feats,
-        encoder=encoder,
-        cuts=packed_cuts(cuts, moment.duration),
+        feats=seen.feats,
+        encoder=seen.encoder,
+        cuts=packed_cuts(seen.cuts, moment.duration),
     )
     return use, library.uses.accept(use)
 

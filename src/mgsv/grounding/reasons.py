@@ -21,11 +21,19 @@ STARTS = {
     "start_on_beat": "starts on a beat",
 }
 """The most specific first; only the first that holds is reported."""
+HABITS = {
+    "habit_start": "where the music starts",
+    "habit_intro": "where the intro is over",
+    "habit_chorus": "with what sounds like the chorus",
+    "habit_elsewhere": "elsewhere than at these places",
+}
+"""Where a person usually starts, by which habit moved the moment."""
 TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
     *("method_start", "method_log_odds"),
     *("memory_start", "memory_probability", "memory_log_odds", "runner_up_fit"),
+    *("habit_uses", "habit_start", "habit_intro", "habit_chorus", "habit_elsewhere"),
 )
 """Keys that are part of another's sentence, or that only programs read."""
 ON = 0.6
@@ -68,6 +76,8 @@ def _gist(evidence: Evidence) -> Iterator[str]:
         yield "moves with the music"
     if evidence.get("placed_by_memory"):
         yield "where past uses put it"
+    elif habit := _habit(evidence):
+        yield f"you usually start {habit}"
     elif "survey_probability" in evidence:
         yield f"{evidence['survey_probability']:.0%} sure of the place"
     elif evidence.get("from_start"):
@@ -145,6 +155,22 @@ def _past_uses(value: float, evidence: Evidence) -> str:
     return sentence + "."
 
 
+def _habit(evidence: Evidence) -> str:
+    """Where the person usually starts, if that is why the moment is where it is."""
+    if "habit_moved_from" not in evidence:
+        return ""
+    return next((words for key, words in HABITS.items() if key in evidence), "")
+
+
+def _moved(value: float, evidence: Evidence) -> str:
+    habit = _habit(evidence)
+    counted = next((evidence[key] for key in HABITS if key in evidence), 0.0)
+    return (
+        f"You usually start {habit}: {counted:.0f} of {evidence['habit_uses']:.0f} uses; "
+        f"without your habits it would start at {clock(value)}."
+    )
+
+
 def _runner_up(_: float, evidence: Evidence) -> str:
     other = runner_up(evidence)
     return f"Another place to try: {clock(other[0])}, {other[1]}." if other else ""
@@ -208,10 +234,14 @@ SENTENCES: Mapping[str, Say] = {
         if value
         else ""
     ),
+    "habit_moved_from": _moved,
     "runner_up_start": _runner_up,
     "first_stage": lambda value, _: f"The first stage gave the track {value:.2f}.",
     "confidence": lambda value, evidence: (
         "" if "from_start" in evidence else f"The model's confidence in the place is {value:.2f}."
+    ),
+    "taste": lambda value, _: (
+        f"What you used before and how often adds {value:.2f} to the score." if value else ""
     ),
     "popularity": lambda value, _: f"Its popularity added {value:.2f} to the score.",
     **dict.fromkeys(TOLD_ELSEWHERE, _silent),

@@ -32,7 +32,7 @@ from mgsv.methods.base import (
     Query,
     StartOn,
 )
-from mgsv.methods.memory import MemoryUse, with_memory
+from mgsv.methods.memory import WITH_HABITS, MemoryUse, with_memory
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
@@ -249,12 +249,16 @@ class Session:
     def _with_memory(self, contents: Contents, options: GroundOptions) -> Method:
         if options.memory == "off":
             return self.method
+        method, fusion = self.method, self._fusion
+        if method.takes_habits:
+            method = method.with_habits(contents.habits)
+            fusion = fusion or WITH_HABITS
         return with_memory(
-            self.method,
+            method,
             contents.memory,
             memory=options.memory,
             popularity=options.popularity,
-            fusion=self._fusion,
+            fusion=fusion,
             encoder=self.encoders.video.fingerprint,
         )
 

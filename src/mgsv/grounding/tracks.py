@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import overload
 
 from mgsv.errors import LibraryError, shown
+from mgsv.grounding.habits import learned_habits
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.library.index import outdated_note
 from mgsv.library.library import SHORTEST_TRACK
+from mgsv.memory.habits import Habits
 from mgsv.memory.model import Memory
 
 KEPT_BYTES = 256_000_000
@@ -129,6 +131,11 @@ class Contents:
     def memory(self) -> Memory:
         """Of the uses in the library."""
         return Memory(use for _, use in self._library.uses.all())
+
+    @cached_property
+    def habits(self) -> Habits:
+        """That these uses show."""
+        return learned_habits(self._library)
 
     @cached_property
     def fingerprint(self) -> str:

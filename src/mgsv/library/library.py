@@ -294,6 +294,12 @@ class Library:
             key=lambda track: os.fsencode(track.path),
         )
 
+    def track(self, id: str) -> Track | None:
+        """A track by its id, in view or not; None where the library does not hold it."""
+        record = self._store.record(id, self.encoder_fingerprint or "")
+        paths = [place.path for place in self._store.places_of(id)]
+        return _track(record, paths) if record and paths else None
+
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
         return TrackCurves(track, **self._read(track, CURVES))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, overload
+from typing import Literal, Protocol, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from mgsv.encoders.registry import Source
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.video import VideoCurves, VideoInfo
+from mgsv.memory.habits import Habits
 from mgsv.moment import Moment
 
 FloatArray = npt.NDArray[np.floating]
@@ -207,6 +209,8 @@ class Placer(Protocol):
 class RankerWrapper:
     """What a ranker on top of `ranker` takes over from it, unless it overrides it."""
 
+    _ranker: Ranker
+
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.wants_features = ranker.name, ranker.wants_features
         self.reranks, self.chance_unknown = ranker.reranks, ranker.chance_unknown
@@ -218,9 +222,24 @@ class RankerWrapper:
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
         return self._ranker.score_tracks(query, tracks)
 
+    @property
+    def takes_habits(self) -> bool:
+        """Whether habits of the person whose clips these are make a difference."""
+        return isinstance(self._ranker, RankerWrapper) and self._ranker.takes_habits
+
+    def with_habits(self, habits: Habits) -> Self:
+        """The same, for clips of somebody with these habits."""
+        if not isinstance(self._ranker, RankerWrapper):
+            return self
+        other = copy(self)
+        other._ranker = self._ranker.with_habits(habits)
+        return other
+
 
 class PlacerWrapper(ABC):
     """A placer that looks again at each moment of `placer`."""
+
+    _placer: Placer
 
     def __init__(self, placer: Placer) -> None:
         self.name, self.wants_features = placer.name, placer.wants_features
@@ -237,6 +256,19 @@ class PlacerWrapper(ABC):
             self.improved(query, candidate.features, one, placement)
             for candidate, one in zip(candidates, placed, strict=True)
         ]
+
+    @property
+    def takes_habits(self) -> bool:
+        """Whether habits of the person whose clips these are make a difference."""
+        return isinstance(self._placer, PlacerWrapper) and self._placer.takes_habits
+
+    def with_habits(self, habits: Habits) -> Self:
+        """The same, for clips of somebody with these habits."""
+        if not isinstance(self._placer, PlacerWrapper):
+            return self
+        other = copy(self)
+        other._placer = self._placer.with_habits(habits)
+        return other
 
     @abstractmethod
     def improved(
@@ -269,6 +301,23 @@ class Method:
         """Changes whenever the same input may give another result."""
         parts = dict.fromkeys([*self.ranker.fingerprint.split(), *self.placer.fingerprint.split()])
         return " ".join(parts)
+
+    @property
+    def takes_habits(self) -> bool:
+        """Whether habits of the person whose clips these are make a difference."""
+        parts = self.ranker, self.placer
+        return any(isinstance(p, RankerWrapper | PlacerWrapper) and p.takes_habits for p in parts)
+
+    def with_habits(self, habits: Habits) -> Method:
+        """The same, for clips of somebody with these habits; itself where they change nothing."""
+        if not (habits and self.takes_habits):
+            return self
+        ranker, placer = self.ranker, self.placer
+        if isinstance(ranker, RankerWrapper):
+            ranker = ranker.with_habits(habits)
+        if isinstance(placer, PlacerWrapper):
+            placer = placer.with_habits(habits)
+        return Method(self.name, ranker, placer)
 
     def require(self, video: Source, music: Source) -> None:
         """EncoderMismatch where features of these encoders are not what the parts were made for."""

@@ -37,6 +37,10 @@ VERSION = "2"
 POPULARITY = 0.5
 """What e times as many uses gain, in deviations of the tracks' scores. Set by hand, not fitted."""
 
+WITH_HABITS = Fusion(unused_weight=0.0)
+"""Beside a method that takes habits into account, which say where moments begin on tracks that were
+never used: the memory need not say it once more."""
+
 
 def with_memory(
     method: Method,

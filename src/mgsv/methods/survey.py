@@ -41,10 +41,12 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.memory.density import GRID, GRID_POINTS, Density, LikelyStart, grid
+from mgsv.memory.density import GRID, GRID_POINTS, NEAR, Density, LikelyStart, grid
 from mgsv.memory.fusion import Fusion
+from mgsv.memory.habits import Habits, StartKind
 from mgsv.methods.base import Query
 from mgsv.methods.calibration import Calibration, Clues
+from mgsv.methods.habits import habitual_starts, habitual_weights, landmarks
 from mgsv.methods.placement import OTHER_BEAT, Music, habits_at
 from mgsv.methods.synchrony import (
     Array,
@@ -63,12 +65,10 @@ VERSION = "2"
 RECORD = "survey-2"
 """Where a checkpoint's record holds a `Survey`."""
 
-STEP = 0.04
-"""Seconds between the starts that are looked at, beside all beats and phrases."""
-NULL_STEP = 0.2
-"""The same for a clip that was shaken, of which only means count."""
-SHAKES = 4
-SHAKEN = 0.4
+STEP, NULL_STEP = 0.04, 0.2
+"""Seconds between the starts that are looked at, beside all beats and phrases; and the same for a
+clip that was shaken, of which only means count."""
+SHAKES, SHAKEN = 4, 0.4
 """Seconds: each cut of a shaken clip is late or early by up to so much, a beat of slow music."""
 LEAST_CUTS = 3
 """Fewer cuts fall on beats by chance: nothing is concluded from them."""
@@ -113,8 +113,8 @@ class SurveyWeights:
 
     def __post_init__(self) -> None:
         check(self)
-        shares = (self.beats, self.accents, self.moving)
-        if min(*shares, 1 - self.beats - self.accents, 1 - self.moving) < 0:
+        others = 1 - self.beats - self.accents, 1 - self.moving
+        if min(self.beats, self.accents, self.moving, *others) < 0:
             raise ConfigError("the shares of a survey must lie between 0 and 1")
 
 
@@ -129,6 +129,8 @@ class Survey:
     """Score of the network that a log-odds of evidence is worth."""
     calibration: Calibration = Calibration()
     """Of what is said of a place."""
+    habits: Habits | None = None
+    """Of whom the clips are by, where they are known; no part of the record."""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Survey | None:
@@ -158,18 +160,20 @@ class Survey:
 class Surveyed:
     """One track surveyed for one clip.
 
-    density: where the clip starts. origin: where the music starts, in seconds. evidence: log-odds
-    that the clip was cut to this track rather than to none; 0 where it has too few cuts and too
-    little motion to tell. starts, odds: [N], the log-odds of each start by cuts and motion. edit:
-    as in `Terms`.
+    density: where the clip starts. usual: the same without habits. origin: where the music starts,
+    in seconds. evidence: log-odds that the clip was cut to this track rather than to none; 0 where
+    it has too few cuts and too little motion to tell. starts, odds: [N], the log-odds of each start
+    by cuts and motion. places: of `habits.landmarks`. edit: as in `Terms`.
     """
 
     density: Density
+    usual: Density
     origin: float
     evidence: float
     starts: Floats
     odds: Floats
     edit: Mapping[str, Floats]
+    places: Mapping[StartKind, float]
 
     def clues(self, place: LikelyStart) -> Clues:
         """What tells whether a place that leaves the track's start is right."""
@@ -178,6 +182,11 @@ class Surveyed:
         motion = float(self.edit["motion"][best]) if "motion" in self.edit else 0.0
         onsets = float(self.edit["cuts"].max()) if "cuts" in self.edit else 0.0
         return Clues.of(place.probability, motion, onsets)
+
+    def kind_of(self, start: float) -> StartKind:
+        """Which of these `start`, in seconds, is, to `NEAR` seconds."""
+        near = ((abs(start - place), kind) for kind, place in self.places.items())
+        return next((kind for apart, kind in sorted(near) if apart <= NEAR), "elsewhere")
 
     def fits(self, start: float) -> float:
         """The best log-odds of cuts and motion at the starts around one, in seconds."""
@@ -191,7 +200,7 @@ class Terms:
     starts: [N] seconds that leave room for the clip, in rising order. prior: terms [N] of `HABITS`.
     edit: terms [N] "grid", "cuts" and "motion", of those that the clip can tell of, in deviations
     of the shaken clip's. amount: roots of how much there is of cuts and of motion. origin: where
-    the music starts.
+    the music starts; from_start: prior probability of it. places: of `habits.landmarks`.
     """
 
     starts: Floats
@@ -200,25 +209,37 @@ class Terms:
     amount: Mapping[str, float]
     origin: float
     from_start: float
-    """Prior probability of it."""
+    places: Mapping[StartKind, float]
+    track_seconds: float
 
 
 def survey_track(
-    query: Query, features: TrackCurves, weights: SurveyWeights, width: float | None = None
+    query: Query,
+    features: TrackCurves,
+    weights: SurveyWeights,
+    width: float | None = None,
+    habits: Habits | None = None,
 ) -> Surveyed:
     """Every start of a track weighed for the first `width` seconds of a clip; None: all of it."""
-    seconds = min(query.seconds if width is None else width, query.seconds)
     music = Music.of(features)
+    seconds = min(query.seconds if width is None else width, query.seconds)
     clip = pattern_of(query, seconds / query.seconds)
     seen = survey_terms(clip, music, moves=moves(query))
     masses, evidence = weigh(seen, weights)
+    usual = density = _density(seen, masses, seconds)
+    if habits:
+        weights = habitual_weights(weights, habits)
+        masses, evidence = weigh(seen, weights, habits)
+        density = _density(seen, masses, seconds)
     return Surveyed(
-        density=_density(seen.starts, masses, seconds, music.pattern.seconds),
+        density=density,
+        usual=usual,
         origin=seen.origin,
         evidence=evidence,
         starts=seen.starts,
         odds=edit_odds(seen, weights),
         edit=seen.edit,
+        places=seen.places,
     )
 
 
@@ -234,7 +255,7 @@ def survey_terms(clip: ClipPattern, music: Music, *, moves: bool = True) -> Term
     """
     track, structure = music.pattern, music.structure
     latest = max(0.0, track.seconds - clip.seconds)
-    origin = min(_origin(track), latest)
+    origin = min(origin_of(track), latest)
     exact = np.concatenate([track.beats, structure.phrases, [origin]]).astype(np.float64)
     step = max(STEP, latest / (GRID_POINTS * 5))
     starts = np.concatenate([np.arange(0.0, latest, step), exact, [latest]])
@@ -259,12 +280,16 @@ def survey_terms(clip: ClipPattern, music: Music, *, moves: bool = True) -> Term
         },
         origin=origin,
         from_start=_from_start(clip.seconds, track.seconds),
+        places=landmarks(music, origin, clip.seconds),
+        track_seconds=track.seconds,
     )
 
 
-def weigh(seen: Terms, weights: SurveyWeights) -> tuple[Floats, float]:
+def weigh(
+    seen: Terms, weights: SurveyWeights, habits: Habits | None = None
+) -> tuple[Floats, float]:
     """The masses [N] of all starts, and the evidence for the track; see `Surveyed`."""
-    prior, odds = prior_of(seen, weights), edit_odds(seen, weights)
+    prior, odds = prior_of(seen, weights, habits), edit_odds(seen, weights)
     masses = prior * np.exp(odds - odds.max())
     # Tracks are compared here, not starts that resemble each other: the ratios hold as they are.
     full = edit_odds(seen, replace(weights, trust=1.0))
@@ -272,11 +297,15 @@ def weigh(seen: Terms, weights: SurveyWeights) -> tuple[Floats, float]:
     return masses / masses.sum(), float(evidence)
 
 
-def prior_of(seen: Terms, weights: SurveyWeights) -> Floats:
+def prior_of(seen: Terms, weights: SurveyWeights, habits: Habits | None = None) -> Floats:
     """[N] masses that sum to 1, before the clip's picture is looked at."""
     habit = sum(getattr(weights, name) * seen.prior[name] for name in HABITS)
     # Starts stand closer around beats: each counts for the time it stands for.
-    later = np.exp(habit - np.max(habit)) * spacing(seen.starts)
+    apart = spacing(seen.starts)
+    later = np.exp(habit - np.max(habit)) * apart
+    if habits:
+        room = seen.starts, later, apart
+        return habitual_starts(habits, *room, seen.places, seen.from_start, seen.track_seconds)
     masses = (1 - seen.from_start) * later / later.sum()
     masses[np.searchsorted(seen.starts, seen.origin)] += seen.from_start
     return np.asarray(masses / masses.sum())
@@ -354,7 +383,7 @@ def _deviations(term: npt.NDArray[np.float32], shaken: Sequence[npt.NDArray[np.f
     return np.asarray((term - usual.mean()) / max(float(usual.std()), LEAST_DEVIATION))
 
 
-def _origin(track: TrackPattern) -> float:
+def origin_of(track: TrackPattern) -> float:
     """Seconds at which the music starts."""
     first = int(np.argmax(track.audible)) / CURVE_RATE
     return first if first > SILENT_START else 0.0
@@ -369,19 +398,19 @@ def _from_start(clip_seconds: float, track_seconds: float) -> float:
     return float(belief * share + (1 - belief) / (1 + np.exp(-log_odds)))
 
 
-def _density(starts: Floats, masses: Floats, clip_seconds: float, track_seconds: float) -> Density:
+def _density(seen: Terms, masses: Floats, clip_seconds: float) -> Density:
     """Starts gathered to half seconds, each at its own mean place."""
-    latest = max(0.0, track_seconds - clip_seconds)
+    latest = max(0.0, seen.track_seconds - clip_seconds)
     places = grid(latest)
     hop = places[1] if len(places) > 1 else 1.0
-    bins = np.minimum((starts / hop + 0.5).astype(int), len(places) - 1)
+    bins = np.minimum((seen.starts / hop + 0.5).astype(int), len(places) - 1)
     total = np.bincount(bins, masses, len(places))
-    mean = np.bincount(bins, masses * starts, len(places)) / np.maximum(total, 1e-300)
+    mean = np.bincount(bins, masses * seen.starts, len(places)) / np.maximum(total, 1e-300)
     places = np.where(total > 0, mean, places)
     return Density(
         places=places,
         masses=total / total.sum(),
         clip_seconds=clip_seconds,
-        track_seconds=track_seconds,
+        track_seconds=seen.track_seconds,
         starts=places,
     )

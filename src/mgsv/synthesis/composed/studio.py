@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.synthesis.composed.editors import COMPOSERS, UNSYNCED, Composer, Passage, Rng
+from mgsv.synthesis.composed.editors import COMPOSERS, PLAIN, UNSYNCED, Composer, Passage, Rng
 from mgsv.synthesis.composed.footage import LOOKS, Footage
 from mgsv.synthesis.composed.music import MOODS, AnalysedTrack
 from mgsv.synthesis.composed.plan import (
@@ -44,6 +44,9 @@ TASTE = np.array(
     ]
 )
 """[LOOKS, MOODS] the look that suits a mood, both in deviations from the mean."""
+
+OWN = "own"
+"""What plans by rules of one's own say of their composer."""
 
 STRICTNESS = 0.8
 """How firmly pictures follow the taste: 0 not at all. Scale of the logits of a picture."""
@@ -87,7 +90,7 @@ def scale_of(rows: Sequence[FloatArray]) -> FloatArray:
 
 
 def plan_video(
-    composer: str,
+    composer: str | Composer,
     studio: Studio,
     track: AnalysedTrack,
     rng: Rng,
@@ -97,7 +100,8 @@ def plan_video(
     plain: float = 0.1,
     offset_max: float = 0.0,
 ) -> Plan:
-    """A plan by the rules of `composer`. plain: share of videos that follow no music.
+    """A plan by the rules of `composer`, a name in `COMPOSERS` or rules of one's own. plain: share
+    of videos that follow no music.
 
     offset_max: everything in the picture is late by a random constant of up to so many seconds,
     or early.
@@ -105,11 +109,12 @@ def plan_video(
     shares, lengths = zip(*VIDEO_SECONDS, strict=True)
     wanted = min(float(np.interp(rng.random(), shares, lengths)), track.seconds - 0.1)
     seconds = int(wanted * FRAME_RATE) / FRAME_RATE
-    rules = COMPOSERS[composer]
+    rules = COMPOSERS[composer] if isinstance(composer, str) else composer
+    name = composer if isinstance(composer, str) else OWN
     start = round(rules.start(track, seconds, rng), 3)
     offset = round(float(rng.uniform(-offset_max, offset_max)), 3) if offset_max else 0.0
     synced = bool(rng.random() >= plain)
-    rules = rules if synced else UNSYNCED[composer]
+    rules = rules if synced else UNSYNCED.get(name, PLAIN)
     passage = Passage(track, start - offset, seconds)
 
     edges = _edges(rules.cuts(passage, rng), seconds)
@@ -130,7 +135,7 @@ def plan_video(
     return Plan(
         video_id=video_id,
         split=split,
-        composer=composer,
+        composer=name,
         track=track.id,
         music_start=start,
         seconds=seconds,

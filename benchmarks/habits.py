@@ -1,0 +1,426 @@
+"""How fast `mgsv` learns a person's habits: mIoU against the number of their uses that are known.
+
+    .venv/bin/python benchmarks/habits.py CORPUS CACHE [--figure FILE.png]   # learning curves
+    .venv/bin/python benchmarks/habits.py CORPUS CACHE --fit                 # what a usual is worth
+
+CORPUS is the folder that `recipes/corpus.py` made, CACHE the analyses that composing keeps. Each
+editor below makes videos of composed pictures by one habit. Half of the split's tracks have the
+past uses, the other half the clips whose moments are sought, so that nothing can be known of a
+clip's own track. Everything is placed by the default method, on a known track; the memory beside it
+leaves tracks that were never used to the habits.
+
+Curves are of the split `test`, by editors that had no part in `--fit`, which tries every value of
+`memory.habits.PSEUDO_USES` on other editors and the tracks of `val`. Intervals are of 95 %, from
+1,000 resamples of the tracks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from composed_cases import Corpus
+from mgsv.drawing import BLUE, GREY, INK, ORANGE, encoded, styled
+from mgsv.library import TrackFeatures
+from mgsv.media.video import VideoInfo
+from mgsv.memory import habits as habit_counts
+from mgsv.memory.habits import Habits
+from mgsv.memory.use import Use, packed_cuts
+from mgsv.methods import survey
+from mgsv.methods.base import Candidate, Method, Placement, Query, Ranked
+from mgsv.methods.habits import observe
+from mgsv.methods.placement import FinePlacer, Music
+from mgsv.methods.registry import open_method
+from mgsv.models.system import System
+from mgsv.moment import Moment
+from mgsv.synthesis.composed.editors import (
+    COMPOSERS,
+    LOOSE,
+    LOOSE_EDITOR,
+    LOOSE_UNSYNCED,
+    Composer,
+    Rng,
+)
+from mgsv.synthesis.composed.features import video_curves, video_features
+from mgsv.synthesis.composed.music import AnalysedTrack
+from mgsv.synthesis.composed.plan import FRAME_RATE, HEIGHT, WIDTH, Plan
+from mgsv.synthesis.composed.studio import Studio, plan_video, scale_of
+
+Floats = npt.NDArray[np.float64]
+
+COUNTS = (0, 10, 30, 100)
+"""Uses that are known."""
+RESAMPLES = 1000
+STRAY = 0.1
+"""Share of an editor's moments that are anywhere: nobody is that strict."""
+CHOICES = (1.0, 2.0, 4.0, 8.0)
+
+
+# Where each editor's moments begin
+
+
+def from_the_start(_track: AnalysedTrack, _seconds: float, _rng: Rng) -> float:
+    return 0.0
+
+
+def at_the_chorus(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+    """The phrase that is loud and comes back most."""
+    places = phrases(track, seconds)
+    loud = means(track.loudness, track.loudness.size / track.seconds, places, seconds)
+    rows = track.structure.repetition
+    back = means(rows, len(rows) / track.seconds, places, seconds)
+    return stray(track, seconds, rng) or float(places[int(np.argmax(loud + 0.5 * back))])
+
+
+def on_a_bar(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+    """The first beat of any bar."""
+    bars = track.structure.downbeats
+    bars = bars[bars <= max(track.seconds - seconds, 0)]
+    return float(rng.choice(bars)) if len(bars) else 0.0
+
+
+def about(share: float, spread: float) -> Callable[[AnalysedTrack, float, Rng], float]:
+    """About a `share` of the track."""
+
+    def start(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+        place = track.seconds * rng.normal(share, spread)
+        place = min(max(place, 0.0), max(track.seconds - seconds, 0.0))
+        return stray(track, seconds, rng) or place
+
+    return start
+
+
+def after_the_intro(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+    """The first phrase after three seconds that is among the louder half of the track."""
+    places = phrases(track, seconds)
+    later = places[places > 3]
+    loud = means(track.loudness, track.loudness.size / track.seconds, later, 4.0)
+    entry = later[loud > 0.5]
+    return stray(track, seconds, rng) or float(entry[0] if len(entry) else places[0])
+
+
+def start_or_chorus(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+    return 0.0 if rng.random() < 0.5 else at_the_chorus(track, seconds, rng)
+
+
+def phrases(track: AnalysedTrack, seconds: float) -> Floats:
+    places = track.structure.phrases.astype(np.float64)
+    return np.append(0.0, places[(places > 0.5) & (places <= track.seconds - seconds)])
+
+
+def means(curve: npt.NDArray[Any], rate: float, places: Floats, seconds: float) -> Floats:
+    edges = [(int(p * rate), max(int(p * rate) + 1, int((p + seconds) * rate))) for p in places]
+    return np.array([curve[a:b].mean() if a < len(curve) else 0.0 for a, b in edges])
+
+
+def stray(track: AnalysedTrack, seconds: float, rng: Rng) -> float:
+    """Now and then any place of the track; else 0."""
+    return float(rng.uniform(0, max(track.seconds - seconds, 0))) if rng.random() < STRAY else 0.0
+
+
+@dataclass(frozen=True)
+class Editor:
+    """rules: of `plan_video`; None: those of the loose editor, whom the defaults were fitted to."""
+
+    name: str
+    rules: Composer | None
+
+
+SHOWN = (
+    Editor("starts with the track", replace(LOOSE, start=from_the_start)),
+    Editor("starts at the chorus", replace(LOOSE, start=at_the_chorus)),
+    Editor("cuts on beats, from bar lines", replace(COMPOSERS["editor"], start=on_a_bar)),
+    Editor("starts at 40 % of the track", replace(LOOSE, start=about(0.4, 0.03))),
+    Editor("as the defaults expect", None),
+)
+"""Whose learning curves are drawn."""
+
+FITTED_ON = (
+    Editor("after the intro", replace(LOOSE, start=after_the_intro)),
+    Editor("start or chorus", replace(LOOSE, start=start_or_chorus)),
+    Editor("first composer", COMPOSERS["editor"]),
+    Editor("second composer", COMPOSERS["second"]),
+    Editor("at 65 %", replace(LOOSE, start=about(0.65, 0.06))),
+    Editor("on the beat from the start", replace(COMPOSERS["loose"], start=from_the_start)),
+    Editor("as the defaults expect", None),
+)
+"""Whose clips `--fit` sees."""
+
+
+# What they make
+
+
+@dataclass(frozen=True)
+class Size:
+    """per_track: clips whose moments are sought, of each track. histories: times that other uses
+    are known."""
+
+    per_track: int = 2
+    histories: int = 2
+    counts: Sequence[int] = COUNTS
+
+
+@dataclass(frozen=True)
+class Clip:
+    query: Query
+    features: TrackFeatures
+    right: float
+
+
+class Workshop:
+    """The tracks and pictures of one split."""
+
+    def __init__(self, corpus: Corpus, split: str) -> None:
+        self._corpus = corpus
+        items = [item for item in corpus.items.values() if item.split == split]
+        self.tracks = [corpus.analysed(i.id) for i in items if i.kind == "music"]
+        footage = [corpus.footage(i.id) for i in items if i.kind != "music"]
+        looks = [one.looks.astype(np.float64) for one in footage]
+        moods = [mood for track in self.tracks for mood in track.moods]
+        self._split = split
+        self._studio = Studio(self.tracks, footage, scale_of(moods), scale_of(looks))
+        self.features = cache(self._corpus.track)
+        self.music = cache(lambda name: Music.of(self.features(name)))
+
+    def plan(self, editor: Editor, track: AnalysedTrack, seed: Sequence[int]) -> Plan:
+        return plan_video(
+            editor.rules or LOOSE_EDITOR,
+            self._studio,
+            track,
+            np.random.default_rng(seed),
+            video_id="-".join(map(str, seed)),
+            split=self._split,
+            plain=0.0 if editor.rules else LOOSE_UNSYNCED,
+        )
+
+    def clip(self, plan: Plan) -> Clip:
+        curves = video_curves(plan, self._studio.bank)
+        path = Path(f"{plan.video_id}.mp4")
+        info = VideoInfo(path, plan.seconds, WIDTH, HEIGHT, 0, FRAME_RATE, "h264", False)
+        query = Query(info, curves, video_features(plan, self._studio.bank))
+        return Clip(query, self.features(plan.track), plan.music_start)
+
+    def use(self, plan: Plan) -> Use:
+        hard = [shot.start for shot in plan.shots[1:] if not shot.soft]
+        return Use(
+            track=plan.track,
+            start=plan.music_start,
+            end=plan.music_start + plan.seconds,
+            track_seconds=self.features(plan.track).track.duration,
+            video=plan.video_id,
+            video_start=0.0,
+            video_end=plan.seconds,
+            cuts=packed_cuts(hard, plan.seconds),
+        )
+
+    def habits(self, uses: Sequence[Use]) -> Habits:
+        seen = []
+        for use in uses:
+            music = self.music(use.track)
+            seen.append(observe(use, music, survey.origin_of(music.pattern)))
+        return Habits.of(seen, [()] * len(self.tracks))
+
+    def made_by(
+        self, editor: Editor, number: int, size: Size
+    ) -> tuple[list[Clip], list[list[Use]]]:
+        """The clips sought, track by track, and as often as wanted the most uses."""
+        order = np.random.default_rng(number).permutation(len(self.tracks))
+        half = len(order) // 2
+        sought, used = ([self.tracks[n] for n in part] for part in (order[:half], order[half:]))
+        clips = [
+            self.clip(self.plan(editor, track, (number, 0, n, turn)))
+            for n, track in enumerate(sought)
+            for turn in range(size.per_track)
+        ]
+        uses = [
+            [
+                self.use(self.plan(editor, used[(n + history) % len(used)], (number, history, n)))
+                for n in range(max(size.counts))
+            ]
+            for history in range(1, size.histories + 1)
+        ]
+        return clips, uses
+
+
+# How well their moments are found
+
+
+def reached(method: Method, clips: Sequence[Clip]) -> Floats:
+    """[C] the IoU of each clip's moment, on its own track."""
+    found = []
+    for clip in clips:
+        candidate = Candidate(clip.features, Ranked(0.0))
+        [placed] = method.place(clip.query, [candidate], Placement())
+        found.append(placed.moment.iou(Moment(clip.right, clip.right + clip.query.seconds)))
+    return np.array(found)
+
+
+def curve(
+    method: Method,
+    shop: Workshop,
+    clips: Sequence[Clip],
+    histories: Sequence[Sequence[Use]],
+    counts: Sequence[int],
+) -> dict[int, Floats]:
+    """[C] the IoU of each clip by how many uses are known, mean over the histories."""
+    by_count = {}
+    for count in counts:
+        runs = [
+            reached(method.with_habits(shop.habits(uses[:count])), clips)
+            for uses in (histories if count else histories[:1])
+        ]
+        by_count[count] = np.mean(runs, axis=0)
+    return by_count
+
+
+def interval(values: Floats, per_track: int, seed: int = 0) -> tuple[float, float, float]:
+    """Mean, and the bounds of its 95 % interval over tracks, whose clips stand side by side."""
+    tracks = values.reshape(-1, per_track).mean(axis=1)
+    rng = np.random.default_rng(seed)
+    means = tracks[rng.integers(len(tracks), size=(RESAMPLES, len(tracks)))].mean(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(tracks.mean()), float(low), float(high)
+
+
+def show(method: Method, shop: Workshop, size: Size, figure: Path | None) -> None:
+    print(f"{'editor':32}" + "".join(f"{count:>22}" for count in COUNTS) + f"{'30 - 0':>26}")
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for number, editor in enumerate(SHOWN):
+        clips, histories = shop.made_by(editor, number, size)
+        found = curve(method, shop, clips, histories, COUNTS)
+        curves[editor.name] = [interval(found[count], size.per_track) for count in COUNTS]
+        gain = interval(found[30] - found[0], size.per_track)
+        cells = [f"{m:.3f} ({a:.3f}-{b:.3f})" for m, a, b in curves[editor.name]]
+        last = f"{gain[0]:+.3f} ({gain[1]:+.3f} to {gain[2]:+.3f})"
+        print(f"{editor.name:32}" + "".join(f"{c:>22}" for c in cells) + f"{last:>26}", flush=True)
+        print(f"{'':32}{words(shop.habits(histories[0][:30]))}", flush=True)
+    if figure:
+        draw(curves, figure)
+
+
+def words(habits: Habits) -> str:
+    starts = ", ".join(f"{kind} {n:g}" for kind, n in habits.starts.items())
+    return f"of 30: {starts}; cut to beats {habits.cut_to_beats:.1f} of {habits.cut_uses:g}"
+
+
+def draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path) -> None:
+    """The curves with their intervals, in a new file."""
+    with styled():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        marks = zip((BLUE, ORANGE, INK, "#3f8f5f", GREY), "osD^v", strict=True)
+        for shift, ((name, points), (colour, mark)) in enumerate(
+            zip(curves.items(), marks, strict=True)
+        ):
+            means, low, high = np.array(points).T
+            at = np.arange(len(COUNTS)) + 0.04 * (shift - 2)
+            axes.errorbar(
+                at, means, [means - low, high - means], color=colour, marker=mark, label=name
+            )
+        axes.set_xticks(np.arange(len(COUNTS)), [str(count) for count in COUNTS])
+        axes.set_xlabel("uses that are known")
+        axes.set_ylabel("mIoU, track known")
+        axes.set_ylim(0, 1)
+        figure.legend(loc="outside right upper")
+        data = encoded(figure, "svg" if path.suffix == ".svg" else "png")
+    with path.open("xb") as file:
+        file.write(data)
+
+
+def fit(method: Method, shop: Workshop) -> None:
+    """Tries the values of `PSEUDO_USES`, one after the other."""
+    remember(method)
+    size = Size(per_track=1, histories=1, counts=(10, 30))
+    made = [shop.made_by(editor, 100 + n, size) for n, editor in enumerate(FITTED_ON)]
+    without = [reached(method, clips).mean() for clips, _ in made]
+    counts: dict[str, float] = dict(habit_counts.PSEUDO_USES)
+
+    def score(tried: Mapping[str, float]) -> float:
+        habit_counts.PSEUDO_USES = tried
+        runs = [curve(method, shop, *one, size.counts) for one in made]
+        # Half of it is how much is gained, half that the worst editor does not lose.
+        gains = [
+            [run[n].mean() - start for n in size.counts]
+            for run, start in zip(runs, without, strict=True)
+        ]
+        return float(np.mean(gains) + np.min(gains))
+
+    for name in ("starts", "places", "beats"):
+        reached_by = {value: score({**counts, name: value}) for value in CHOICES}
+        counts[name] = max(reached_by, key=reached_by.__getitem__)
+        shown = ", ".join(f"{value:g}: {gain:+.4f}" for value, gain in reached_by.items())
+        print(f"{name:8}{shown}", flush=True)
+    habit_counts.PSEUDO_USES = counts
+    for editor, one, start in zip(FITTED_ON, made, without, strict=True):
+        run = curve(method, shop, *one, size.counts)
+        means = ", ".join(f"{n}: {found.mean():.3f}" for n, found in run.items())
+        print(f"{editor.name:32}0: {start:.3f}, {means}", flush=True)
+    print(counts)
+
+
+def remember(method: Method) -> None:
+    """Compute what no habit changes only once, and leave out the last step, which moves no moment
+    by more than a quarter of a second."""
+    placed: dict[int, Any] = {}
+    network = method.placer._placer._placer  # type: ignore[attr-defined]
+    place = network.place
+
+    def remembered_place(query: Query, candidates: Any, placement: Placement) -> Any:
+        if id(query) not in placed:
+            placed[id(query)] = place(query, candidates, placement)
+        return placed[id(query)]
+
+    network.place = remembered_place
+    plain, terms = survey.survey_terms, {}
+
+    def remembered(clip: Any, music: Music, *, moves: bool = True) -> Any:
+        key = clip.seconds, clip.cuts.tobytes(), clip.motion.tobytes(), music.pattern.features.track
+        if key not in terms:
+            terms[key] = plain(clip, music, moves=moves)
+        return terms[key]
+
+    survey.survey_terms = remembered
+    Music.of = cache_by_id(Music.of)  # type: ignore[method-assign]
+    FinePlacer.improved = lambda _self, _query, _features, placed, _placement: placed  # type: ignore
+
+
+def cache_by_id(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    known: dict[int, Any] = {}
+
+    def made(features: Any) -> Any:
+        if id(features) not in known:
+            known[id(features)] = make(features)
+        return known[id(features)]
+
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("--model", type=Path, help="another checkpoint than the shipped one")
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--per-track", type=int, default=2, help="clips per track")
+    parser.add_argument("--histories", type=int, default=2)
+    parser.add_argument("--figure", type=Path, help="draw the curves into a new .png or .svg")
+    given = parser.parse_args()
+    method = open_method(System("made", given.model) if given.model else "made")
+    shop = Workshop(Corpus(given.corpus, given.cache), "val" if given.fit else "test")
+    if given.fit:
+        fit(method, shop)
+    else:
+        show(method, shop, Size(given.per_track, given.histories), given.figure)
+
+
+if __name__ == "__main__":
+    main()
