@@ -329,7 +329,7 @@ def draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path)
         axes.set_xticks(np.arange(len(COUNTS)), [str(count) for count in COUNTS])
         axes.set_xlabel("uses that are known")
         axes.set_ylabel("mIoU, track known")
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.03)
         figure.legend(loc="outside right upper")
         data = encoded(figure, "svg" if path.suffix == ".svg" else "png")
     with path.open("xb") as file:

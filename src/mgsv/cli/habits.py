@@ -63,7 +63,8 @@ def habits(folder: Path | None, reset: bool, as_json: bool) -> None:
     for habit in _rows(known):
         counted = f"{_count(habit['counted'])} of {_count(habit['uses'])}"
         usual = "" if habit["usual"] is None else f"{habit['usual']:.0%}"
-        show.line(f"{habit['habit']:44} {counted:>12} {habit['taken_as']:>9.0%} {usual:>7}")
+        row = f"{habit['habit']:44} {counted:>12} {habit['taken_as']:>9.0%} {usual:>7}"
+        show.line(row.rstrip())
     if place := _usual_place(known):
         show.line(f"elsewhere is mostly at {place[0]:.0%} to {place[1]:.0%} of the track")
     for tag in _tags(known)[:SHOWN_TAGS]:
@@ -130,14 +131,14 @@ def _tags(known: Habits) -> list[dict[str, Any]]:
 
 
 def _usual_place(known: Habits) -> tuple[float, float] | None:
-    """The tenth of the track, of those a hundredth apart, with most of the other starts: their
-    bounds as shares; None where it has less than half of them."""
+    """The tenth of the track that has most of the other starts: its bounds as shares, None where it
+    has less than half of them."""
     import numpy as np
 
     counts = np.array(known.places)
     width = len(counts) // 10
     sums = np.convolve(counts, np.ones(width), "valid")
-    best = int(sums.argmax())
+    best = int(np.flatnonzero(sums == sums.max()).mean())
     if sums[best] < max(2.0, 0.5 * counts.sum()):
         return None
     return best / len(counts), (best + width) / len(counts)

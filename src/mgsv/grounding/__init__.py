@@ -1,10 +1,12 @@
 """A clip and a library in, ranked moments out; a moment in, the finished video out.
 
 Reading order: `session` (library, method and encoders, and how they answer), `clip`, `tracks`,
-`result`, `reasons` (the evidence in words), `acceptance`, `output`.
+`habits` (of whom the uses are by), `result`, `reasons` (the evidence in words), `acceptance`,
+`output`.
 """
 
 from mgsv.grounding.acceptance import accept
+from mgsv.grounding.habits import learned_habits
 from mgsv.grounding.output import default_output, render, write_timeline
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.session import GroundOptions, Session, check_weights, ground, read_query
@@ -18,6 +20,7 @@ __all__ = [
     "check_weights",
     "default_output",
     "ground",
+    "learned_habits",
     "read_query",
     "render",
     "write_timeline",
