@@ -289,10 +289,12 @@ def interval(values: Floats, per_track: int, seed: int = 0) -> tuple[float, floa
     return float(tracks.mean()), float(low), float(high)
 
 
-def show(method: Method, shop: Workshop, size: Size, figure: Path | None) -> None:
+def show(method: Method, shop: Workshop, size: Size, only: str, figure: Path | None) -> None:
     print(f"{'editor':32}" + "".join(f"{count:>22}" for count in COUNTS) + f"{'30 - 0':>26}")
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for number, editor in enumerate(SHOWN):
+        if only not in editor.name:
+            continue
         clips, histories = shop.made_by(editor, number, size)
         found = curve(method, shop, clips, histories, COUNTS)
         curves[editor.name] = [interval(found[count], size.per_track) for count in COUNTS]
@@ -318,9 +320,8 @@ def draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path)
         figure = Figure(figsize=(7.5, 3.6), layout="constrained")
         axes = figure.add_subplot()
         marks = zip((BLUE, ORANGE, INK, "#3f8f5f", GREY), "osD^v", strict=True)
-        for shift, ((name, points), (colour, mark)) in enumerate(
-            zip(curves.items(), marks, strict=True)
-        ):
+        for shift, (name, points) in enumerate(curves.items()):
+            colour, mark = next(marks)
             means, low, high = np.array(points).T
             at = np.arange(len(COUNTS)) + 0.04 * (shift - 2)
             axes.errorbar(
@@ -412,6 +413,7 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--per-track", type=int, default=2, help="clips per track")
     parser.add_argument("--histories", type=int, default=2)
+    parser.add_argument("--only", default="", help="only editors in whose name this stands")
     parser.add_argument("--figure", type=Path, help="draw the curves into a new .png or .svg")
     given = parser.parse_args()
     method = open_method(System("made", given.model) if given.model else "made")
@@ -419,7 +421,8 @@ def main() -> None:
     if given.fit:
         fit(method, shop)
     else:
-        show(method, shop, Size(given.per_track, given.histories), given.figure)
+        size = Size(given.per_track, given.histories)
+        show(method, shop, size, given.only, given.figure)
 
 
 if __name__ == "__main__":

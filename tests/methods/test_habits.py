@@ -146,6 +146,13 @@ def test_habits_that_agree_with_the_shipped_values_change_no_answer() -> None:
     assert not any(name.startswith("habit") for name in found.evidence)
 
 
+def test_who_mostly_starts_with_the_track_is_not_moved_by_a_few_other_starts() -> None:
+    plain, asked = method(), clip()
+    mixed = Habits(uses=30.0, starts={"start": 22.0, "chorus": 8.0})
+    found = plain.with_habits(mixed).detect(asked, [FEATURES], Placement())[0]
+    assert found.moment.start == 0
+
+
 def test_no_habit_is_the_method_itself() -> None:
     plain = method()
     assert plain.takes_habits and plain.with_habits(Habits()) is plain

@@ -29,15 +29,15 @@ sounds like the chorus, or at none of these."""
 START_KINDS: tuple[StartKind, ...] = get_args(StartKind)
 
 PSEUDO_USES: Mapping[str, float] = {
-    "starts": 4.0,
-    "places": 4.0,
+    "starts": 2.0,
+    "places": 2.0,
     "beats": 4.0,
     "tags": 4.0,
     "again": 4.0,
 }
 """Uses that each usual value is worth. `benchmarks/habits.py --fit` tries the first three on
 composed editors, who are stricter than people: for starts and places it favours 1, the least it
-tries, by 0.02 in mIoU, and for beats it finds no difference. The last two are set by hand."""
+tries, by 0.01 in mIoU, and for beats hardly anything. The last two are set by hand."""
 
 BINS = 100
 """Parts of a track whose starts are counted together."""
@@ -144,10 +144,6 @@ class Habits:
     def again_share(self) -> float:
         """Share of uses that take a track again; mgsv expects none to."""
         return _drawn("again", self.again, self.uses, 0.0)
-
-    def own_share(self) -> float:
-        """How far start habits are this person's own, from 0 without uses to 1."""
-        return self.uses / (self.uses + PSEUDO_USES["starts"])
 
     def place_density(self, shares: Floats) -> Floats:
         """[N] how much likelier later starts are at these shares of a track than mgsv expects: a

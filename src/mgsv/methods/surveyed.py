@@ -21,6 +21,7 @@ from mgsv.methods.base import (
     Ranker,
     RankerWrapper,
 )
+from mgsv.methods.habits import USUAL
 from mgsv.methods.model_ranker import chance
 from mgsv.methods.survey import VERSION, Survey, Surveyed, survey_track
 from mgsv.moment import Moment
@@ -87,8 +88,8 @@ class SurveyedRanker(RankerWrapper):
 class SurveyedPlacer(PlacerWrapper):
     """`placer`, whose moment is weighed against every start of the track.
 
-    The music starts where the track does unless another place is more likely than not. The more of
-    the person's own habits are known, the less that needs: then the likelier place wins.
+    The music starts where the track does unless another place is more likely than not. That bar
+    falls with the share of the person's own uses that start there, if it is below the usual one.
 
     Evidence, beside the placer's own: `from_start`, 1 where the music starts where the track does;
     `survey_probability`, how often another moment of which as much is seen is about right;
@@ -124,7 +125,9 @@ class SurveyedPlacer(PlacerWrapper):
         confidence = placed.evidence.get("confidence", math.nan)
         fused = self._survey.fusion.fuse(seen.density, placed.moment.start, confidence)
         elsewhere = places_elsewhere(seen, fused)
-        overrules = OVERRULES * (1 - habits.own_share()) if habits else OVERRULES
+        overrules = OVERRULES
+        if habits:
+            overrules *= min(1.0, habits.start_share("start", USUAL["start"]) / USUAL["start"])
         start, reach = seen.origin, 0.0
         evidence = {**placed.evidence, "from_start": 1.0}
         if (place := overruling(seen, fused, elsewhere, overrules)) is not None:
