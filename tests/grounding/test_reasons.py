@@ -34,7 +34,7 @@ def test_an_unknown_key_is_printed_as_it_is() -> None:
         ({"voice": -0.8}, "It starts inside of what is being sung"),
         ({"shift": -0.4}, "0.40 s earlier"),
         ({"survey_probability": 0.72}, "probability of 72%"),
-        ({"edit": 0.31}, "adds 0.31"),
+        ({"edit": 0.31}, "add 0.31"),
         ({"from_start": 1.0}, "plays from its start"),
         ({"runner_up_start": 62.0, "runner_up_fit": 3.0}, "01:02.0, where cuts fit"),
         ({"runner_up_start": 62.0, "runner_up_fit": 0.0}, "01:02.0, the model's choice"),
@@ -54,3 +54,15 @@ def test_words(evidence: dict[str, float], words: str) -> None:
 )
 def test_what_is_no_news_is_not_reported(evidence: dict[str, float]) -> None:
     assert reasons(evidence) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (0.47, "Cuts and motion add 0.47 to the score."),
+        (-0.2, "Cuts and motion take 0.20 from the score."),
+        (-0.004, "Cuts and motion say nothing for this track or against it."),
+    ],
+)
+def test_what_cuts_and_motion_add_is_said_with_its_sign(value: float, sentence: str) -> None:
+    assert sentence in reasons({"edit": value})
