@@ -50,7 +50,7 @@ def test_any_part_is_placed_to_a_fraction_of_a_millisecond(index: LandmarkIndex)
         assert (match.video.start, match.video.end) == pytest.approx(
             (0, len(samples) / RATE), abs=1e-4
         )
-        assert match.confidence > 0.999
+        assert match.confidence > 0.7
 
     place()
 
@@ -63,7 +63,7 @@ def test_under_a_foreground(index: LandmarkIndex, level: float) -> None:
     match = only(locate(index, music + np.float32(gain) * over))
     assert match.track.path.name == "tune1.wav"
     assert match.music.start == pytest.approx(4, abs=1e-3)
-    assert match.confidence > 0.999
+    assert match.confidence > 0.7
 
 
 @pytest.mark.parametrize("speed", [0.98, 0.993, 1.01, 1.02])

@@ -29,6 +29,7 @@ from mgsv.annotate.alignment import (
     likeness,
     promise,
 )
+from mgsv.annotate.confidence import confidence
 from mgsv.annotate.index import QUERY_SECONDS, LandmarkHit, LandmarkIndex
 from mgsv.annotate.segmentation import AlignedStretch, segment
 from mgsv.library.fingerprints import TrackFingerprint
@@ -68,9 +69,10 @@ SAME = 0.97
 class Match:
     """A part of a sound and the moment of a track it uses; seconds.
 
-    speed: how many times as fast as the track it plays. confidence: the probability that chance
-    would bring no place of any track to such an agreement with any part of the sound. also_at:
-    other starts on the track with the same sound; `music` is the first of all that were found.
+    speed: how many times as fast as the track it plays. confidence: the probability that it is
+    right (see `confidence`). correlation: of the sound with the track's, 1 where there is nothing
+    else. also_at: other starts on the track with the same sound; `music` is the first of all that
+    were found.
     """
 
     track: TrackFingerprint
@@ -78,6 +80,7 @@ class Match:
     music: Moment
     speed: float
     confidence: float
+    correlation: float = 1.0
     also_at: tuple[float, ...] = ()
 
 
@@ -214,7 +217,9 @@ class _Search:
         length = laid.speed * video.duration
         first, *others = self._same_places(track, laid, start, video)
         music = Moment(first, first + length).clamped(track.seconds)
-        return Match(track, video, music, laid.speed, self._confidence(stretch), tuple(others))
+        correlation = float(laid.correlation[stretch.blocks].mean())
+        sure = confidence(video.duration, correlation, self._by_chance(stretch))
+        return Match(track, video, music, laid.speed, sure, correlation, tuple(others))
 
     def _same_places(
         self, track: TrackFingerprint, laid: Alignment, start: float, video: Moment
@@ -232,10 +237,10 @@ class _Search:
                     places.append(there)
         return sorted(places)
 
-    def _confidence(self, stretch: AlignedStretch) -> float:
-        """exp(-E), E = how many stretches at wrong places would agree this well by chance.
+    def _by_chance(self, stretch: AlignedStretch) -> float:
+        """How many stretches at wrong places would agree this well by chance.
 
-        The blocks' agreements are normal at wrong places, so E is their sum's tail probability
+        The blocks' agreements are normal at wrong places, so it is their sum's tail probability
         times the number of places, lags and stretches there are to choose from.
         """
         agreement = stretch.alignment.agreement
@@ -243,7 +248,7 @@ class _Search:
         z = max(1.0, float(part.sum()) / math.sqrt(len(part)))
         log_tail = -0.5 * z * z - math.log(z * math.sqrt(2 * math.pi))
         choices = self._tried * (2 * REACH + 1) * len(agreement) * (len(agreement) + 1) / 2
-        return math.exp(-math.exp(min(log_tail + math.log(choices), 50.0)))
+        return math.exp(min(log_tail + math.log(choices), 50.0))
 
 
 def _place(alignment: Alignment) -> LandmarkHit:

@@ -47,7 +47,7 @@ class AnnotateOptions:
     """Seconds; longer videos are left out."""
     min_moment: float = 5.0
     """Seconds; shorter moments are left out."""
-    min_confidence: float = 0.95
+    min_confidence: float = 0.5
     """Matches with a lower `Match.confidence` are left out."""
     category: str = ""
     """Of all videos."""

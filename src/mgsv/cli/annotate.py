@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.option("--min-moment", default=5.0, show_default=True, help="Seconds of music in a row.")
 @click.option(
     "--min-confidence",
-    default=0.95,
+    default=0.5,
     show_default=True,
-    help="Probability that no wrong place would agree this well.",
+    help="Probability of being right below which matches are left out.",
 )
 @click.option("--category", default="", metavar="TEXT", help="What to call the videos' category.")
 @options.library
@@ -133,6 +133,7 @@ def _document(report: Annotated, output: Path) -> dict[str, Any]:
                 "music_end": one.row.music_end,
                 "speed": round(one.match.speed, 6),
                 "confidence": round(one.match.confidence, 6),
+                "correlation": round(one.match.correlation, 6),
                 "sound_track": one.sound,
                 "sound_tracks": one.sounds,
                 "also_at": [round(place, 3) for place in one.match.also_at],
