@@ -31,8 +31,9 @@ from mgsv.demo import demo_clip, demo_music
 from mgsv.encoders import efficientnet, musicnn
 from mgsv.encoders.networks.efficientnet import load_efficientnet
 from mgsv.encoders.networks.musicnn import load_musicnn
+from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.result import Grounding
-from mgsv.grounding.session import GroundOptions, Session
+from mgsv.grounding.session import Session
 from mgsv.library import Library
 from mgsv.methods.registry import DEFAULT_METHOD
 from mgsv.models.system import System

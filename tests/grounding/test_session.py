@@ -18,7 +18,7 @@ from mgsv.encoders.registry import EncoderPair
 from mgsv.encoders.tiny import TinyMusic, TinyVideo
 from mgsv.errors import ConfigError, EncoderMismatch, MgsvError
 from mgsv.grounding import session as module
-from mgsv.grounding.session import OptionFields
+from mgsv.grounding.options import OptionFields
 from mgsv.grounding.tracks import Tracks
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.memory.fusion import Fusion

@@ -1,15 +1,16 @@
 """A clip and a library in, ranked moments out; a moment in, the finished video out.
 
-Reading order: `session` (library, method and encoders, and how they answer), `clip`, `tracks`,
-`habits` (of whom the uses are by), `result`, `reasons` (the evidence in words), `acceptance`,
-`output`.
+Reading order: `session` (library, method and encoders, and how they answer), `options`, `clip`,
+`tracks`, `habits` (of whom the uses are by), `result`, `reasons` (the evidence in words),
+`acceptance`, `output`.
 """
 
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.habits import learned_habits
+from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.output import default_output, render, write_timeline
 from mgsv.grounding.result import Grounding, RankedMoment
-from mgsv.grounding.session import GroundOptions, Session, check_weights, ground, read_query
+from mgsv.grounding.session import Session, check_weights, ground, read_query
 
 __all__ = [
     "GroundOptions",

@@ -138,7 +138,7 @@ def _agreement(value: float, evidence: Evidence) -> str:
     return "" if parts_told else _AGREEMENT(value, evidence)
 
 
-def _edit(value: float) -> str:
+def _edit(value: float, _: Evidence) -> str:
     if abs(value) < 0.005:
         return "Cuts and motion say nothing for this track or against it."
     if value < 0:
@@ -231,7 +231,7 @@ SENTENCES: Mapping[str, Say] = {
     "past_uses": _past_uses,
     "two_tower": lambda value, _: f"As wholes, clip and track match by {value:.2f} of 1.",
     "interaction": lambda value, _: f"Seen part by part, they match by {value:.2f} of 1.",
-    "edit": lambda value, _: _edit(value),
+    "edit": _edit,
     "survey_probability": lambda value, _: (
         f"By cuts, motion and the model together, this place is right with a probability of "
         f"{value:.0%}."

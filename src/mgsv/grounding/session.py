@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypedDict, Unpack, get_args
+from typing import Self, Unpack
 
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
 from mgsv.errors import ConfigError, shown
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.clip import MIN_CLIP_SECONDS, read_clip
+from mgsv.grounding.options import GroundOptions, OptionFields
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library
 from mgsv.library.recordings import Recording, distinct
 from mgsv.library.walk import left_out
-from mgsv.media.soundtrack import MUSIC_AT_REMEDY
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import (
     Candidate,
     Detection,
-    Fit,
     Method,
     Placement,
     PlacementWeights,
     Query,
-    StartOn,
 )
-from mgsv.methods.memory import WITH_HABITS, MemoryUse, with_memory
+from mgsv.methods.memory import WITH_HABITS, with_memory
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
@@ -43,61 +40,6 @@ MOVED = 0.05
 
 PathLike = str | os.PathLike[str]
 Music = PathLike | Sequence[PathLike]
-
-
-@dataclass(frozen=True)
-class GroundOptions:
-    """How one clip is grounded. Raises `ConfigError` for a value that makes no sense."""
-
-    top: int = 5
-    """How many moments, at most one per recording, however many files have it."""
-    fit: Fit = "video"
-    """"video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
-    "free" lets the method choose the width."""
-    start_on: StartOn = "any"
-    """"border", "downbeat" or "beat" starts on a section border, on the first beat of a bar or on
-    any beat of the track, "any" anywhere."""
-    weights: PlacementWeights | None = None
-    """What counts where a learned method's moment is placed exactly, if not the default."""
-    memory: MemoryUse = "on"
-    """Whether past uses in the library help to place the moment ("on"), alone place it ("only") or
-    are left out ("off"). Without any, nothing changes."""
-    popularity: bool = False
-    """Let often used tracks rank higher."""
-    music_at: float = 0.0
-    """Seconds of the clip from which on the music plays: a moment begins there, and what is seen
-    before has no say in it."""
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ConfigError(f"`top` {self.top}: at least one moment must be asked for")
-        if self.fit not in get_args(Fit):
-            raise ConfigError(f"`fit` {self.fit}: unknown", "choose video or free")
-        if self.start_on not in get_args(StartOn):
-            choices = ", ".join(get_args(StartOn))
-            raise ConfigError(f"`start_on` {self.start_on}: unknown", f"choose from {choices}")
-        if self.memory not in get_args(MemoryUse):
-            raise ConfigError(f"`memory` {self.memory}: unknown", "choose on, off or only")
-        if not (math.isfinite(self.music_at) and self.music_at >= 0):
-            raise ConfigError(f"`music_at` {self.music_at:g}: no time of a clip", MUSIC_AT_REMEDY)
-        if self.popularity and self.memory == "off":
-            raise ConfigError("`popularity` with `memory` off", "leave one of them out")
-
-    @property
-    def placement(self) -> Placement:
-        return Placement(self.fit, self.start_on, self.weights or PlacementWeights())
-
-
-class OptionFields(TypedDict, total=False):
-    """The fields of `GroundOptions`, as keywords."""
-
-    top: int
-    fit: Fit
-    start_on: StartOn
-    weights: PlacementWeights | None
-    memory: MemoryUse
-    popularity: bool
-    music_at: float
 
 
 class Session:

@@ -41,8 +41,6 @@ _TOLERANCE = 0.4  # LU. Less than this below the wanted loudness is not worth a 
 _MAX_ROUNDS = 4
 
 
-MUSIC_AT_REMEDY = "give the seconds of the clip from which on the music plays"
-
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 
@@ -67,8 +65,7 @@ class SoundOptions:
         _check("loudness", self.loudness, *_LOUDNESS, "LUFS")
         _check("true_peak", self.true_peak, *_TRUE_PEAK, "dBTP")
         _check("fade", self.fade, 0.0, 60.0, "seconds")
-        if not (math.isfinite(self.music_at) and self.music_at >= 0):
-            raise ConfigError(f"`music_at` {self.music_at:g}: no time of a clip", MUSIC_AT_REMEDY)
+        check_music_at(self.music_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +113,15 @@ def make_soundtrack(
             f" instead of {loudness:g}"
         )
     return Soundtrack(aac, level, tuple(notes))
+
+
+def check_music_at(seconds: float) -> None:
+    """ConfigError for what is no time of a clip."""
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigError(
+            f"`music_at` {seconds:g}: no time of a clip",
+            "give the seconds of the clip from which on the music plays",
+        )
 
 
 def late_music(music_at: float, seconds: float) -> ConfigError:

@@ -29,7 +29,7 @@ the mean ratio over the prior, with t = 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,22 +39,18 @@ import numpy.typing as npt
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
-from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.memory.density import GRID, GRID_POINTS, NEAR, Density, LikelyStart, grid
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.habits import Habits, StartKind
 from mgsv.methods.base import Query
 from mgsv.methods.calibration import Calibration, Clues
+from mgsv.methods.editing import edit_terms
 from mgsv.methods.habits import habitual_starts, habitual_weights, landmarks
-from mgsv.methods.placement import OTHER_BEAT, Music, habits_at
+from mgsv.methods.placement import Music, habits_at
 from mgsv.methods.synchrony import (
-    Array,
     ClipPattern,
     TrackPattern,
-    agree,
-    fft_size,
-    nearness,
     pattern_of,
 )
 
@@ -68,8 +64,6 @@ RECORD = "survey-2"
 STEP, NULL_STEP = 0.04, 0.2
 """Seconds between the starts that are looked at, beside all beats and phrases; and the same for a
 clip that was shaken, of which only means count."""
-SHAKES, SHAKEN = 4, 0.4
-"""Seconds: each cut of a shaken clip is late or early by up to so much, a beat of slow music."""
 LEAST_CUTS = 3
 """Fewer cuts fall on beats by chance: nothing is concluded from them."""
 LEAST_MOTION = 0.05
@@ -77,8 +71,6 @@ LEAST_MOTION = 0.05
 USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
-LEAST_DEVIATION = 0.02
-"""Of a term: one that varies less on this track says nothing."""
 SILENT_START = 1.0
 """Seconds: the music of a track that is silent for longer starts where it can be heard."""
 HABITS = ("border", "phrase", "downbeat", "beat", "voice")
@@ -264,11 +256,8 @@ def survey_terms(clip: ClipPattern, music: Music, *, moves: bool = True) -> Term
     names += ["motion"] if moves and clip.motion.any() else []
     edit: dict[str, Floats] = {}
     if names:
-        bumps = _bumps(music)
         sparse = np.arange(0.0, latest + 1e-9, max(NULL_STEP, latest / GRID_POINTS))
-        shaken = [_edit_terms(other, track, bumps, sparse) for other in _shaken(clip)]
-        seen = _edit_terms(clip, track, bumps, starts)
-        edit = {name: _deviations(seen[name], [other[name] for other in shaken]) for name in names}
+        edit = edit_terms(clip, music, starts, sparse, names)
     habits = habits_at(music, starts)
     return Terms(
         starts=starts,
@@ -341,46 +330,6 @@ def _log(share: float) -> float:
 def spacing(starts: Floats) -> Floats:
     """[N] seconds that each start stands for."""
     return np.gradient(starts) if len(starts) > 1 else np.ones(1)
-
-
-def _shaken(clip: ClipPattern) -> list[ClipPattern]:
-    """The clip as if it had been cut to nothing, a few times over."""
-    rng = np.random.default_rng(0)
-    others = []
-    for n in range(SHAKES):
-        late = rng.uniform(-SHAKEN, SHAKEN, len(clip.cuts))
-        cuts = np.sort(np.clip(clip.cuts + late, 0.0, clip.seconds)).astype(np.float32)
-        turned = np.roll(clip.motion[::-1], n * len(clip.motion) // SHAKES)
-        others.append(ClipPattern(clip.seconds, turned, clip.bursts, cuts))
-    return others
-
-
-def _edit_terms(
-    clip: ClipPattern, track: TrackPattern, bumps: Array, starts: Floats
-) -> dict[str, Array]:
-    """[N] each: how cuts lie on beats and on onsets, and motion with energy."""
-    agreement = agree(clip, track)
-    n = fft_size(len(bumps))
-    hits = np.fft.irfft(np.fft.rfft(bumps, n) * clip.cut_spectrum(n), n)
-    grid = np.interp(starts * ONSET_RATE, np.arange(n), hits)
-    return {
-        "grid": np.asarray(grid, np.float32),
-        "cuts": agreement.cuts_at(starts),
-        "motion": agreement.term_at("motion", starts),
-    }
-
-
-def _bumps(music: Music) -> Array:
-    """At the onset envelope's rate and delay: 1 on the first beat of a bar, less on others."""
-    times = np.arange(len(music.pattern.strength)) / ONSET_RATE - ONSET_DELAY
-    first = nearness(times, music.structure.downbeats)
-    return np.asarray(np.maximum(first, OTHER_BEAT * nearness(times, music.pattern.beats)))
-
-
-def _deviations(term: npt.NDArray[np.float32], shaken: Sequence[npt.NDArray[np.float32]]) -> Floats:
-    """[N] `term` in deviations of what shaken clips have."""
-    usual = np.concatenate(shaken).astype(np.float64)
-    return np.asarray((term - usual.mean()) / max(float(usual.std()), LEAST_DEVIATION))
 
 
 def origin_of(track: TrackPattern) -> float:

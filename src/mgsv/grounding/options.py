@@ -1,0 +1,65 @@
+"""How one clip is grounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict, get_args
+
+from mgsv.errors import ConfigError
+from mgsv.media.soundtrack import check_music_at
+from mgsv.methods.base import Fit, Placement, PlacementWeights, StartOn
+from mgsv.methods.memory import MemoryUse
+
+
+@dataclass(frozen=True)
+class GroundOptions:
+    """How one clip is grounded. Raises `ConfigError` for a value that makes no sense."""
+
+    top: int = 5
+    """How many moments, at most one per recording, however many files have it."""
+    fit: Fit = "video"
+    """"video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
+    "free" lets the method choose the width."""
+    start_on: StartOn = "any"
+    """"border", "downbeat" or "beat" starts on a section border, on the first beat of a bar or on
+    any beat of the track, "any" anywhere."""
+    weights: PlacementWeights | None = None
+    """What counts where a learned method's moment is placed exactly, if not the default."""
+    memory: MemoryUse = "on"
+    """Whether past uses in the library help to place the moment ("on"), alone place it ("only") or
+    are left out ("off"). Without any, nothing changes."""
+    popularity: bool = False
+    """Let often used tracks rank higher."""
+    music_at: float = 0.0
+    """Seconds of the clip from which on the music plays: a moment begins there, and what is seen
+    before has no say in it."""
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ConfigError(f"`top` {self.top}: at least one moment must be asked for")
+        if self.fit not in get_args(Fit):
+            raise ConfigError(f"`fit` {self.fit}: unknown", "choose video or free")
+        if self.start_on not in get_args(StartOn):
+            choices = ", ".join(get_args(StartOn))
+            raise ConfigError(f"`start_on` {self.start_on}: unknown", f"choose from {choices}")
+        if self.memory not in get_args(MemoryUse):
+            raise ConfigError(f"`memory` {self.memory}: unknown", "choose on, off or only")
+        check_music_at(self.music_at)
+        if self.popularity and self.memory == "off":
+            raise ConfigError("`popularity` with `memory` off", "leave one of them out")
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.fit, self.start_on, self.weights or PlacementWeights())
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of `GroundOptions`, as keywords."""
+
+    top: int
+    fit: Fit
+    start_on: StartOn
+    weights: PlacementWeights | None
+    memory: MemoryUse
+    popularity: bool
+    music_at: float
