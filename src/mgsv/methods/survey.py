@@ -29,7 +29,7 @@ the mean ratio over the prior, with t = 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,21 +39,13 @@ import numpy.typing as npt
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
-from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.media.video import CURVE_RATE
 from mgsv.memory.density import GRID, GRID_POINTS, Density, grid
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Query
-from mgsv.methods.placement import OTHER_BEAT, Music, habits_at
-from mgsv.methods.synchrony import (
-    Array,
-    ClipPattern,
-    TrackPattern,
-    agree,
-    fft_size,
-    nearness,
-    pattern_of,
-)
+from mgsv.methods.editing import Edit
+from mgsv.methods.placement import Music, habits_at
+from mgsv.methods.synchrony import TrackPattern, pattern_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,20 +56,11 @@ RECORD = "survey-2"
 
 STEP = 0.04
 """Seconds between the starts that are looked at, beside all beats and phrases."""
-NULL_STEP = 0.2
-"""The same for a clip that was shaken, of which only means count."""
-SHAKES = 4
-SHAKEN = 0.4
-"""Seconds: each cut of a shaken clip is late or early by up to so much, a beat of slow music."""
-LEAST_CUTS = 3
-"""Fewer cuts fall on beats by chance: nothing is concluded from them."""
 LEAST_MOTION = 0.05
 """Mean of the motion curve below which a picture stands still, but for its noise."""
 USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
-LEAST_DEVIATION = 0.02
-"""Of a term: one that varies less on this track says nothing."""
 SILENT_START = 1.0
 """Seconds: the music of a track that is silent for longer starts where it can be heard."""
 HABITS = ("border", "phrase", "downbeat", "beat", "voice")
@@ -187,22 +170,50 @@ class Terms:
     """Prior probability of it."""
 
 
+class Surveyor:
+    """The survey of one clip on any number of tracks: what is the same for all is computed once.
+
+    Threads may share it.
+    """
+
+    def __init__(self, query: Query, weights: SurveyWeights) -> None:
+        self._query, self._weights = query, weights
+        self._edits: dict[float, Edit] = {}
+
+    def survey(self, music: Music, width: float | None = None) -> Surveyed:
+        """Every start of a track weighed for the first `width` seconds; None: the whole clip."""
+        edit = self._edit(width)
+        seen = survey_terms(edit, music)
+        masses, evidence = weigh(seen, self._weights)
+        seconds = edit.clip.seconds
+        return Surveyed(
+            density=_density(seen.starts, masses, seconds, music.pattern.seconds),
+            origin=seen.origin,
+            evidence=evidence,
+            starts=seen.starts,
+            odds=edit_odds(seen, self._weights),
+        )
+
+    def evidence(self, music: Music) -> float:
+        """That of `survey`, of as much of the clip as the track can accompany."""
+        seen = survey_terms(self._edit(music.pattern.seconds), music)
+        return evidence_of(seen, prior_of(seen, self._weights), self._weights)
+
+    def _edit(self, width: float | None) -> Edit:
+        whole = self._query.seconds
+        seconds = whole if width is None else min(width, whole)
+        known = self._edits.get(seconds)
+        if known is None:
+            clip = pattern_of(self._query, seconds / whole)
+            known = self._edits[seconds] = Edit(clip, moves=moves(self._query))
+        return known
+
+
 def survey_track(
     query: Query, features: TrackCurves, weights: SurveyWeights, width: float | None = None
 ) -> Surveyed:
     """Every start of a track weighed for the first `width` seconds of a clip; None: all of it."""
-    seconds = min(query.seconds if width is None else width, query.seconds)
-    music = Music.of(features)
-    clip = pattern_of(query, seconds / query.seconds)
-    seen = survey_terms(clip, music, moves=moves(query))
-    masses, evidence = weigh(seen, weights)
-    return Surveyed(
-        density=_density(seen.starts, masses, seconds, music.pattern.seconds),
-        origin=seen.origin,
-        evidence=evidence,
-        starts=seen.starts,
-        odds=edit_odds(seen, weights),
-    )
+    return Surveyor(query, weights).survey(Music.of(features), width)
 
 
 def moves(query: Query) -> bool:
@@ -210,32 +221,23 @@ def moves(query: Query) -> bool:
     return float(query.curves.motion.mean()) >= LEAST_MOTION
 
 
-def survey_terms(clip: ClipPattern, music: Music, *, moves: bool = True) -> Terms:
+def survey_terms(edit: Edit, music: Music) -> Terms:
     """The terms of every start of a track.
 
     A start in silence has the terms of other starts: it is `placement` that avoids it.
     """
-    track, structure = music.pattern, music.structure
+    track, structure, clip = music.pattern, music.structure, edit.clip
     latest = max(0.0, track.seconds - clip.seconds)
     origin = min(_origin(track), latest)
     exact = np.concatenate([track.beats, structure.phrases, [origin]]).astype(np.float64)
     step = max(STEP, latest / (GRID_POINTS * 5))
     starts = np.concatenate([np.arange(0.0, latest, step), exact, [latest]])
     starts = np.unique(starts[(starts >= 0) & (starts <= latest)])
-    names = ["grid", "cuts"] if len(clip.cuts) >= LEAST_CUTS else []
-    names += ["motion"] if moves and clip.motion.any() else []
-    edit: dict[str, Floats] = {}
-    if names:
-        bumps = _bumps(music)
-        sparse = np.arange(0.0, latest + 1e-9, max(NULL_STEP, latest / GRID_POINTS))
-        shaken = [_edit_terms(other, track, bumps, sparse) for other in _shaken(clip)]
-        seen = _edit_terms(clip, track, bumps, starts)
-        edit = {name: _deviations(seen[name], [other[name] for other in shaken]) for name in names}
     habits = habits_at(music, starts)
     return Terms(
         starts=starts,
         prior={name: habit.astype(np.float64) for name, habit in habits.items()},
-        edit=edit,
+        edit=edit.on(music, starts),
         amount={
             "cuts": float(np.sqrt(len(clip.cuts))),
             "motion": float(np.sqrt(clip.seconds / USUAL_SECONDS)),
@@ -249,10 +251,14 @@ def weigh(seen: Terms, weights: SurveyWeights) -> tuple[Floats, float]:
     """The masses [N] of all starts, and the evidence for the track; see `Surveyed`."""
     prior, odds = prior_of(seen, weights), edit_odds(seen, weights)
     masses = prior * np.exp(odds - odds.max())
+    return masses / masses.sum(), evidence_of(seen, prior, weights)
+
+
+def evidence_of(seen: Terms, prior: Floats, weights: SurveyWeights) -> float:
+    """Log of the mean ratio over the prior [N]; see `Surveyed`."""
     # Tracks are compared here, not starts that resemble each other: the ratios hold as they are.
     full = edit_odds(seen, replace(weights, trust=1.0))
-    evidence = np.log(prior @ np.exp(full - full.max())) + full.max()
-    return masses / masses.sum(), float(evidence)
+    return float(np.log(prior @ np.exp(full - full.max())) + full.max())
 
 
 def prior_of(seen: Terms, weights: SurveyWeights) -> Floats:
@@ -295,46 +301,6 @@ def _log(share: float) -> float:
 def spacing(starts: Floats) -> Floats:
     """[N] seconds that each start stands for."""
     return np.gradient(starts) if len(starts) > 1 else np.ones(1)
-
-
-def _shaken(clip: ClipPattern) -> list[ClipPattern]:
-    """The clip as if it had been cut to nothing, a few times over."""
-    rng = np.random.default_rng(0)
-    others = []
-    for n in range(SHAKES):
-        late = rng.uniform(-SHAKEN, SHAKEN, len(clip.cuts))
-        cuts = np.sort(np.clip(clip.cuts + late, 0.0, clip.seconds)).astype(np.float32)
-        turned = np.roll(clip.motion[::-1], n * len(clip.motion) // SHAKES)
-        others.append(ClipPattern(clip.seconds, turned, clip.bursts, cuts))
-    return others
-
-
-def _edit_terms(
-    clip: ClipPattern, track: TrackPattern, bumps: Array, starts: Floats
-) -> dict[str, Array]:
-    """[N] each: how cuts lie on beats and on onsets, and motion with energy."""
-    agreement = agree(clip, track)
-    n = fft_size(len(bumps))
-    hits = np.fft.irfft(np.fft.rfft(bumps, n) * clip.cut_spectrum(n), n)
-    grid = np.interp(starts * ONSET_RATE, np.arange(n), hits)
-    return {
-        "grid": np.asarray(grid, np.float32),
-        "cuts": agreement.cuts_at(starts),
-        "motion": agreement.term_at("motion", starts),
-    }
-
-
-def _bumps(music: Music) -> Array:
-    """At the onset envelope's rate and delay: 1 on the first beat of a bar, less on others."""
-    times = np.arange(len(music.pattern.strength)) / ONSET_RATE - ONSET_DELAY
-    first = nearness(times, music.structure.downbeats)
-    return np.asarray(np.maximum(first, OTHER_BEAT * nearness(times, music.pattern.beats)))
-
-
-def _deviations(term: npt.NDArray[np.float32], shaken: Sequence[npt.NDArray[np.float32]]) -> Floats:
-    """[N] `term` in deviations of what shaken clips have."""
-    usual = np.concatenate(shaken).astype(np.float64)
-    return np.asarray((term - usual.mean()) / max(float(usual.std()), LEAST_DEVIATION))
 
 
 def _origin(track: TrackPattern) -> float:

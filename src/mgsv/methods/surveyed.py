@@ -19,7 +19,8 @@ from mgsv.methods.base import (
     RankerWrapper,
 )
 from mgsv.methods.model_ranker import chance
-from mgsv.methods.survey import VERSION, Survey, survey_track
+from mgsv.methods.placement import Music
+from mgsv.methods.survey import VERSION, Survey, Surveyor, survey_track
 from mgsv.moment import Moment
 
 SURVEYED_REACH = GRID / 2
@@ -53,12 +54,10 @@ class SurveyedRanker(RankerWrapper):
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Ranked]:
         """Evidence, beside the ranker's own: `edit`, what the survey adds to the score."""
-        weights, weight = self._survey.weights, self._survey.ranking
+        surveyor = Surveyor(query, self._survey.weights)
         ranked = []
         for n, one in enumerate(self._ranker.rerank(query, tracks, placement)):
-            track = tracks[n]
-            seen = survey_track(query, track, weights, track.track.duration)
-            edit = weight * seen.evidence
+            edit = self._survey.ranking * surveyor.evidence(Music.of(tracks[n]))
             ranked.append(
                 replace(one, score=one.score + edit, evidence={**one.evidence, "edit": edit})
             )

@@ -138,6 +138,16 @@ class TrackPattern:
     def beats(self) -> Array:
         return self.features.beats
 
+    @property
+    def cells(self) -> int:
+        """Tenths of a second."""
+        return len(self.onset)
+
+    def last_step(self, length: int) -> int:
+        """The last 16 ms step at which a clip of `length` cells may start."""
+        last = round((self.cells - length) / CURVE_RATE * ONSET_RATE)
+        return min(last, len(self.strength) - 1)
+
     @classmethod
     def of(cls, features: TrackCurves) -> TrackPattern:
         onset = features.onset.astype(np.float32)
@@ -202,9 +212,9 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
 
     A clip longer than the track is compared by the part that the track can accompany, from start 0.
     """
-    clip = clip.cropped(len(track.onset))
+    clip = clip.cropped(track.cells)
     length = len(clip.motion)
-    starts = len(track.onset) - length + 1
+    starts = track.cells - length + 1
     weights = term_weights(clip)
     total = np.zeros(starts, np.float32)
     terms = {}
@@ -213,8 +223,8 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
         n = fft_size(len(track.onset))
         spectra = np.fft.rfft(np.stack([track.energy, track.onset]), n)
         sums = np.fft.irfft(spectra * clip.curve_spectra(n), n)[:, :starts]
-        terms["motion"] = sums[0] / _window_norms(track.energy, length, starts)
-        terms["bursts"] = sums[1] / _window_norms(track.onset, length, starts)
+        terms["motion"] = sums[0] / window_norms(track.energy, length, starts)
+        terms["bursts"] = sums[1] / window_norms(track.onset, length, starts)
         terms = {name: term.astype(np.float32) for name, term in terms.items() if name in weights}
         for name, term in terms.items():
             total += np.float32(weights[name]) * term
@@ -223,7 +233,7 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
         n = fft_size(len(track.strength))
         hits = np.fft.irfft(np.fft.rfft(track.strength, n) * clip.cut_spectrum(n), n)
         usual = float(track.strength.mean())
-        last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
+        last = track.last_step(length)
         cuts = ((hits[: last + 1] - usual) / max(1.0 - usual, 1e-6)).astype(np.float32)
         total = curves + np.float32(weights["cuts"]) * cuts[_cell_steps(starts, last)].max(axis=1)
     audible = track.audible[:starts]
@@ -295,7 +305,7 @@ def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
     return np.asarray(np.clip(centres[:, None] + CELL_STEPS, 0, last))
 
 
-def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
+def window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
     """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
     sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
     squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
