@@ -2,6 +2,7 @@
 
     catalogue.sqlite    which paths hold which track, and what is known of each track
     features/<ab>/      <id>.<encoder>.safetensors of each track whose id starts with <ab>
+    derived/            what was made of the features and can be made again (`packs`)
     lock                held by the one process that writes
 
 Order of writing: the whole feature file, then the catalogue's row; in removing, the row first. So a
@@ -160,6 +161,18 @@ class FileStore:
             while rows := cursor.fetchmany(_CHUNK):
                 joined = b"".join(row[1] for row in rows)
                 yield [row[0] for row in rows], np.frombuffer(joined, "<f4").reshape(len(rows), -1)
+
+    @property
+    def derived(self) -> Path:
+        return self.folder / "derived"
+
+    def revisions(self, encoder: str) -> Iterator[tuple[str, str]]:
+        with self._guarded():
+            cursor = self._db.execute(
+                "SELECT track, digest FROM feature WHERE encoder = ?", (encoder,)
+            )
+            while rows := cursor.fetchmany(_CHUNK):
+                yield from rows
 
     def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         with self._guarded():

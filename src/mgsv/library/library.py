@@ -313,6 +313,16 @@ class Library:
         best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
         return [(tracks[id], scores[id]) for id in best]
 
+    def revisions(self) -> dict[str, str]:
+        """Track's id → what changes whenever its features do, of all that the library holds."""
+        made_by = self.encoder_fingerprint
+        return dict(self._store.revisions(made_by)) if made_by else {}
+
+    @property
+    def derived(self) -> Path | None:
+        """The folder for what is derived from features and can be derived again."""
+        return self._store.derived
+
     @property
     def encoder_fingerprint(self) -> str | None:
         """Of the encoder whose features are seen; None while the library has none."""

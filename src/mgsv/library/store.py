@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -72,6 +73,18 @@ class Store(Protocol):
 
     def means(self, encoder: str) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         """(ids, mean segments [n, D]) of all tracks with features by `encoder`, in chunks."""
+
+    @property
+    def derived(self) -> Path | None:
+        """A folder on this machine for what is derived from features and can be derived again (see
+        `packs`), made when it is first written to; None where nothing is to be kept.
+        """
+
+    def revisions(self, encoder: str) -> Iterator[tuple[str, str]]:
+        """(track, what changes whenever its features do) of all tracks with features by `encoder`.
+
+        At most 32 characters of ASCII.
+        """
 
     def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         """(track, what the model of this fingerprint made of it [N, E]) of all that have some."""

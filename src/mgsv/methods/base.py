@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
+from mgsv.runtime.model import GroundingModel
+
+if TYPE_CHECKING:
+    from mgsv.methods.kept import KeptRows
 
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
@@ -24,6 +29,9 @@ StartOn = Literal["border", "downbeat", "beat", "any"]
 
 SHORTLIST = 20
 """At least so many tracks get the final score, and four times as many as are wanted."""
+
+NOTHING_KNOWN: Mapping[int, float] = MappingProxyType({})
+"""No scores."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,27 @@ class Placed:
     """Seconds by which the start may still be wrong: how far fine placement may move it."""
 
 
-class Subset(Sequence[TrackCurves]):
-    """Some of `tracks`, in the order of `places`, each still read only when it is looked at."""
+class TrackList(Sequence[TrackCurves]):
+    """Tracks of which more may be known than their features. Each is read when it is looked at."""
+
+    @property
+    def kept(self) -> KeptRows | None:
+        """What a library keeps of them for a model; None where it keeps nothing."""
+        return None
+
+    @property
+    def curves(self) -> Sequence[TrackCurves]:
+        """The same tracks, of which curves are enough."""
+        return self
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Of the tracks, none of which is read for it if that can be helped."""
+        return [one.track.id for one in self]
+
+
+class Subset(TrackList):
+    """Some of `tracks`, in the order of `places`."""
 
     def __init__(self, tracks: Sequence[TrackCurves], places: npt.NDArray[np.intp]) -> None:
         self._tracks, self._places = tracks, places
@@ -139,6 +166,35 @@ class Subset(Sequence[TrackCurves]):
             return Subset(self._tracks, self._places[index])
         return self._tracks[int(self._places[index])]
 
+    @property
+    def kept(self) -> KeptRows | None:
+        whole = kept_of(self._tracks)
+        return None if whole is None else whole.at(self._places)
+
+    @property
+    def curves(self) -> Sequence[TrackCurves]:
+        return Subset(curves_of(self._tracks), self._places)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        whole = ids_of(self._tracks)
+        return [whole[place] for place in self._places.tolist()]
+
+
+def kept_of(tracks: Sequence[TrackCurves]) -> KeptRows | None:
+    """What is kept of tracks, if they are a `TrackList` that knows."""
+    return tracks.kept if isinstance(tracks, TrackList) else None
+
+
+def curves_of(tracks: Sequence[TrackCurves]) -> Sequence[TrackCurves]:
+    """The same tracks, of which nothing but curves need be read."""
+    return tracks.curves if isinstance(tracks, TrackList) else tracks
+
+
+def ids_of(tracks: Sequence[TrackCurves]) -> Sequence[str]:
+    """The ids of tracks, which are read for it only if need be."""
+    return tracks.ids if isinstance(tracks, TrackList) else [one.track.id for one in tracks]
+
 
 class Ranker(Protocol):
     """Scores how well tracks fit a clip. Implementations hold no state between queries.
@@ -154,6 +210,8 @@ class Ranker(Protocol):
     """How many of the best tracks by `score_tracks` need `rerank`'s score; 0 where both agree."""
     chance_unknown: str
     """What a person should know where `chance` is None."""
+    model: GroundingModel | None
+    """The model for which a library keeps what it makes of the tracks; None for none."""
 
     @property
     def score_meaning(self) -> str:
@@ -174,8 +232,16 @@ class Ranker(Protocol):
     ) -> list[Ranked]:
         """The final score of each of `tracks`, a short list."""
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        """The best score that luck alone reaches on these tracks; None where that is unknown."""
+    def chance(
+        self,
+        query: Query,
+        tracks: Sequence[TrackCurves],
+        known: Mapping[int, float] = NOTHING_KNOWN,
+    ) -> float | None:
+        """The best score that luck alone reaches on these tracks; None where that is unknown.
+
+        known: final scores that have been computed, by place in `tracks`.
+        """
 
 
 class Placer(Protocol):
@@ -203,6 +269,7 @@ class RankerWrapper:
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.wants_features = ranker.name, ranker.wants_features
         self.reranks, self.chance_unknown = ranker.reranks, ranker.chance_unknown
+        self.model = ranker.model
         self._ranker = ranker
 
     def require(self, video: Source, music: Source) -> None:

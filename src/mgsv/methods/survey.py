@@ -199,6 +199,11 @@ class Surveyor:
         seen = survey_terms(self._edit(music.pattern.seconds), music)
         return evidence_of(seen, prior_of(seen, self._weights), self._weights)
 
+    @property
+    def edit(self) -> Edit:
+        """Of the whole clip."""
+        return self._edit(None)
+
     def _edit(self, width: float | None) -> Edit:
         whole = self._query.seconds
         seconds = whole if width is None else min(width, whole)
@@ -228,7 +233,7 @@ def survey_terms(edit: Edit, music: Music) -> Terms:
     """
     track, structure, clip = music.pattern, music.structure, edit.clip
     latest = max(0.0, track.seconds - clip.seconds)
-    origin = min(_origin(track), latest)
+    origin = min(origin_of(track), latest)
     exact = np.concatenate([track.beats, structure.phrases, [origin]]).astype(np.float64)
     step = max(STEP, latest / (GRID_POINTS * 5))
     starts = np.concatenate([np.arange(0.0, latest, step), exact, [latest]])
@@ -240,10 +245,10 @@ def survey_terms(edit: Edit, music: Music) -> Terms:
         edit=edit.on(music, starts),
         amount={
             "cuts": float(np.sqrt(len(clip.cuts))),
-            "motion": float(np.sqrt(clip.seconds / USUAL_SECONDS)),
+            "motion": float(np.sqrt(motion_counts(clip.seconds))),
         },
         origin=origin,
-        from_start=_from_start(clip.seconds, track.seconds),
+        from_start=float(from_start(clip.seconds, np.array(track.seconds))),
     )
 
 
@@ -303,19 +308,24 @@ def spacing(starts: Floats) -> Floats:
     return np.gradient(starts) if len(starts) > 1 else np.ones(1)
 
 
-def _origin(track: TrackPattern) -> float:
+def origin_of(track: TrackPattern) -> float:
     """Seconds at which the music starts."""
     first = int(np.argmax(track.audible)) / CURVE_RATE
     return first if first > SILENT_START else 0.0
 
 
-def _from_start(clip_seconds: float, track_seconds: float) -> float:
-    """The share of clips that take a track from its start."""
+def motion_counts(seconds: float) -> float:
+    """How often the motion of a clip of this length counts."""
+    return seconds / USUAL_SECONDS
+
+
+def from_start(clip_seconds: float, track_seconds: Floats) -> Floats:
+    """The shares of clips that take tracks of these lengths from their start."""
     plain, by_ratio, by_length = FROM_START
-    ratio = np.log(max(track_seconds / clip_seconds, 1.0))
+    ratio = np.log(np.maximum(track_seconds / clip_seconds, 1.0))
     log_odds = plain + by_ratio * ratio + by_length * np.log(track_seconds / TWO_MINUTES)
     belief, share = PUBLISHED
-    return float(belief * share + (1 - belief) / (1 + np.exp(-log_odds)))
+    return np.asarray(belief * share + (1 - belief) / (1 + np.exp(-log_odds)))
 
 
 def _density(starts: Floats, masses: Floats, clip_seconds: float, track_seconds: float) -> Density:
