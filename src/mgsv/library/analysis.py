@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -57,9 +57,11 @@ class Analysis:
     again.
     """
 
-    def __init__(self, analyse: Analyse, known: Iterable[str]) -> None:
+    def __init__(self, analyse: Analyse, known: Callable[[str], bool]) -> None:
+        """known: whether the content of this hash has been analysed before."""
         self._analyse = analyse
-        self._known = set(known)
+        self._is_known = known
+        self._taken: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, item: Found) -> Reading:
@@ -70,9 +72,9 @@ class Analysis:
                 return Reading(track, is_video=True)
             track = content_hash(item.path)
             with self._lock:
-                if track in self._known:
+                if track in self._taken or self._is_known(track):
                     return Reading(track)
-                self._known.add(track)
+                self._taken.add(track)
             path = Path(os.fsdecode(item.path))
             analysed = self._analyse(path, track)
             require_unchanged(item)

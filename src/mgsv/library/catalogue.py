@@ -48,6 +48,11 @@ CREATE TABLE main.embedding (      -- what one model makes of a track
 CREATE INDEX main.feature_of_track ON feature (track);
 CREATE INDEX main.embedding_of_track ON embedding (track);
 """
+REVISIONS = """
+CREATE INDEX IF NOT EXISTS main.feature_revision ON feature (encoder, track, digest)"""
+"""Check sums can be listed without the rows, a page each, that they stand in. Earlier versions
+neither have it nor mind it."""
+
 TABLES = f"""
 CREATE TABLE track (
     id TEXT PRIMARY KEY,      -- hash of the music file's bytes
@@ -63,7 +68,7 @@ CREATE TABLE place (
     CHECK ((track IS NULL) <> (problem = ''))
 ) WITHOUT ROWID;
 CREATE INDEX place_of_track ON place (track);
-{_FEATURE};{";".join(USE_TABLE)}"""
+{_FEATURE};{REVISIONS};{";".join(USE_TABLE)}"""
 
 # What the columns of version 2 are in the tables of version 3.
 _OF_OLD = """

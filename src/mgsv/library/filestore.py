@@ -4,6 +4,7 @@
     features/<ab>/      <id>.<encoder>.safetensors of each track whose id starts with <ab>
     derived/            what was made of the features and can be made again (`packs`)
     lock                held by the one process that writes
+    writing             there while one does, and after one that was killed
 
 Order of writing: the whole feature file, then the catalogue's row; in removing, the row first. So a
 row never points at a file that is not whole, and a kill loses at most the tracks in flight.
@@ -27,6 +28,7 @@ from mgsv.files import put_in_place, remove_leftovers, write_file
 from mgsv.library import features
 from mgsv.library.catalogue import (
     APPLICATION_ID,
+    REVISIONS,
     SCHEMA,
     TABLES,
     Damaged,
@@ -50,6 +52,7 @@ SELECT t.id, t.duration, t.tempo, f.tags FROM track AS t JOIN feature AS f ON f.
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
 _CHUNK = 4096
 _WAIT_FOR_CREATION = 60.0
+_WRITING = "writing"
 _FEATURE_FILE = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{8})?\.safetensors")
 
 
@@ -67,6 +70,7 @@ class FileStore:
         self._features = folder / "features"
         self._identity: tuple[int, int] | None = None  # of the catalogue that is open
         self._is_old = False
+        self._encoders: tuple[object, list[str]] | None = None  # and when they were counted
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._catalogue.exists():
@@ -88,11 +92,14 @@ class FileStore:
 
     @property
     def encoders(self) -> list[str]:
-        with self._guarded():
-            rows = self._db.execute(
-                "SELECT encoder FROM feature GROUP BY encoder ORDER BY count(*) DESC, encoder"
-            ).fetchall()
-        return [row[0] for row in rows]
+        version = self.version
+        if self._encoders is None or self._encoders[0] != version:
+            with self._guarded():
+                rows = self._db.execute(
+                    "SELECT encoder FROM feature GROUP BY encoder ORDER BY count(*) DESC, encoder"
+                ).fetchall()
+            self._encoders = version, [row[0] for row in rows]
+        return list(self._encoders[1])
 
     @property
     def version(self) -> object:
@@ -106,11 +113,16 @@ class FileStore:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(locked(self.folder, wait, tell))
-                self._clean()
+                mark = self.folder / _WRITING
+                if mark.exists():  # a writer was killed
+                    self._clean()
+                mark.touch()
                 self._upgrade()
             except OSError as error:
                 raise self._cannot_write(error) from error
             yield
+            # Where the block raises, the next writer looks for what it left behind.
+            mark.unlink(missing_ok=True)
 
     def places(self, under: Iterable[bytes] | None = None) -> dict[bytes, Place]:
         with self._guarded():
@@ -124,6 +136,15 @@ class FileStore:
                         (root, *bounds_inside(root)),
                     ).fetchall()
         return {row[0]: Place(*row) for row in sorted(rows)}
+
+    def each_place(self, under: Iterable[bytes] | None = None) -> Iterator[Place]:
+        for root in [None] if under is None else sorted(under):
+            where = "" if root is None else " WHERE path = ? OR (path > ? AND path < ?)"
+            values = () if root is None else (root, *bounds_inside(root))
+            with self._guarded():
+                cursor = self._db.execute(f"{_PLACES}{where} ORDER BY path", values)
+                while rows := cursor.fetchmany(_CHUNK):
+                    yield from map(Place._make, rows)
 
     def places_of(self, track: str) -> list[Place]:
         with self._guarded():
@@ -142,6 +163,13 @@ class FileStore:
                 f"{_RECORDS} WHERE encoder = ? AND track = ?", (encoder, track)
             ).fetchone()
             return None if row is None else _record(row)
+
+    def holds(self, track: str, encoder: str) -> bool:
+        with self._guarded():
+            row = self._db.execute(
+                "SELECT 1 FROM feature WHERE encoder = ? AND track = ?", (encoder, track)
+            ).fetchone()
+        return row is not None
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         with self._guarded():
@@ -345,6 +373,8 @@ class FileStore:
             with self._transaction():
                 if is_old(self._db):
                     upgrade(self._db)
+        with self._guarded():
+            self._db.execute(REVISIONS)
 
     def _set_aside(self) -> Path:
         with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):

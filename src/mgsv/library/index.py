@@ -110,7 +110,7 @@ class Indexer:
                 # Checked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
-                analysis = Analysis(self._analyse, update.stored)
+                analysis = Analysis(self._analyse, self._holds)
                 outcomes = self._executor.map(analysis, changed)
                 with one_torch_thread_each(), contextlib.closing(outcomes):
                     for outcome in outcomes:
@@ -131,7 +131,6 @@ class Indexer:
         shows to be the same.
         """
         known = self._store.places(roots)
-        stored = {record.id for record in self._store.records(self._encoder)}
         changed, same = [], []
         for item in found:
             place = known.get(item.path)
@@ -140,7 +139,7 @@ class Indexer:
             if (
                 place is None
                 or place.size != item.size
-                or (place.track is not None and place.track not in stored)
+                or (place.track is not None and not self._holds(place.track))
             ):
                 changed.append(item)
             elif place.track is not None and place.mtime_ns == UNSETTLED:
@@ -151,6 +150,9 @@ class Indexer:
             elif place.mtime_ns != item.mtime_ns or _tried_again(place, item, retry):
                 changed.append(item)
         return changed, same
+
+    def _holds(self, track: str) -> bool:
+        return self._store.holds(track, self._encoder)
 
     def _report(
         self,
@@ -200,7 +202,6 @@ class _Update:
         self._before: dict[bytes, str] = {}
         self._copies: list[tuple[Found, str]] = []
         self._failed: dict[str, str] = {}  # track → why it could not be indexed
-        self.stored: set[str] = set()
         self.added = self.moved = self.touched = 0
         self.seconds = 0.0
         self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
@@ -210,7 +211,6 @@ class _Update:
         for item, track in same:
             self._note(item, track)
         self._total = len(changed)
-        self.stored = {record.id for record in self._store.records(self._encoder)}
         known = self._store.places(item.path for item in changed)
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(INDEXING, 0, self._total))
@@ -228,20 +228,19 @@ class _Update:
             except ValueError as error:
                 self._fail(item, reading.track, error)
                 return
-            self.stored.add(record.id)
             self.added += 1
             self.seconds += record.duration
             for warning in reading.analysed.warnings:
                 self.warnings.append((Path(os.fsdecode(item.path)), warning))
             self._keep(item, record.id)
-        elif reading.track in self.stored:
+        elif self._store.holds(reading.track, self._encoder):
             self._copy(item, reading.track)
         else:  # its twin is still in another thread's hands
             self._copies.append((item, reading.track))
 
     def finish(self) -> None:
         for item, track in self._copies:
-            if track in self.stored:
+            if self._store.holds(track, self._encoder):
                 self._copy(item, track)
             else:
                 self.passing[item.path] = self._failed[track]

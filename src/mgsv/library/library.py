@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +22,7 @@ from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.store import Place, Store
 from mgsv.library.uses import LibraryUses
-from mgsv.library.walk import plain
+from mgsv.library.walk import bounds_inside, plain
 
 if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
@@ -38,6 +38,8 @@ music.
 """
 
 SHOWN_TAGS = 5
+_FEW = 1000
+"""Records that are looked up one by one rather than found among all."""
 _WAIT = 60.0
 
 
@@ -271,20 +273,39 @@ class Library:
         under: only those at and under these paths, files or folders.
         """
         made_by = self.encoder_fingerprint
-        records = {one.id: one for one in self._store.records(made_by)} if made_by else {}
         in_view = self._store.places(self._roots)
         if under:
             asked = self._store.places(_roots(under))
             in_view = {path: place for path, place in in_view.items() if path in asked}
         places: dict[str, list[bytes]] = {}
         for place in in_view.values():
-            if place.track in records:
+            if place.track is not None:
                 places.setdefault(place.track, []).append(place.path)
-        tracks = [_track(records[id], paths) for id, paths in places.items()]
+        found = self._records(places, made_by) if made_by else ()
+        tracks = [_track(record, places[record.id]) for record in found]
         return sorted(
             (track for track in tracks if missing or not track.missing),
             key=lambda track: os.fsencode(track.path),
         )
+
+    def each(self, *, under: Sequence[PathLike] | None = None) -> Iterator[Track]:
+        """What `tracks` with `missing` gives, one after the other: for libraries that need not fit
+        in memory.
+        """
+        made_by = self.encoder_fingerprint
+        roots = self._roots if under is None else _outermost(_roots(under))
+        if made_by is None:
+            return
+        for place in self._store.each_place(roots):
+            record = self._store.record(place.track, made_by) if place.track else None
+            if record is None:
+                continue
+            held = [one.path for one in self._store.places_of(record.id)]
+            if roots is not None:
+                held = [path for path in held if any(_inside(path, root) for root in roots)]
+            track = _track(record, held)
+            if os.fsencode(track.path) == place.path:  # its copies come by, too
+                yield track
 
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
@@ -357,6 +378,14 @@ class Library:
         made_by = self.encoder_fingerprint if encoder is None else encoder.fingerprint
         return self._store.read(track.id, made_by or "", names)
 
+    def _records(self, wanted: Collection[str], encoder: str) -> Iterator[TrackRecord]:
+        """Of the wanted tracks: one by one where they are few, else from all."""
+        if len(wanted) <= _FEW:
+            found = (self._store.record(track, encoder) for track in wanted)
+            yield from (one for one in found if one is not None)
+        else:
+            yield from (one for one in self._store.records(encoder) if one.id in wanted)
+
     def _forget(self, places: Iterable[Place]) -> int:
         known = list(places)
         self._store.drop_places(place.path for place in known)
@@ -368,6 +397,21 @@ def _roots(music: PathLike | Sequence[PathLike]) -> list[bytes]:
     if not given:
         raise LibraryError("no music was named", "name a folder or a music file")
     return [plain(path) for path in given]
+
+
+def _outermost(roots: list[bytes]) -> list[bytes]:
+    """Those that lie in no other."""
+    return [
+        root
+        for root in dict.fromkeys(roots)
+        if not any(root != other and _inside(root, other) for other in roots)
+    ]
+
+
+def _inside(path: bytes, root: bytes) -> bool:
+    """Whether a path is `root` or below it."""
+    low, high = bounds_inside(root)
+    return path == root or low < path < high
 
 
 def _track(record: TrackRecord, paths: list[bytes]) -> Track:

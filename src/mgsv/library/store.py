@@ -59,6 +59,11 @@ class Store(Protocol):
     def places(self, under: Iterable[bytes] | None = None) -> dict[bytes, Place]:
         """Known files at or under the given paths (None = all), in order of path."""
 
+    def each_place(self, under: Iterable[bytes] | None = None) -> Iterator[Place]:
+        """The same one after the other, without holding all in memory; in order of path under
+        each of the given paths, none of which should lie in another.
+        """
+
     def places_of(self, track: str) -> list[Place]:
         """The files known to hold `track`."""
 
@@ -67,6 +72,9 @@ class Store(Protocol):
 
     def record(self, track: str, encoder: str) -> TrackRecord | None:
         """One of them by its id."""
+
+    def holds(self, track: str, encoder: str) -> bool:
+        """Whether a track has features by `encoder`. Safe to call in threads."""
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         """The tensors `names` (of `features.TENSORS`) of a track by `encoder`."""
