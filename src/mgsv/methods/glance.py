@@ -64,8 +64,8 @@ def first_look(edit: Edit, weights: SurveyWeights, sketches: Pack) -> Floats:
         )
         levels = shard.arrays["levels"].reshape(-1, 2, LEVELS).astype(np.float64)
         power = shard.arrays["power"].reshape(-1, 2, BINS).astype(np.float32)
-        spread = np.sqrt(power @ chance).astype(np.float64)
-        parts.append(_weighed(found, levels, spread, facts, edit, weights))
+        left = (power @ chance / np.maximum(power.sum(axis=2), 1e-9)).astype(np.float64)
+        parts.append(_weighed(found, levels, left, facts, edit, weights))
     return np.concatenate([np.zeros(0), *parts])
 
 
@@ -133,17 +133,20 @@ def _most_hits(
 def _weighed(
     found: Floats,
     levels: Floats,
-    spread: Floats,
+    left: Floats,
     facts: Floats,
     edit: Edit,
     weights: SurveyWeights,
 ) -> Floats:
     """[rows] evidence of the best starts and of the track's own.
 
-    levels: [rows, 2, LEVELS]; spread: [rows, 2] deviation by chance.
+    levels: [rows, 2, LEVELS]; left: [rows, 2] share of a level's variance that chance leaves in the
+    mean over the cuts.
     """
     height = np.arange(LEVELS) / (LEVELS - 1)
-    usual = levels @ height / np.maximum(levels.sum(axis=2), 1)
+    count = np.maximum(levels.sum(axis=2), 1)
+    usual = levels @ height / count
+    spread = np.sqrt(np.maximum(levels @ height**2 / count - usual**2, 0) * left)
     apart = np.sqrt(len(edit.clip.cuts)) * np.array([weights.grid, weights.cuts])[:, None]
     deviations = (found - usual[..., None]) / np.maximum(spread, LEAST_DEVIATION)[..., None]
     exponent = np.minimum(apart * deviations - apart**2 / 2, 10 * LARGEST)
