@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/starts.py FOLDER    # of val_data.csv and test_data.csv
 
-Fits the prior of `methods.survey` (`FROM_START`) on val and prints what it is worth on test, beside
+Fits the prior of `methods.origin` (`FROM_START`) on val and prints what it is worth on test, beside
 simpler ones: the mean squared error of the probability (Brier score), and the log-loss.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import read_annotations
-from mgsv.methods.survey import FROM_START, TWO_MINUTES
+from mgsv.methods.origin import FROM_START, TWO_MINUTES
 
 Floats = npt.NDArray[np.float64]
 

@@ -24,19 +24,20 @@ from mgsv.evaluation.results import Results
 from mgsv.memory import fusion as fusing
 from mgsv.memory.density import NEAR
 from mgsv.methods.calibration import Calibration, Clues
+from mgsv.methods.editing import Edit
 from mgsv.methods.placement import Music
 from mgsv.methods.survey import (
     HABITS,
     RECORD,
     Survey,
     Surveyed,
+    Surveyor,
     SurveyWeights,
     Terms,
     moves,
     spacing,
     survey_terms,
     survey_track,
-    weigh,
 )
 from mgsv.methods.surveyed import overruling, places_elsewhere
 from mgsv.methods.synchrony import pattern_of
@@ -228,7 +229,7 @@ def fit_weights(rows: Sequence[Case]) -> SurveyWeights:
 
 
 def terms_of(case: Case, music: Music) -> Terms:
-    return survey_terms(pattern_of(case.query), music, moves=moves(case.query))
+    return survey_terms(Edit(pattern_of(case.query), moves=moves(case.query)), music)
 
 
 def evidence_of(rows: Sequence[Case], weights: SurveyWeights, columns: Sequence[str]) -> Floats:
@@ -236,8 +237,8 @@ def evidence_of(rows: Sequence[Case], weights: SurveyWeights, columns: Sequence[
     tracks = {case.row.music_id: Music.of(case.features) for case in rows}
     found = np.zeros((len(rows), len(columns)))
     for n, case in enumerate(rows):
-        for m, name in enumerate(columns):
-            found[n, m] = weigh(terms_of(case, tracks[name]), weights)[1]
+        surveyor = Surveyor(case.query, weights)
+        found[n] = [surveyor.evidence(tracks[name]) for name in columns]
     return found
 
 

@@ -68,7 +68,7 @@ def _unpacked(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Edit:
+class MadeEdit:
     """A clip that was cut to a moment of a track; cuts: how many."""
 
     track: Path
@@ -76,7 +76,7 @@ class Edit:
     cuts: int
 
 
-def make_edit(output: Path, track: Path, clips: Sequence[Path]) -> Edit:
+def make_edit(output: Path, track: Path, clips: Sequence[Path]) -> MadeEdit:
     """Write `output`: shots of `clips` in turn, a new one every second beat of six bars of `track`,
     without any sound.
     """
@@ -92,7 +92,7 @@ def make_edit(output: Path, track: Path, clips: Sequence[Path]) -> Edit:
     borders = [*beats[::BEATS_A_SHOT].tolist(), end - start]
     counts = [round(b * FPS) - round(a * FPS) for a, b in itertools.pairwise(borders)]
     write_film(output, _shots(clips, counts), FPS, crf=23, overwrite=True)
-    return Edit(track, Moment(start, end), len(counts) - 1)
+    return MadeEdit(track, Moment(start, end), len(counts) - 1)
 
 
 def _shots(clips: Sequence[Path], counts: Sequence[int]) -> Iterator[Picture]:

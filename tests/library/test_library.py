@@ -190,3 +190,21 @@ def test_the_documented_wait_is_the_real_one():
     text = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
     wait = inspect.signature(Library.open).parameters["wait"].default
     assert f"gives up after {wait:g} s" in text
+
+
+def test_a_listing_one_by_one_is_the_list(music, folder, tmp_path):
+    """In the same order, copies and tracks whose files are gone among them."""
+    write_tones(music, 3)
+    copy = music / "zz" / "copy.wav"
+    copy.parent.mkdir()
+    copy.write_bytes((music / "001.wav").read_bytes())
+    opened(music, folder).close()
+    (music / "002.wav").unlink()
+    with Library.open(folder=folder, encoder=None) as library:
+        whole = library.tracks(missing=True)
+        assert list(library.each()) == whole and len(whole) == 3
+        some = [music / "zz", music, music / "000.wav"]
+        assert list(library.each(under=some)) == library.tracks(under=some, missing=True)
+        assert [t.path for t in library.each(under=[copy])] == [copy]
+    with Library.open(folder=tmp_path / "empty", encoder=None) as library:
+        assert not list(library.each())

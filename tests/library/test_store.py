@@ -117,7 +117,12 @@ def test_only_our_own_leftovers_are_cleaned(filled, music):
     opened(music, filled).close()  # nothing to write: nothing is touched
     assert all(file.exists() for file in ours)
     write_tone(music / "new.wav", 50.0)
+    opened(music, filled).close()  # the writer before ended well: nothing is looked for
+    assert all(file.exists() for file in ours)
+    (filled / "writing").touch()  # as a killed writer leaves it
+    write_tone(music / "newer.wav", 60.0)
     opened(music, filled).close()
+    assert not (filled / "writing").exists()
     assert not any(file.exists() for file in ours) and all(file.exists() for file in others)
 
 

@@ -66,7 +66,10 @@ def made_up_track(seed: int = 0, seconds: float = 120.0, tempo: float = 120.0) -
         rng.random((rows, len(TAGS)), np.float32),
         Rhythm(seconds, onset, energy, tempo, beats),
         Structure(
-            beats[::4], np.array([0, 30, 60], np.float32), rng.random(rows, np.float32), beats[::16]
+            beats[::4],
+            np.array([0, 30, 60], np.float32),
+            beats[::16],
+            rng.random((rows, 8), np.float32),
         ),
     )
 

@@ -83,15 +83,17 @@ def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> 
     from mgsv.library import Library
 
     with Library.open(folder=folder, encoder=None) as opened:
-        tracks = opened.tracks(under=music, missing=True)
-    if as_json:
-        show.document({"schema": "mgsv.library/1", "tracks": [_fields(t) for t in tracks]})
-        return
-    for track in tracks:
-        state = "  (the file is gone)" if track.missing else ""
-        words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
-        show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
-    show.note(f"{len(tracks)} tracks")
+        if as_json:
+            tracks = opened.tracks(under=music, missing=True)
+            show.document({"schema": "mgsv.library/1", "tracks": [_fields(t) for t in tracks]})
+            return
+        count = 0
+        for track in opened.each(under=music or None):
+            count += 1
+            state = "  (the file is gone)" if track.missing else ""
+            words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
+            show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
+    show.note(f"{count} tracks")
 
 
 @library.command()

@@ -89,7 +89,7 @@ def _label(step: Progress) -> str:
 def _machine_line(step: Progress) -> None:
     _event(
         {
-            "event": "index",
+            "event": "prepare" if step.what == "preparing" else "index",
             "done": step.done,
             "total": step.total,
             "seconds": round(step.seconds, 3),

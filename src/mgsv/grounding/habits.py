@@ -6,8 +6,8 @@ from mgsv.errors import LibraryError
 from mgsv.library import Library
 from mgsv.memory.habits import Habits, Observation
 from mgsv.methods.habits import observe
+from mgsv.methods.origin import origin_of
 from mgsv.methods.placement import Music
-from mgsv.methods.survey import origin_of
 
 MOST_USES = 300
 """Uses that are looked at, the latest: looking at one takes some 15 ms, and people change."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mgsv.grounding.reasons import runner_up, why
-from mgsv.library.library import Track
+from mgsv.library.track import Track
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 

@@ -61,6 +61,7 @@ class Session:
         encoders: str | EncoderPair = "default",
         encoders_dir: PathLike | None = None,
         fusion: PathLike | None = None,
+        progress: Listener | None = None,
     ) -> None:
         """A session on an open library, which stays open when the session ends.
 
@@ -71,6 +72,7 @@ class Session:
             encoders: "default" or "paper", of the clips' features; or a pair that was made already.
             encoders_dir: where the paper's encoders find their weights; None: the hub's cache.
             fusion: what `mgsv evaluate --fusion` fitted for this model.
+            progress: called while what ranking keeps of new tracks is made, at the first clip.
 
         Raises:
             EncoderMismatch: the method was made for features of other encoders.
@@ -82,6 +84,7 @@ class Session:
         self.encoders = encoders
         self._fusion = None if fusion is None else Fusion.load(fusion)
         self._owned: Library | None = None
+        self._progress = progress
         self._lock = threading.Lock()
         self._contents: Contents | None = None
         if made_by := _source(library, encoders.music):
@@ -110,7 +113,9 @@ class Session:
         chosen.require(encoders.video, encoders.music)
         library = Library.open(music, folder=folder, encoder=encoders.music, progress=progress)
         try:
-            session = cls(library, method=chosen, encoders=encoders, fusion=fusion)
+            session = cls(
+                library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
+            )
         except BaseException:
             library.close()
             raise
@@ -152,14 +157,14 @@ class Session:
             contents = self._look(known=known)
             method = self._with_memory(contents, options)
             tracks = _wanted(contents, method, options.placement)
-            shortlist = _shortlist(query, self.library, tracks, method, options)
+            shortlist, scores = _shortlist(query, tracks, method, options)
             if all(recording.track.path.exists() for recording, _ in shortlist):
                 break  # else files were deleted since the library was looked at: look again
         recordings, candidates = [one for one, _ in shortlist], [one for _, one in shortlist]
         placed = method.place(query, candidates, options.placement)
         pairs = zip(recordings, placed, strict=True)
         moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(pairs, start=1))
-        chance = method.ranker.chance(query, tracks)
+        chance = method.ranker.chance(query, tracks, scores)
         remarks = _remarks(query, moments, chance, method)
         feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
         return Grounding(
@@ -185,7 +190,8 @@ class Session:
         with self._lock:
             seen = self._contents
             if seen is None or not known or seen.version != self.library.version:
-                seen = self._contents = Contents(self.library)
+                model = self.method.ranker.model
+                seen = self._contents = Contents(self.library, model, self._progress)
             return seen
 
     def _with_memory(self, contents: Contents, options: GroundOptions) -> Method:
@@ -236,7 +242,9 @@ def ground(
     check_weights(chosen, wanted.weights)
     encoders = _pair(encoders, encoders_dir)
     if isinstance(library, Library):
-        session = Session(library, method=chosen, encoders=encoders, fusion=fusion)
+        session = Session(
+            library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
+        )
         return session.ground(video, wanted)
     chosen.require(encoders.video, encoders.music)
     query = read_clip(video, chosen, encoders)  # a bad clip is found before anything is indexed
@@ -314,20 +322,23 @@ def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:
 
 
 def _shortlist(
-    query: Query, library: Library, tracks: Tracks, method: Method, options: GroundOptions
-) -> list[tuple[Recording, Candidate]]:
-    """The `top` best recordings, best first, each as the best of its tracks."""
+    query: Query, tracks: Tracks, method: Method, options: GroundOptions
+) -> tuple[list[tuple[Recording, Candidate]], dict[int, float]]:
+    """The `top` best recordings, best first, each as the best of its tracks; and all final scores
+    that were computed on the way, by place in `tracks`.
+    """
     least = options.top
     while True:
         best = method.shortlist(query, tracks, least, options.placement)
         names = [tracks.tracks[n] for n, _ in best]
-        recordings = distinct(names, library.curves, options.top)
+        recordings = distinct(names, tracks.curves.of, options.top)
         if len(recordings) == options.top or len(best) == len(tracks):
             break
         least *= 4  # they were too few, with many of each
     chosen = (best[one.place] for one in recordings)
     candidates = [Candidate(tracks[n], ranked) for n, ranked in chosen]
-    return list(zip(recordings, candidates, strict=True))
+    scores = {n: ranked.score for n, ranked in best}
+    return list(zip(recordings, candidates, strict=True)), scores
 
 
 def _ranked(rank: int, recording: Recording, found: Detection) -> RankedMoment:

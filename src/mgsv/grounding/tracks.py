@@ -11,15 +11,24 @@ from typing import overload
 
 from mgsv.errors import LibraryError, shown
 from mgsv.grounding.habits import learned_habits
+from mgsv.jobs import Listener, Progress
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.library.index import outdated_note
-from mgsv.library.library import SHORTEST_TRACK
+from mgsv.library.packs import Key
+from mgsv.library.track import SHORTEST_TRACK
 from mgsv.memory.habits import Habits
 from mgsv.memory.model import Memory
+from mgsv.methods.kept import Kept, KeptRows
+from mgsv.methods.tracklist import TrackList
+from mgsv.runtime.model import GroundingModel
 
 KEPT_BYTES = 256_000_000
 """Of features that stay in memory between clips; some 2,500 tracks of three minutes. The others are
 read from disk each time."""
+PREPARING = "preparing"
+"""`Progress.what` while what ranking keeps of tracks is made."""
+DERIVED_AT_ONCE = 512
+"""Tracks whose embeddings are in memory, and written, together."""
 _NAMED = 3
 
 
@@ -67,7 +76,7 @@ def _none_usable(library: Library, short: list[Track]) -> LibraryError:
     return LibraryError(f"{which}: {'; '.join(named)}", f"give music of at least {least}")
 
 
-class Tracks(Sequence[TrackCurves]):
+class Tracks(TrackList):
     """Tracks, each read when it is first looked at, and kept as long as there is room."""
 
     def __init__(
@@ -76,11 +85,15 @@ class Tracks(Sequence[TrackCurves]):
         tracks: Sequence[Track],
         *,
         room: int = KEPT_BYTES,
+        derived: KeptRows | None = None,
+        curves: Tracks | None = None,
     ) -> None:
-        """room: bytes."""
+        """room: bytes. derived: what the library keeps of them. curves: the same, of which curves
+        alone are read; None: these.
+        """
         self._read, self.tracks = read, tracks
         self._kept: dict[int, TrackCurves] = {}
-        self._room = room
+        self._room, self._derived, self._curves = room, derived, curves
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -104,6 +117,26 @@ class Tracks(Sequence[TrackCurves]):
                     self._kept[place] = known
         return known
 
+    @property
+    def kept(self) -> KeptRows | None:
+        return self._derived
+
+    @property
+    def curves(self) -> Tracks:
+        return self if self._curves is None else self._curves
+
+    def of(self, track: Track) -> TrackCurves:
+        """What is read of one of the tracks."""
+        return self[self._places[track.id]]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {track.id: place for place, track in enumerate(self.tracks)}
+
+    @property
+    def records(self) -> Sequence[Track]:
+        return self.tracks
+
 
 class Contents:
     """What a library holds at one time, parsed once.
@@ -112,20 +145,34 @@ class Contents:
     Raises `LibraryError` where none can be grounded.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(
+        self,
+        library: Library,
+        model: GroundingModel | None = None,
+        progress: Listener | None = None,
+    ) -> None:
+        """model: the one whose ranking uses what is kept of tracks. progress: called while that is
+        made.
+        """
         self.version = library.version
         self._library = library
         self.usable, self.notes = usable_tracks(library)
+        self._derived: KeptRows | None = None
+        if model is not None:
+            self._derived, damaged = derived(library, self.usable, model, progress)
+            self.notes = [*self.notes, *damaged]
 
     @cached_property
     def curves(self) -> Tracks:
         """What alignment needs of the usable tracks."""
-        return Tracks(self._library.curves, self.usable)
+        return Tracks(self._library.curves, self.usable, derived=self._derived)
 
     @cached_property
     def features(self) -> Tracks:
         """All features of the usable tracks."""
-        return Tracks(self._library.features, self.usable)
+        return Tracks(
+            self._library.features, self.usable, derived=self._derived, curves=self.curves
+        )
 
     @cached_property
     def memory(self) -> Memory:
@@ -140,3 +187,35 @@ class Contents:
     @cached_property
     def fingerprint(self) -> str:
         return self._library.fingerprint
+
+
+def derived(
+    library: Library,
+    tracks: Sequence[Track],
+    model: GroundingModel,
+    progress: Listener | None = None,
+) -> tuple[KeptRows, list[str]]:
+    """What `library` keeps of `tracks` for a model, brought up to date, and a note on each file of
+    it that could not be used.
+
+    Where the library's folder cannot be written, it is made and not kept. progress: called after
+    every few tracks that it is made of.
+    """
+    report = progress or (lambda _: None)
+    kept = Kept(library.encoder_fingerprint or "", model, library.derived)
+    notes = [
+        f"{shown(path)}: {why}; it was made again" for p in kept.packs for path, why in p.damaged
+    ]
+    revisions = library.revisions()
+    keys = [Key(track.id, revisions.get(track.id, "")) for track in tracks]
+    missing = kept.missing(keys).tolist()
+    for begin in range(0, len(missing), DERIVED_AT_ONCE):
+        report(Progress(PREPARING, begin, len(missing)))
+        group = missing[begin : begin + DERIVED_AT_ONCE]
+        kept.derive([keys[n] for n in group], [library.features(tracks[n]) for n in group])
+    if missing:
+        report(Progress(PREPARING, len(missing), len(missing)))
+    every = [Key(*pair) for pair in revisions.items()]
+    for pack in kept.packs:
+        pack.tidy(every)
+    return kept.of(keys), notes

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -64,12 +64,18 @@ class Analysis:
     """
 
     def __init__(
-        self, analyse: Analyse, known: Iterable[str], earlier: Callable[[str], Kept | None]
+        self,
+        analyse: Analyse,
+        known: Callable[[str], bool],
+        earlier: Callable[[str], Kept | None],
     ) -> None:
-        """earlier: what is kept of a track that an earlier version analysed."""
+        """known: whether the content of this hash has been analysed before. earlier: what is kept
+        of a track that an earlier version analysed.
+        """
         self._analyse = analyse
         self._earlier = earlier
-        self._known = set(known)
+        self._is_known = known
+        self._taken: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, item: Found) -> Reading:
@@ -80,9 +86,9 @@ class Analysis:
                 return Reading(track, is_video=True)
             track = content_hash(item.path)
             with self._lock:
-                if track in self._known:
+                if track in self._taken or self._is_known(track):
                     return Reading(track)
-                self._known.add(track)
+                self._taken.add(track)
             path = Path(os.fsdecode(item.path))
             analysed = self._analyse(path, track, self._earlier(track))
             require_unchanged(item)

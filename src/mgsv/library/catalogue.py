@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import time
@@ -11,8 +12,11 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mgsv.errors import LibraryError, shown
-from mgsv.library.features import REPAIR
+from mgsv.library.features import REPAIR, TrackRecord
 from mgsv.memory.table import ADDED as USE_ADDED
 from mgsv.memory.table import TABLE as USE_TABLE
 
@@ -51,6 +55,11 @@ CREATE TABLE main.embedding (      -- what one model makes of a track
 CREATE INDEX main.feature_of_track ON feature (track);
 CREATE INDEX main.embedding_of_track ON embedding (track);
 """
+REVISIONS = """
+CREATE INDEX IF NOT EXISTS main.feature_revision ON feature (encoder, track, digest)"""
+"""Check sums can be listed without the rows, a page each, that they stand in. Earlier versions
+neither have it nor mind it."""
+
 TABLES = f"""
 CREATE TABLE track (
     id TEXT PRIMARY KEY,      -- hash of the music file's bytes
@@ -66,7 +75,7 @@ CREATE TABLE place (
     CHECK ((track IS NULL) <> (problem = ''))
 ) WITHOUT ROWID;
 CREATE INDEX place_of_track ON place (track);
-{_FEATURE};{";".join(USE_TABLE)}"""
+{_FEATURE};{REVISIONS};{";".join(USE_TABLE)}"""
 
 # What the columns of version 2 are in the tables of version 3.
 _OF_OLD = """
@@ -122,6 +131,41 @@ def open_catalogue(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make an empty database a catalogue."""
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.executescript(TABLES)
+
+
+def insert(
+    db: sqlite3.Connection,
+    file: str,
+    record: TrackRecord,
+    encoder: str,
+    digest: str,
+    mean: npt.NDArray[np.float32],
+) -> None:
+    """Note a track and the feature file of it by `encoder`, in the place of what was noted."""
+    db.execute(
+        "INSERT INTO track VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET duration = excluded.duration, tempo = excluded.tempo",
+        (record.id, record.duration, record.tempo),
+    )
+    tags, vector = json.dumps(dict(record.tags)), mean.astype("<f4").tobytes()
+    values = (record.id, encoder, file, tags, digest, vector, record.analysis)
+    db.execute("INSERT OR REPLACE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`, whatever its name was before; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def is_old(db: sqlite3.Connection) -> bool:

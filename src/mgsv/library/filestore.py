@@ -2,7 +2,9 @@
 
     catalogue.sqlite    which paths hold which track, and what is known of each track
     features/<ab>/      <id>.<encoder>.safetensors of each track whose id starts with <ab>
+    derived/            what was made of the features and can be made again (`packs`)
     lock                held by the one process that writes
+    writing             there while one does, and after one that was killed
 
 Order of writing: the whole feature file, then the catalogue's row; in removing, the row first. So a
 row never points at a file that is not whole, and a kill loses at most the tracks in flight.
@@ -25,12 +27,13 @@ from mgsv.errors import LibraryError, OutputError, shown
 from mgsv.files import put_in_place, remove_leftovers, write_file
 from mgsv.library import features
 from mgsv.library.catalogue import (
-    APPLICATION_ID,
-    SCHEMA,
-    TABLES,
+    REVISIONS,
     Damaged,
+    create_tables,
     feature_file,
     guarded,
+    identity,
+    insert,
     is_old,
     move_away,
     open_catalogue,
@@ -50,6 +53,7 @@ FROM track AS t JOIN feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
 _CHUNK = 4096
 _WAIT_FOR_CREATION = 60.0
+_WRITING = "writing"
 _FEATURE_FILE = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{8})?\.safetensors")
 
 
@@ -67,6 +71,7 @@ class FileStore:
         self._features = folder / "features"
         self._identity: tuple[int, int] | None = None  # of the catalogue that is open
         self._is_old = False
+        self._encoders: tuple[object, list[str]] | None = None  # and when they were counted
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not self._catalogue.exists():
@@ -81,18 +86,21 @@ class FileStore:
             raise LibraryError(error.problem, WRITABLE) from error
         self._db = self._connect()
         self._is_old = is_old(self._db)
-        self._identity = self._on_disk()
+        self._identity = identity(self._catalogue)
         self.uses = UseTable(self._db, self._guarded, self._transaction)
         if aside is not None:
             self.uses.salvage(aside)
 
     @property
     def encoders(self) -> list[str]:
-        with self._guarded():
-            rows = self._db.execute(
-                "SELECT encoder FROM feature GROUP BY encoder ORDER BY count(*) DESC, encoder"
-            ).fetchall()
-        return [row[0] for row in rows]
+        version = self.version
+        if self._encoders is None or self._encoders[0] != version:
+            with self._guarded():
+                rows = self._db.execute(
+                    "SELECT encoder FROM feature GROUP BY encoder ORDER BY count(*) DESC, encoder"
+                ).fetchall()
+            self._encoders = version, [row[0] for row in rows]
+        return list(self._encoders[1])
 
     @property
     def version(self) -> object:
@@ -106,11 +114,16 @@ class FileStore:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(locked(self.folder, wait, tell))
-                self._clean()
+                mark = self.folder / _WRITING
+                if mark.exists():  # a writer was killed
+                    self._clean()
+                mark.touch()
                 self._upgrade()
             except OSError as error:
                 raise self._cannot_write(error) from error
             yield
+            # Where the block raises, the next writer looks for what it left behind.
+            mark.unlink(missing_ok=True)
 
     def places(self, under: Iterable[bytes] | None = None) -> dict[bytes, Place]:
         with self._guarded():
@@ -124,6 +137,15 @@ class FileStore:
                         (root, *bounds_inside(root)),
                     ).fetchall()
         return {row[0]: Place(*row) for row in sorted(rows)}
+
+    def each_place(self, under: Iterable[bytes] | None = None) -> Iterator[Place]:
+        for root in [None] if under is None else sorted(under):
+            where = "" if root is None else " WHERE path = ? OR (path > ? AND path < ?)"
+            values = () if root is None else (root, *bounds_inside(root))
+            with self._guarded():
+                cursor = self._db.execute(f"{_PLACES}{where} ORDER BY path", values)
+                while rows := cursor.fetchmany(_CHUNK):
+                    yield from map(Place._make, rows)
 
     def places_of(self, track: str) -> list[Place]:
         with self._guarded():
@@ -143,6 +165,14 @@ class FileStore:
             ).fetchone()
             return None if row is None else _record(row)
 
+    def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
+        with self._guarded():
+            row = self._db.execute(
+                "SELECT 1 FROM feature WHERE encoder = ? AND track = ? AND analysis >= ?",
+                (encoder, track, analysis),
+            ).fetchone()
+        return row is not None
+
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         with self._guarded():
             row = self._db.execute(
@@ -161,6 +191,18 @@ class FileStore:
             while rows := cursor.fetchmany(_CHUNK):
                 joined = b"".join(row[1] for row in rows)
                 yield [row[0] for row in rows], np.frombuffer(joined, "<f4").reshape(len(rows), -1)
+
+    @property
+    def derived(self) -> Path:
+        return self.folder / "derived"
+
+    def revisions(self, encoder: str) -> Iterator[tuple[str, str]]:
+        with self._guarded():
+            cursor = self._db.execute(
+                "SELECT track, digest FROM feature WHERE encoder = ?", (encoder,)
+            )
+            while rows := cursor.fetchmany(_CHUNK):
+                yield from rows
 
     def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         with self._guarded():
@@ -262,23 +304,7 @@ class FileStore:
         mean: npt.NDArray[np.float32],
     ) -> None:
         with self._transaction():
-            self._db.execute(
-                "INSERT INTO track VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                " SET duration = excluded.duration, tempo = excluded.tempo",
-                (record.id, record.duration, record.tempo),
-            )
-            self._db.execute(
-                "INSERT OR REPLACE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    record.id,
-                    encoder,
-                    file,
-                    json.dumps(dict(record.tags)),
-                    features.digest(data),
-                    mean.astype("<f4").tobytes(),
-                    record.analysis,
-                ),
-            )
+            insert(self._db, file, record, encoder, features.digest(data), mean)
 
     def _create(self) -> None:
         """Make the catalogue under a temporary name: no other process ever sees half of one."""
@@ -294,9 +320,7 @@ class FileStore:
                     self._db = sqlite3.connect(temporary, isolation_level=None)
                     try:
                         self._db.execute("PRAGMA synchronous = OFF")  # synced when it is whole
-                        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-                        self._db.executescript(TABLES)
+                        create_tables(self._db)
                         self._recover()
                         self._db.execute("PRAGMA journal_mode = WAL")
                     finally:
@@ -329,6 +353,8 @@ class FileStore:
             with self._transaction():
                 if is_old(self._db):
                     upgrade(self._db)
+        with self._guarded():
+            self._db.execute(REVISIONS)
 
     def _set_aside(self) -> Path:
         with locked(self.folder, _WAIT_FOR_CREATION, lambda _: None):
@@ -352,18 +378,11 @@ class FileStore:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _on_disk(self) -> tuple[int, int] | None:
-        try:
-            status = self._catalogue.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
     def _require_there(self) -> None:
         """Raises `LibraryError` where the open catalogue is no longer the folder's: SQLite would
         go on writing into a file that has been deleted or moved.
         """
-        if self._identity is not None and self._on_disk() != self._identity:
+        if self._identity is not None and identity(self._catalogue) != self._identity:
             raise LibraryError(
                 f"{shown(self.folder)}: the library was moved or deleted while it was in use",
                 "run the command again",

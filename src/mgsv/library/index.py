@@ -5,6 +5,7 @@ cores.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -121,7 +122,8 @@ class Indexer:
                 # Checked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
-                analysis = Analysis(self._analyse, update.stored, update.earlier)
+                known = functools.partial(self._holds, anew=retry)
+                analysis = Analysis(self._analyse, known, update.earlier)
                 outcomes = self._executor.map(analysis, changed)
                 with one_torch_thread_each(), contextlib.closing(outcomes):
                     for outcome in outcomes:
@@ -144,8 +146,6 @@ class Indexer:
         shows to be the same.
         """
         known = self._store.places(roots)
-        versions = {record.id: record.analysis for record in self._store.records(self._encoder)}
-        stored = {id for id, version in versions.items() if version >= ANALYSIS or not retry}
         changed, same = [], []
         for item in found:
             place = known.get(item.path)
@@ -154,7 +154,7 @@ class Indexer:
             if (
                 place is None
                 or place.size != item.size
-                or (place.track is not None and place.track not in stored)
+                or (place.track is not None and not self._holds(place.track, anew=retry))
             ):
                 changed.append(item)
             elif place.track is not None and place.mtime_ns == UNSETTLED:
@@ -165,6 +165,9 @@ class Indexer:
             elif place.mtime_ns != item.mtime_ns or _tried_again(place, item, retry):
                 changed.append(item)
         return changed, same
+
+    def _holds(self, track: str, *, anew: bool) -> bool:
+        return self._store.holds(track, self._encoder, ANALYSIS if anew else 0)
 
     def _report(
         self,
@@ -220,9 +223,7 @@ class _Update:
         self._before: dict[bytes, str] = {}
         self._copies: list[tuple[Found, str]] = []
         self._failed: dict[str, str] = {}  # track → why it could not be indexed
-        self.stored: set[str] = set()
         self._anew = anew
-        self._outdated: set[str] = set()
         self.added = self.updated = self.moved = self.touched = 0
         self.seconds = 0.0
         self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
@@ -232,9 +233,6 @@ class _Update:
         for item, track in same:
             self._note(item, track)
         self._total = len(changed)
-        for record in self._store.records(self._encoder):
-            old = self._anew and record.analysis < ANALYSIS
-            (self._outdated if old else self.stored).add(record.id)
         known = self._store.places(item.path for item in changed)
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(INDEXING, 0, self._total))
@@ -243,13 +241,17 @@ class _Update:
         """What is kept of a track that is analysed anew. None where it cannot be read: then all of
         it is made again.
         """
-        if track not in self._outdated:
+        if not self._outdated(track):
             return None
         with contextlib.suppress(LibraryError):
             arrays = self._store.read(track, self._encoder, ("segments", "segment_mask"))
             if record := self._store.record(track, self._encoder):
                 return record, arrays
         return None
+
+    def _outdated(self, track: str) -> bool:
+        """Whether it is to be analysed anew, and something is kept of it."""
+        return self._anew and self._store.holds(track, self._encoder)
 
     def settle(self, item: Found, reading: Reading) -> None:
         if reading.is_video:
@@ -259,13 +261,13 @@ class _Update:
             self._fail(item, reading.track, reading.error)
         elif reading.analysed is not None:
             record, arrays = reading.analysed.record, reading.analysed.arrays
+            known = self._store.holds(record.id, self._encoder)
             try:
                 self._store.put(record, self._encoder, arrays)
             except ValueError as error:
                 self._fail(item, reading.track, error)
                 return
-            self.stored.add(record.id)
-            if record.id in self._outdated:
+            if known:
                 self.updated += 1
             else:
                 self.added += 1
@@ -273,14 +275,14 @@ class _Update:
             for warning in reading.analysed.warnings:
                 self.warnings.append((Path(os.fsdecode(item.path)), warning))
             self._keep(item, record.id)
-        elif reading.track in self.stored:
+        elif self._store.holds(reading.track, self._encoder):
             self._copy(item, reading.track)
         else:  # its twin is still in another thread's hands
             self._copies.append((item, reading.track))
 
     def finish(self) -> None:
         for item, track in self._copies:
-            if track in self.stored:
+            if self._store.holds(track, self._encoder):
                 self._copy(item, track)
             else:
                 self.passing[item.path] = self._failed[track]
@@ -311,7 +313,7 @@ class _Update:
     def _fail(self, item: Found, track: str, error: Exception) -> None:
         problem = reason_of(error, os.fsdecode(item.path))
         self._failed[track] = problem
-        if isinstance(error, _PASSING) or track in self._outdated:  # what was known still serves
+        if isinstance(error, _PASSING) or self._outdated(track):  # what was known still serves
             self.passing[item.path] = problem
         else:
             self._store.place(Place(item.path, item.size, item.mtime_ns, None, problem))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,12 +16,13 @@ import platformdirs
 from mgsv.errors import LibraryError, shown
 from mgsv.jobs import Executor, Listener
 from mgsv.library.analysis import MusicAnalyser
-from mgsv.library.features import ANALYSIS, CURVES, TENSORS, Arrays, TrackRecord, content_hash
+from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.store import Place, Store
+from mgsv.library.track import Track, TrackCurves, TrackFeatures, track_of
 from mgsv.library.uses import LibraryUses
-from mgsv.library.walk import plain
+from mgsv.library.walk import bounds_inside, plain
 
 if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
@@ -32,64 +32,9 @@ PathLike = str | os.PathLike[str]
 FOLDER_VARIABLE = "MGSV_LIBRARY"
 """Environment variable that names another folder for the library."""
 
-SHORTEST_TRACK = 3.0
-"""Seconds. The music encoder reads patches of 3 s, so a shorter track has none that is all
-music.
-"""
-
-SHOWN_TAGS = 5
+_FEW = 1000
+"""Records that are looked up one by one rather than found among all."""
 _WAIT = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """A piece of music in a library."""
-
-    id: str
-    """Hash of the file's bytes (hexadecimal): the same music under any name."""
-    path: Path
-    """Where it is, or was; of several copies, one that is still there, first in order of path."""
-    duration: float
-    """Seconds."""
-    tempo: float
-    """Beats per minute, 0 where no beat was found."""
-    tags: tuple[str, ...] = ()
-    """The most probable words for it, best first."""
-    copies: tuple[Path, ...] = ()
-    """Other files with the same content."""
-    missing: bool = False
-    """No file holds it any more. Its features are kept until it is removed."""
-    outdated: bool = False
-    """An earlier version found its beats and bars; adding its folder again finds them anew."""
-
-    @property
-    def too_short(self) -> bool:
-        return self.duration < SHORTEST_TRACK
-
-
-@dataclass(frozen=True, slots=True)
-class TrackCurves:
-    """What alignment needs of a track."""
-
-    track: Track
-    onset: npt.NDArray[np.float16]
-    """[T] onset strength at 62.5 Hz (`media.rhythm.ONSET_RATE`)."""
-    energy: npt.NDArray[np.float16]
-    """[T] loudness curve at 62.5 Hz."""
-    beats: npt.NDArray[np.float32]
-    """[K] seconds."""
-    downbeats: npt.NDArray[np.float32] | None = field(default=None, kw_only=True)
-    """[B] seconds, first beats of bars; None for a track that an earlier version indexed."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrackFeatures(TrackCurves):
-    """All that is stored of a track."""
-
-    segments: npt.NDArray[np.float16]
-    """[S, D] music features, one row per 2.5 s."""
-    segment_mask: npt.NDArray[np.bool_]
-    """[S] true = valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,16 +224,16 @@ class Library:
         under: only those at and under these paths, files or folders.
         """
         made_by = self.encoder_fingerprint
-        records = {one.id: one for one in self._store.records(made_by)} if made_by else {}
         in_view = self._store.places(self._roots)
         if under:
             asked = self._store.places(_roots(under))
             in_view = {path: place for path, place in in_view.items() if path in asked}
         places: dict[str, list[bytes]] = {}
         for place in in_view.values():
-            if place.track in records:
+            if place.track is not None:
                 places.setdefault(place.track, []).append(place.path)
-        tracks = [_track(records[id], paths) for id, paths in places.items()]
+        found = self._records(places, made_by) if made_by else ()
+        tracks = [track_of(record, places[record.id]) for record in found]
         return sorted(
             (track for track in tracks if missing or not track.missing),
             key=lambda track: os.fsencode(track.path),
@@ -298,7 +243,26 @@ class Library:
         """A track by its id, in view or not; None where the library does not hold it."""
         record = self._store.record(id, self.encoder_fingerprint or "")
         paths = [place.path for place in self._store.places_of(id)]
-        return _track(record, paths) if record and paths else None
+        return track_of(record, paths) if record and paths else None
+
+    def each(self, *, under: Sequence[PathLike] | None = None) -> Iterator[Track]:
+        """What `tracks` with `missing` gives, one after the other: for libraries that need not fit
+        in memory.
+        """
+        made_by = self.encoder_fingerprint
+        roots = self._roots if under is None else _outermost(_roots(under))
+        if made_by is None:
+            return
+        for place in self._store.each_place(roots):
+            record = self._store.record(place.track, made_by) if place.track else None
+            if record is None:
+                continue
+            held = [one.path for one in self._store.places_of(record.id)]
+            if roots is not None:
+                held = [path for path in held if any(_inside(path, root) for root in roots)]
+            track = track_of(record, held)
+            if os.fsencode(track.path) == place.path:  # its copies come by, too
+                yield track
 
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
@@ -326,6 +290,16 @@ class Library:
             scores |= {id: float(c) for id, c in zip(ids, cosines, strict=True) if id in tracks}
         best = sorted(scores, key=lambda id: (-scores[id], id))[:k]
         return [(tracks[id], scores[id]) for id in best]
+
+    def revisions(self) -> dict[str, str]:
+        """Track's id → what changes whenever its features do, of all that the library holds."""
+        made_by = self.encoder_fingerprint
+        return dict(self._store.revisions(made_by)) if made_by else {}
+
+    @property
+    def derived(self) -> Path | None:
+        """The folder for what is derived from features and can be derived again."""
+        return self._store.derived
 
     @property
     def encoder_fingerprint(self) -> str | None:
@@ -361,6 +335,14 @@ class Library:
         made_by = self.encoder_fingerprint if encoder is None else encoder.fingerprint
         return self._store.read(track.id, made_by or "", names)
 
+    def _records(self, wanted: Collection[str], encoder: str) -> Iterator[TrackRecord]:
+        """Of the wanted tracks: one by one where they are few, else from all."""
+        if len(wanted) <= _FEW:
+            found = (self._store.record(track, encoder) for track in wanted)
+            yield from (one for one in found if one is not None)
+        else:
+            yield from (one for one in self._store.records(encoder) if one.id in wanted)
+
     def _forget(self, places: Iterable[Place]) -> int:
         known = list(places)
         self._store.drop_places(place.path for place in known)
@@ -374,19 +356,19 @@ def _roots(music: PathLike | Sequence[PathLike]) -> list[bytes]:
     return [plain(path) for path in given]
 
 
-def _track(record: TrackRecord, paths: list[bytes]) -> Track:
-    there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 (bytes)
-    best = (there or paths)[0]
-    return Track(
-        id=record.id,
-        path=Path(os.fsdecode(best)),
-        duration=record.duration,
-        tempo=record.tempo,
-        tags=tuple(itertools.islice(record.tags, SHOWN_TAGS)),
-        copies=tuple(Path(os.fsdecode(path)) for path in paths if path != best),
-        missing=not there,
-        outdated=record.analysis < ANALYSIS,
-    )
+def _outermost(roots: list[bytes]) -> list[bytes]:
+    """Those that lie in no other."""
+    return [
+        root
+        for root in dict.fromkeys(roots)
+        if not any(root != other and _inside(root, other) for other in roots)
+    ]
+
+
+def _inside(path: bytes, root: bytes) -> bool:
+    """Whether a path is `root` or below it."""
+    low, high = bounds_inside(root)
+    return path == root or low < path < high
 
 
 def _changed(track: Track) -> str:

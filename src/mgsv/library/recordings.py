@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import MediaError
-from mgsv.library.library import Track, TrackCurves
+from mgsv.library.track import Track, TrackCurves
 from mgsv.media.likeness import WAVE_RATE, Curves, wave_likeness
 
 SAME_LENGTH = 0.9

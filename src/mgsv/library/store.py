@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -58,6 +59,11 @@ class Store(Protocol):
     def places(self, under: Iterable[bytes] | None = None) -> dict[bytes, Place]:
         """Known files at or under the given paths (None = all), in order of path."""
 
+    def each_place(self, under: Iterable[bytes] | None = None) -> Iterator[Place]:
+        """The same one after the other, without holding all in memory; in order of path under
+        each of the given paths, none of which should lie in another.
+        """
+
     def places_of(self, track: str) -> list[Place]:
         """The files known to hold `track`."""
 
@@ -67,11 +73,27 @@ class Store(Protocol):
     def record(self, track: str, encoder: str) -> TrackRecord | None:
         """One of them by its id."""
 
+    def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
+        """Whether a track has features by `encoder`, and rhythm by a version of `ANALYSIS` that is
+        no earlier than `analysis`. Safe to call in threads."""
+
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         """The tensors `names` (of `features.TENSORS`) of a track by `encoder`."""
 
     def means(self, encoder: str) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         """(ids, mean segments [n, D]) of all tracks with features by `encoder`, in chunks."""
+
+    @property
+    def derived(self) -> Path | None:
+        """A folder on this machine for what is derived from features and can be derived again (see
+        `packs`), made when it is first written to; None where nothing is to be kept.
+        """
+
+    def revisions(self, encoder: str) -> Iterator[tuple[str, str]]:
+        """(track, what changes whenever its features do) of all tracks with features by `encoder`.
+
+        At most 32 characters of ASCII.
+        """
 
     def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         """(track, what the model of this fingerprint made of it [N, E]) of all that have some."""

@@ -6,7 +6,8 @@ some milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +54,24 @@ class Structure:
     """Where the parts of a track begin; times in seconds, float32 [N], rising.
 
     downbeats: first beats of bars. borders: where sections begin, 0 always among them.
-    repetition: float32 [S], per row of features from 0 to 1, how much the sound there comes back
-    elsewhere in the track. phrases: where groups of four or eight bars begin, and where the music
-    comes in after a dip; the borders are among them.
+    phrases: where groups of four or eight bars begin, and where the music comes in after a dip;
+    the borders are among them. rows: [S, D] the features, `step` seconds each, of length 1; without
+    rows where repetition is not wanted.
     """
 
     downbeats: Curve
     borders: Curve
-    repetition: Curve
     phrases: Curve
+    rows: Curve = field(default_factory=lambda: np.zeros((0, 1), np.float32), repr=False)
+    step: float = 2.5
+
+    @cached_property
+    def repetition(self) -> Curve:
+        """float32 [S], per row from 0 to 1, how much the sound there comes back elsewhere.
+
+        Found when it is first asked for: it takes longer than all else here, and few want it.
+        """
+        return _repetition(self.rows, self.step)
 
 
 def analyse_structure(
@@ -94,8 +104,9 @@ def analyse_structure(
     return Structure(
         downbeats=bars.astype(np.float32),
         borders=borders.astype(np.float32),
-        repetition=_repetition(rows, step),
         phrases=_phrases(borders, entries, bars).astype(np.float32),
+        rows=rows,
+        step=step,
     )
 
 

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, Self, overload
+from types import MappingProxyType
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.memory.habits import Habits
+from mgsv.methods.tracklist import Subset
 from mgsv.moment import Moment
+from mgsv.runtime.model import GroundingModel
 
 FloatArray = npt.NDArray[np.floating]
 Fit = Literal["video", "free"]
@@ -26,6 +29,9 @@ StartOn = Literal["border", "downbeat", "beat", "any"]
 
 SHORTLIST = 20
 """At least so many tracks get the final score, and four times as many as are wanted."""
+
+NOTHING_KNOWN: Mapping[int, float] = MappingProxyType({})
+"""No scores."""
 
 
 @dataclass(frozen=True)
@@ -130,25 +136,6 @@ class Placed:
     """Seconds by which the start may still be wrong: how far fine placement may move it."""
 
 
-class Subset(Sequence[TrackCurves]):
-    """Some of `tracks`, in the order of `places`, each still read only when it is looked at."""
-
-    def __init__(self, tracks: Sequence[TrackCurves], places: npt.NDArray[np.intp]) -> None:
-        self._tracks, self._places = tracks, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> TrackCurves: ...
-    @overload
-    def __getitem__(self, index: slice) -> Subset: ...
-    def __getitem__(self, index: int | slice) -> TrackCurves | Subset:
-        if isinstance(index, slice):
-            return Subset(self._tracks, self._places[index])
-        return self._tracks[int(self._places[index])]
-
-
 class Ranker(Protocol):
     """Scores how well tracks fit a clip. Implementations hold no state between queries.
 
@@ -163,6 +150,8 @@ class Ranker(Protocol):
     """How many of the best tracks by `score_tracks` need `rerank`'s score; 0 where both agree."""
     chance_unknown: str
     """What a person should know where `chance` is None."""
+    model: GroundingModel | None
+    """The model for which a library keeps what it makes of the tracks; None for none."""
 
     @property
     def score_meaning(self) -> str:
@@ -183,8 +172,16 @@ class Ranker(Protocol):
     ) -> list[Ranked]:
         """The final score of each of `tracks`, a short list."""
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        """The best score that luck alone reaches on these tracks; None where that is unknown."""
+    def chance(
+        self,
+        query: Query,
+        tracks: Sequence[TrackCurves],
+        known: Mapping[int, float] = NOTHING_KNOWN,
+    ) -> float | None:
+        """The best score that luck alone reaches on these tracks; None where that is unknown.
+
+        known: final scores that have been computed, by place in `tracks`.
+        """
 
 
 class Placer(Protocol):
@@ -214,6 +211,7 @@ class RankerWrapper:
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.wants_features = ranker.name, ranker.wants_features
         self.reranks, self.chance_unknown = ranker.reranks, ranker.chance_unknown
+        self.model = ranker.model
         self._ranker = ranker
 
     def require(self, video: Source, music: Source) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from mgsv.encoders.registry import SEGMENT_STEP
 from mgsv.errors import ConfigError, needs_research, shown
 from mgsv.methods.base import Method, Placer, Ranker
+from mgsv.methods.first_stage import FirstStage
 from mgsv.methods.model_placer import ModelPlacer
 from mgsv.methods.model_ranker import ModelRanker
 from mgsv.methods.placement import FinePlacer
@@ -40,16 +41,15 @@ def learned(model: GroundingModel, *, rerank: Rerank = DEFAULT_RERANK) -> Method
             f"{SEGMENT_STEP:g} s",
             "train it on features of that stride",
         )
-    ranker: Ranker = Sync()
-    if model.matcher is not None:
-        ranker = ModelRanker(model, rerank=rerank)
+    network = None if model.matcher is None else ModelRanker(model, rerank=rerank)
+    ranker: Ranker = network or Sync()
     if model.detector is None:
         return Method(name, ranker, Sync())
     placer: Placer = ModelPlacer(model)
     if (survey := Survey.of(model.record)) is not None:
         placer = SurveyedPlacer(placer, survey)
-        if model.matcher is not None:
-            ranker = SurveyedRanker(ranker, survey)
+        if network is not None:
+            ranker = SurveyedRanker(network, survey, FirstStage.of(model.record))
     return Method(name, ranker, FinePlacer(placer))
 
 

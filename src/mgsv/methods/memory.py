@@ -17,6 +17,7 @@ from mgsv.memory.model import ClipTraits, Memory
 from mgsv.memory.use import pooled
 from mgsv.methods import placement as placing
 from mgsv.methods.base import (
+    NOTHING_KNOWN,
     FloatArray,
     Method,
     Placed,
@@ -28,6 +29,7 @@ from mgsv.methods.base import (
     Ranker,
     RankerWrapper,
 )
+from mgsv.methods.tracklist import records_of
 from mgsv.moment import Moment
 
 MemoryUse = Literal["on", "off", "only"]
@@ -102,13 +104,18 @@ class PopularRanker(RankerWrapper):
             for one, extra in zip(ranked, more.tolist(), strict=True)
         ]
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:  # noqa: ARG002
+    def chance(
+        self,
+        query: Query,  # noqa: ARG002
+        tracks: Sequence[TrackCurves],  # noqa: ARG002
+        known: Mapping[int, float] = NOTHING_KNOWN,  # noqa: ARG002
+    ) -> float | None:
         return None
 
     def _popularity(self, scores: FloatArray, tracks: Sequence[TrackCurves]) -> FloatArray:
         usable = scores[np.isfinite(scores)]
         spread = float(np.std(usable)) if len(usable) else 0.0
-        popular = [self._memory.popularity(track.track.id) for track in tracks]
+        popular = [self._memory.popularity(one.id) for one in records_of(tracks)]
         return POPULARITY * spread * np.array(popular)
 
 

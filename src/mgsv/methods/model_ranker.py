@@ -7,18 +7,24 @@ half, and the best window speaks for the track.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
-from mgsv.methods.base import Placement, Query, Ranked, Ranker, Subset
-from mgsv.methods.windows import clip_of, in_batches, windows_of
+from mgsv.library.track import SHORTEST_TRACK
+from mgsv.methods.base import NOTHING_KNOWN, Placement, Query, Ranked, Ranker
+from mgsv.methods.tracklist import Subset, kept_of
+from mgsv.methods.windows import WINDOWS_AT_ONCE, Window, clip_of, in_batches, windows_of
 from mgsv.models.system import DEFAULT_RERANK, Rerank
-from mgsv.runtime.model import Encoder, Encoders, GroundingModel, Network
+from mgsv.runtime.model import Embeddings, Encoder, Encoders, GroundingModel, Network
+
+if TYPE_CHECKING:
+    from mgsv.methods.kept import KeptRows
 
 VERSION = "3"
 
@@ -41,6 +47,7 @@ class ModelRanker:
 
     wants_features = True
     chance_unknown = TOO_FEW
+    model: GroundingModel | None
 
     def __init__(self, model: GroundingModel, *, rerank: Rerank = DEFAULT_RERANK) -> None:
         """
@@ -52,7 +59,7 @@ class ModelRanker:
         self.reranks = sys.maxsize if rerank == "all" else rerank
         self._first: Network = model.matcher
         self._final: Network = model.reranker or model.matcher
-        self._model = model
+        self._model = self.model = model
 
     @property
     def score_meaning(self) -> str:
@@ -71,14 +78,23 @@ class ModelRanker:
     def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> npt.NDArray[np.float32]:
         """The cheap score of each track's best window [M]; -inf for tracks too short to serve."""
         best = np.full(len(tracks), -np.inf, np.float32)
-        limits = self._model.limits
-        clip = clip_of(query, limits)
-        windows = windows_of(tracks, limits.max_segments, skip_short=True)
+        clip = clip_of(query, self._model.limits).seen_by(self._first)
+        kept = self._kept(tracks)
+        if kept is not None:
+            pooled, which = kept.pooled()
+            scores = clip.pooled[0] @ pooled.T
+            np.maximum.at(best, which, scores)
+            best[kept.seconds < SHORTEST_TRACK] = -np.inf
+            return best
+        windows = windows_of(tracks, self._model.limits.max_segments, skip_short=True)
         for group, batch in in_batches(windows):
-            embedded = self._first.embed_tracks(batch)
-            scores = self._first.score_all(clip.seen_by(self._first), embedded)[0]
+            scores = self._first.score_all(clip, self._first.embed_tracks(batch))[0]
             np.maximum.at(best, [window.track for window in group], scores)
         return best
+
+    def is_quick(self, tracks: Sequence[TrackCurves]) -> bool:
+        """Whether all that `rerank` needs of the tracks is kept."""
+        return self._final is self._first and self._kept(tracks) is not None
 
     def rerank(
         self,
@@ -92,23 +108,46 @@ class ModelRanker:
         matching model's score of a track that another model ranks.
         """
         best: dict[int, Ranked] = {}
-        limits = self._model.limits
-        clip = clip_of(query, limits)
-        for group, batch in in_batches(windows_of(tracks, limits.max_segments)):
-            embedded = self._first.embed_tracks(batch)
-            cheap = self._first.score_all(clip.seen_by(self._first), embedded)[0].tolist()
-            if self._final is not self._first:
-                embedded = self._final.embed_tracks(batch)
-            scores = self._final.rerank(clip.seen_by(self._final), embedded).tolist()
-            for window, score, first in zip(group, scores, cheap, strict=True):
+        clip = clip_of(query, self._model.limits)
+        for group, first, last in self._embedded(tracks):
+            cheap = self._first.score_all(clip.seen_by(self._first), first)[0].tolist()
+            scores = self._final.rerank(clip.seen_by(self._final), last).tolist()
+            for window, score, least in zip(group, scores, cheap, strict=True):
                 known = best.get(window.track)
                 if known is None or score > known.score:
-                    parts = self._parts(score, first)
+                    parts = self._parts(score, least)
                     best[window.track] = Ranked(score, parts, (window.start, window.end))
         return [best[n] for n in range(len(tracks))]
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        return chance(self, query, tracks)
+    def chance(
+        self,
+        query: Query,
+        tracks: Sequence[TrackCurves],
+        known: Mapping[int, float] = NOTHING_KNOWN,
+    ) -> float | None:
+        return chance(self, query, tracks, known)
+
+    def _embedded(
+        self, tracks: Sequence[TrackCurves]
+    ) -> Iterator[tuple[list[Window], Embeddings, Embeddings]]:
+        """All windows of the tracks, in batches, as the first and the final network see them."""
+        kept = self._kept(tracks)
+        if kept is not None and self._final is self._first:
+            for begin in range(0, len(tracks), WINDOWS_AT_ONCE):
+                places = np.arange(begin, min(begin + WINDOWS_AT_ONCE, len(tracks)))
+                windows, seen = kept.windows(places)
+                group = [window._replace(track=window.track + begin) for window in windows]
+                yield group, seen, seen
+            return
+        for group, batch in in_batches(windows_of(tracks, self._model.limits.max_segments)):
+            first = self._first.embed_tracks(batch)
+            same = self._final is self._first
+            yield group, first, first if same else self._final.embed_tracks(batch)
+
+    def _kept(self, tracks: Sequence[TrackCurves]) -> KeptRows | None:
+        """What is kept of the tracks for this model."""
+        kept = kept_of(tracks)
+        return kept if kept is not None and kept.kept.model is self._model else None
 
     def _parts(self, score: float, cheap: float) -> dict[str, float]:
         if self._final is self._first:
@@ -116,23 +155,35 @@ class ModelRanker:
         return {"first_stage": cheap}
 
 
-def chance(ranker: Ranker, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
+def chance(
+    ranker: Ranker, query: Query, tracks: Sequence[TrackCurves], known: Mapping[int, float]
+) -> float | None:
     """The score that, in 95 % of libraries of this size, no track reaches that merely is one of
     many: whose scores spread normally, as those of this library's tracks do around their median.
 
     A best track above it stands out; where many tracks fit alike, none does. None for too few
-    tracks.
+    tracks. known: final scores that have been computed, by place.
     """
-    usable = [n for n in range(len(tracks)) if not tracks[n].track.too_short]
+    usable = usable_places(tracks)
     if len(usable) < CHANCE_LEAST:
         return None
-    step = -(-len(usable) // CHANCE_TRACKS)
-    sample = Subset(tracks, np.asarray(usable[::step], np.intp))
-    scores = np.array([one.score for one in ranker.rerank(query, sample, Placement())])
+    sample = usable[:: -(-len(usable) // CHANCE_TRACKS)]
+    new = np.array([place for place in sample.tolist() if place not in known], np.intp)
+    found = ranker.rerank(query, Subset(tracks, new), Placement()) if len(new) else []
+    scored = {**known, **{n: one.score for n, one in zip(new.tolist(), found, strict=True)}}
+    scores = np.array([scored[place] for place in sample.tolist()])
     middle = float(np.median(scores))
     # The median deviation, unlike the standard one, is not widened by the track that fits.
     spread = float(np.median(np.abs(scores - middle))) / NormalDist().inv_cdf(0.75)
     return middle + spread * NormalDist().inv_cdf(CHANCE_QUANTILE ** (1 / len(usable)))
+
+
+def usable_places(tracks: Sequence[TrackCurves]) -> npt.NDArray[np.intp]:
+    """Places of the tracks that are not too short."""
+    kept = kept_of(tracks)
+    if kept is not None:
+        return np.flatnonzero(kept.seconds >= SHORTEST_TRACK)
+    return np.array([n for n, one in enumerate(tracks) if not one.track.too_short], np.intp)
 
 
 def require(model: GroundingModel, video: Source, music: Source) -> None:

@@ -31,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,16 @@ import numpy.typing as npt
 from mgsv.config import check, from_dict, option, to_dict
 from mgsv.errors import ConfigError
 from mgsv.library import TrackCurves
-from mgsv.media.video import CURVE_RATE
 from mgsv.memory.density import GRID, GRID_POINTS, NEAR, Density, LikelyStart, grid
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.habits import Habits, StartKind
 from mgsv.methods.base import Query
 from mgsv.methods.calibration import Calibration, Clues
-from mgsv.methods.editing import edit_terms
+from mgsv.methods.editing import Edit
 from mgsv.methods.habits import habitual_starts, habitual_weights, landmarks
+from mgsv.methods.origin import from_start, origin_of
 from mgsv.methods.placement import Music, habits_at
-from mgsv.methods.synchrony import (
-    ClipPattern,
-    TrackPattern,
-    pattern_of,
-)
+from mgsv.methods.synchrony import pattern_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,29 +58,15 @@ VERSION = "2"
 RECORD = "survey-2"
 """Where a checkpoint's record holds a `Survey`."""
 
-STEP, NULL_STEP = 0.04, 0.2
-"""Seconds between the starts that are looked at, beside all beats and phrases; and the same for a
-clip that was shaken, of which only means count."""
-LEAST_CUTS = 3
-"""Fewer cuts fall on beats by chance: nothing is concluded from them."""
+STEP = 0.04
+"""Seconds between the starts that are looked at, beside all beats and phrases."""
 LEAST_MOTION = 0.05
 """Mean of the motion curve below which a picture stands still, but for its noise."""
 USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
-SILENT_START = 1.0
-"""Seconds: the music of a track that is silent for longer starts where it can be heard."""
 HABITS = ("border", "phrase", "downbeat", "beat", "voice")
 """Terms of the prior of later starts."""
-
-PUBLISHED = 0.5, 0.9
-"""How far the prior believes that a clip is edited as published videos are, and the share of those
-that take the music from its start: 17 of 17 that were looked at, at least 0.74 with 95 %."""
-FROM_START = 0.08, -0.563, -1.269
-"""Log-odds that it is used from its start otherwise, as in MGSV-EC: of a track of two minutes as
-long as the clip, and what e times the track's length per clip and e times two minutes add. Fitted
-on MGSV-EC's val by `benchmarks/starts.py`, which prints what they are worth on test."""
-TWO_MINUTES = 120.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +138,7 @@ class Surveyed:
     density: where the clip starts. usual: the same without habits. origin: where the music starts,
     in seconds. evidence: log-odds that the clip was cut to this track rather than to none; 0 where
     it has too few cuts and too little motion to tell. starts, odds: [N], the log-odds of each start
-    by cuts and motion. places: of `habits.landmarks`. edit: as in `Terms`.
+    by cuts and motion. places: of `habits.landmarks`, where habits are known. edit: as in `Terms`.
     """
 
     density: Density
@@ -192,7 +175,7 @@ class Terms:
     starts: [N] seconds that leave room for the clip, in rising order. prior: terms [N] of `HABITS`.
     edit: terms [N] "grid", "cuts" and "motion", of those that the clip can tell of, in deviations
     of the shaken clip's. amount: roots of how much there is of cuts and of motion. origin: where
-    the music starts; from_start: prior probability of it. places: of `habits.landmarks`.
+    the music starts; from_start: prior probability of it.
     """
 
     starts: Floats
@@ -201,8 +184,68 @@ class Terms:
     amount: Mapping[str, float]
     origin: float
     from_start: float
-    places: Mapping[StartKind, float]
-    track_seconds: float
+    music: Music
+    clip_seconds: float
+
+    @cached_property
+    def places(self) -> Mapping[StartKind, float]:
+        """Of `habits.landmarks`, which take long to find: only habits need them."""
+        return landmarks(self.music, self.origin, self.clip_seconds)
+
+    @property
+    def track_seconds(self) -> float:
+        return self.music.pattern.seconds
+
+
+class Surveyor:
+    """The survey of one clip on any number of tracks: what is the same for all is computed once.
+
+    Threads may share it.
+    """
+
+    def __init__(self, query: Query, weights: SurveyWeights, habits: Habits | None = None) -> None:
+        """habits: of the clip's maker, where they are known."""
+        self._query, self._usual, self.habits = query, weights, habits
+        self.weights = habitual_weights(weights, habits) if habits else weights
+        self._edits: dict[float, Edit] = {}
+
+    def survey(self, music: Music, width: float | None = None) -> Surveyed:
+        """Every start of a track weighed for the first `width` seconds; None: the whole clip."""
+        seen = survey_terms(self._edit(width), music)
+        masses, evidence = weigh(seen, self._usual)
+        usual = density = _density(seen, masses)
+        if self.habits:
+            masses, evidence = weigh(seen, self.weights, self.habits)
+            density = _density(seen, masses)
+        return Surveyed(
+            density=density,
+            usual=usual,
+            origin=seen.origin,
+            evidence=evidence,
+            starts=seen.starts,
+            odds=edit_odds(seen, self.weights),
+            edit=seen.edit,
+            places=seen.places if self.habits else {},
+        )
+
+    def evidence(self, music: Music) -> float:
+        """That of `survey`, of as much of the clip as the track can accompany."""
+        seen = survey_terms(self._edit(music.pattern.seconds), music)
+        return evidence_of(seen, prior_of(seen, self.weights, self.habits), self.weights)
+
+    @property
+    def edit(self) -> Edit:
+        """Of the whole clip."""
+        return self._edit(None)
+
+    def _edit(self, width: float | None) -> Edit:
+        whole = self._query.seconds
+        seconds = whole if width is None else min(width, whole)
+        known = self._edits.get(seconds)
+        if known is None:
+            clip = pattern_of(self._query, seconds / whole)
+            known = self._edits[seconds] = Edit(clip, moves=moves(self._query))
+        return known
 
 
 def survey_track(
@@ -213,26 +256,7 @@ def survey_track(
     habits: Habits | None = None,
 ) -> Surveyed:
     """Every start of a track weighed for the first `width` seconds of a clip; None: all of it."""
-    music = Music.of(features)
-    seconds = min(query.seconds if width is None else width, query.seconds)
-    clip = pattern_of(query, seconds / query.seconds)
-    seen = survey_terms(clip, music, moves=moves(query))
-    masses, evidence = weigh(seen, weights)
-    usual = density = _density(seen, masses, seconds)
-    if habits:
-        weights = habitual_weights(weights, habits)
-        masses, evidence = weigh(seen, weights, habits)
-        density = _density(seen, masses, seconds)
-    return Surveyed(
-        density=density,
-        usual=usual,
-        origin=seen.origin,
-        evidence=evidence,
-        starts=seen.starts,
-        odds=edit_odds(seen, weights),
-        edit=seen.edit,
-        places=seen.places,
-    )
+    return Surveyor(query, weights, habits).survey(Music.of(features), width)
 
 
 def moves(query: Query) -> bool:
@@ -240,37 +264,31 @@ def moves(query: Query) -> bool:
     return float(query.curves.motion.mean()) >= LEAST_MOTION
 
 
-def survey_terms(clip: ClipPattern, music: Music, *, moves: bool = True) -> Terms:
+def survey_terms(edit: Edit, music: Music) -> Terms:
     """The terms of every start of a track.
 
     A start in silence has the terms of other starts: it is `placement` that avoids it.
     """
-    track, structure = music.pattern, music.structure
+    track, structure, clip = music.pattern, music.structure, edit.clip
     latest = max(0.0, track.seconds - clip.seconds)
     origin = min(origin_of(track), latest)
     exact = np.concatenate([track.beats, structure.phrases, [origin]]).astype(np.float64)
     step = max(STEP, latest / (GRID_POINTS * 5))
     starts = np.concatenate([np.arange(0.0, latest, step), exact, [latest]])
     starts = np.unique(starts[(starts >= 0) & (starts <= latest)])
-    names = ["grid", "cuts"] if len(clip.cuts) >= LEAST_CUTS else []
-    names += ["motion"] if moves and clip.motion.any() else []
-    edit: dict[str, Floats] = {}
-    if names:
-        sparse = np.arange(0.0, latest + 1e-9, max(NULL_STEP, latest / GRID_POINTS))
-        edit = edit_terms(clip, music, starts, sparse, names)
     habits = habits_at(music, starts)
     return Terms(
         starts=starts,
         prior={name: habit.astype(np.float64) for name, habit in habits.items()},
-        edit=edit,
+        edit=edit.on(music, starts),
         amount={
             "cuts": float(np.sqrt(len(clip.cuts))),
-            "motion": float(np.sqrt(clip.seconds / USUAL_SECONDS)),
+            "motion": float(np.sqrt(motion_counts(clip.seconds))),
         },
         origin=origin,
-        from_start=_from_start(clip.seconds, track.seconds),
-        places=landmarks(music, origin, clip.seconds),
-        track_seconds=track.seconds,
+        from_start=float(from_start(clip.seconds, np.array(track.seconds))),
+        music=music,
+        clip_seconds=clip.seconds,
     )
 
 
@@ -280,10 +298,14 @@ def weigh(
     """The masses [N] of all starts, and the evidence for the track; see `Surveyed`."""
     prior, odds = prior_of(seen, weights, habits), edit_odds(seen, weights)
     masses = prior * np.exp(odds - odds.max())
+    return masses / masses.sum(), evidence_of(seen, prior, weights)
+
+
+def evidence_of(seen: Terms, prior: Floats, weights: SurveyWeights) -> float:
+    """Log of the mean ratio over the prior [N]; see `Surveyed`."""
     # Tracks are compared here, not starts that resemble each other: the ratios hold as they are.
     full = edit_odds(seen, replace(weights, trust=1.0))
-    evidence = np.log(prior @ np.exp(full - full.max())) + full.max()
-    return masses / masses.sum(), float(evidence)
+    return float(np.log(prior @ np.exp(full - full.max())) + full.max())
 
 
 def prior_of(seen: Terms, weights: SurveyWeights, habits: Habits | None = None) -> Floats:
@@ -332,24 +354,14 @@ def spacing(starts: Floats) -> Floats:
     return np.gradient(starts) if len(starts) > 1 else np.ones(1)
 
 
-def origin_of(track: TrackPattern) -> float:
-    """Seconds at which the music starts."""
-    first = int(np.argmax(track.audible)) / CURVE_RATE
-    return first if first > SILENT_START else 0.0
+def motion_counts(seconds: float) -> float:
+    """How often the motion of a clip of this length counts."""
+    return seconds / USUAL_SECONDS
 
 
-def _from_start(clip_seconds: float, track_seconds: float) -> float:
-    """The share of clips that take a track from its start."""
-    plain, by_ratio, by_length = FROM_START
-    ratio = np.log(max(track_seconds / clip_seconds, 1.0))
-    log_odds = plain + by_ratio * ratio + by_length * np.log(track_seconds / TWO_MINUTES)
-    belief, share = PUBLISHED
-    return float(belief * share + (1 - belief) / (1 + np.exp(-log_odds)))
-
-
-def _density(seen: Terms, masses: Floats, clip_seconds: float) -> Density:
+def _density(seen: Terms, masses: Floats) -> Density:
     """Starts gathered to half seconds, each at its own mean place."""
-    latest = max(0.0, seen.track_seconds - clip_seconds)
+    latest = max(0.0, seen.track_seconds - seen.clip_seconds)
     places = grid(latest)
     hop = places[1] if len(places) > 1 else 1.0
     bins = np.minimum((seen.starts / hop + 0.5).astype(int), len(places) - 1)
@@ -359,7 +371,7 @@ def _density(seen: Terms, masses: Floats, clip_seconds: float) -> Density:
     return Density(
         places=places,
         masses=total / total.sum(),
-        clip_seconds=clip_seconds,
+        clip_seconds=seen.clip_seconds,
         track_seconds=seen.track_seconds,
         starts=places,
     )

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from mgsv.library import TrackCurves
+from mgsv.library.packs import Key, Pack
 from mgsv.memory.density import GRID, NEAR, LikelyStart
 from mgsv.memory.fusion import Fused
 from mgsv.memory.habits import Habits, StartKind
 from mgsv.methods.base import (
+    NOTHING_KNOWN,
+    FloatArray,
     Placed,
     Placement,
     Placer,
     PlacerWrapper,
     Query,
     Ranked,
-    Ranker,
     RankerWrapper,
 )
+from mgsv.methods.first_stage import FirstStage
+from mgsv.methods.glance import first_look, second_look, together
 from mgsv.methods.habits import USUAL
-from mgsv.methods.model_ranker import chance
-from mgsv.methods.survey import VERSION, Survey, Surveyed, survey_track
+from mgsv.methods.kept import sketched
+from mgsv.methods.model_ranker import ModelRanker, chance
+from mgsv.methods.placement import Music
+from mgsv.methods.sketch import FIELDS
+from mgsv.methods.survey import VERSION, Survey, Surveyed, Surveyor, survey_track
+from mgsv.methods.tracklist import Subset, curves_of, kept_of, records_of
 from mgsv.moment import Moment
+
+if TYPE_CHECKING:
+    from mgsv.methods.kept import KeptRows
 
 SURVEYED_REACH = GRID / 2
 """Seconds that a start may still move once the survey has weighed all starts of the track."""
@@ -46,9 +59,12 @@ class SurveyedRanker(RankerWrapper):
 
     takes_habits = True
 
-    def __init__(self, ranker: Ranker, survey: Survey) -> None:
+    def __init__(
+        self, ranker: ModelRanker, survey: Survey, first: FirstStage | None = None
+    ) -> None:
         super().__init__(ranker)
-        self._survey = survey
+        self._network = ranker
+        self._survey, self._first = survey, first or FirstStage()
 
     @property
     def score_meaning(self) -> str:
@@ -56,33 +72,106 @@ class SurveyedRanker(RankerWrapper):
 
     @property
     def fingerprint(self) -> str:
-        return f"{self._ranker.fingerprint} {_fingerprint(self._survey)}"
+        return f"{self._ranker.fingerprint} {_fingerprint(self._survey)} {self._first.fingerprint}"
 
     def with_habits(self, habits: Habits) -> Self:
-        return type(self)(self._ranker, replace(self._survey, habits=habits))
+        return type(self)(self._network, replace(self._survey, habits=habits), self._first)
+
+    def score_tracks(self, query: Query, tracks: Sequence[TrackCurves]) -> FloatArray:
+        """The final score at a glance, in two looks; those that the first look leaves out score
+        below all others. Tracks of which nothing is kept are sketched for it.
+        """
+        towers = self._ranker.score_tracks(query, tracks)
+        surveyor, kept = self._surveyor(query), kept_of(tracks)
+        if kept is None:
+            found = self._sketched_scores(surveyor, tracks, towers)
+        else:
+            found = self._scores(query, surveyor, tracks, towers, kept)
+        return found + self._tastes(tracks)
 
     def rerank(
         self, query: Query, tracks: Sequence[TrackCurves], placement: Placement
     ) -> list[Ranked]:
         """Evidence, beside the ranker's own: `edit`, what the survey adds to the score, and with
         habits `taste`, what the track's tags and its earlier uses add."""
-        weights, weight = self._survey.weights, self._survey.ranking
-        habits = self._survey.habits
-        ranked = []
-        for n, one in enumerate(self._ranker.rerank(query, tracks, placement)):
-            track = tracks[n]
-            seen = survey_track(query, track, weights, track.track.duration, habits)
-            added = {"edit": weight * seen.evidence}
-            if habits:
-                known = track.track
-                taste = TASTE * habits.mood(known.tags) + habits.popularity(known.id)
-                added["taste"] = weight * taste
-            evidence = {**one.evidence, **added}
-            ranked.append(replace(one, score=one.score + sum(added.values()), evidence=evidence))
-        return ranked
+        ranked = self._ranker.rerank(query, tracks, placement)
+        surveyor = self._surveyor(query)
+        kept, curves = kept_of(tracks), curves_of(tracks)
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
-        return chance(self, query, tracks)
+        def evidence(n: int) -> float:
+            if kept is None or surveyor.habits:  # which look for the chorus, in all features
+                return surveyor.evidence(Music.of(tracks[n]))
+            return surveyor.evidence(kept.music(n, curves[n]))
+
+        found = together(evidence, range(len(tracks)))
+        added = [{"edit": self._survey.ranking * one} for one in found]
+        if surveyor.habits:
+            tastes = self._tastes(tracks).tolist()
+            added = [{**one, "taste": taste} for one, taste in zip(added, tastes, strict=True)]
+        return [
+            replace(one, score=one.score + sum(more.values()), evidence={**one.evidence, **more})
+            for one, more in zip(ranked, added, strict=True)
+        ]
+
+    def chance(
+        self,
+        query: Query,
+        tracks: Sequence[TrackCurves],
+        known: Mapping[int, float] = NOTHING_KNOWN,
+    ) -> float | None:
+        return chance(self, query, tracks, known)
+
+    def _surveyor(self, query: Query) -> Surveyor:
+        return Surveyor(query, self._survey.weights, self._survey.habits)
+
+    def _tastes(self, tracks: Sequence[TrackCurves]) -> FloatArray:
+        """[M] what tags and earlier uses add to the tracks' scores."""
+        habits = self._survey.habits
+        if not habits:
+            return np.zeros(len(tracks))
+        known = records_of(tracks)
+        tastes = [TASTE * habits.mood(one.tags) + habits.popularity(one.id) for one in known]
+        return self._survey.ranking * np.array(tastes)
+
+    def _scores(
+        self,
+        query: Query,
+        surveyor: Surveyor,
+        tracks: Sequence[TrackCurves],
+        towers: FloatArray,
+        kept: KeptRows,
+    ) -> FloatArray:
+        """[M] of tracks of which sketches are kept."""
+        worth = self._survey.ranking * self._first.evidence
+        edit, weights = surveyor.edit, surveyor.weights
+        sketches = kept.kept.sketches
+        found = self._first.tower * np.asarray(towers, np.float64)
+        found += worth * first_look(edit, weights, sketches)[kept.sketch]
+        most = self._first.looks(len(tracks))
+        seen = np.argsort(-found, kind="stable")[:most]
+        seen = seen[np.isfinite(found[seen])]
+        second = self._first.tower * np.asarray(towers, np.float64)[seen]
+        if self._network.is_quick(tracks):
+            network = self._network.rerank(query, Subset(tracks, seen), Placement())
+            second = np.array([one.score for one in network])
+        second += worth * second_look(edit, weights, sketches, kept.sketch[seen])
+        others = np.setdiff1d(np.arange(len(tracks)), seen, assume_unique=True)
+        if len(seen) and len(others):
+            found[others] -= max(0.0, float(found[others].max() - second.min())) + 1.0
+        found[seen] = second
+        return found
+
+    def _sketched_scores(
+        self, surveyor: Surveyor, tracks: Sequence[TrackCurves], towers: FloatArray
+    ) -> FloatArray:
+        """[M] of tracks that are sketched for it, one at a time."""
+        keys = [Key(f"{n}") for n in range(len(tracks))]
+        sketches = Pack(None, "", FIELDS)
+        sketches.add(keys, [sketched(tracks[n]) for n in range(len(tracks))])
+        everything = np.arange(len(tracks))
+        found = second_look(surveyor.edit, surveyor.weights, sketches, everything)
+        worth = self._survey.ranking * self._first.evidence
+        return np.asarray(self._first.tower * np.asarray(towers, np.float64) + worth * found)
 
 
 class SurveyedPlacer(PlacerWrapper):

@@ -6,7 +6,7 @@ like this one, but cut and moving at random times, reach on the same tracks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.media.video import CURVE_RATE
-from mgsv.methods.base import Candidate, Detection, Placed, Placement, Query, Ranked
+from mgsv.methods.base import NOTHING_KNOWN, Candidate, Detection, Placed, Placement, Query, Ranked
 from mgsv.methods.placement import cuts_on_beat, start_places
 from mgsv.methods.synchrony import (
     CELL_STEPS,
@@ -31,6 +31,7 @@ from mgsv.methods.synchrony import (
     unit,
 )
 from mgsv.moment import Moment
+from mgsv.runtime.model import GroundingModel
 
 VERSION = "1"
 
@@ -52,6 +53,7 @@ class Sync:
     name = "sync"
     wants_features = False
     reranks = 0
+    model: GroundingModel | None = None
     chance_unknown = (
         "the clip has no cuts and does not move, so all moments fit it alike: this is a guess"
     )
@@ -92,7 +94,12 @@ class Sync:
         found = _detect_all(query, tracks, placement)
         return [Placed(one.moment, one.evidence) for one in found]
 
-    def chance(self, query: Query, tracks: Sequence[TrackCurves]) -> float | None:
+    def chance(
+        self,
+        query: Query,
+        tracks: Sequence[TrackCurves],
+        known: Mapping[int, float] = NOTHING_KNOWN,  # noqa: ARG002 (it is about other clips on these tracks)
+    ) -> float | None:
         """The best agreement that 95 % of clips with as many cuts and as much motion, but at
         random times, stay below on these tracks; None for a clip with nothing to align."""
         clip = pattern_of(query)

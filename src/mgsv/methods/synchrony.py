@@ -138,6 +138,16 @@ class TrackPattern:
     def beats(self) -> Array:
         return self.features.beats
 
+    @property
+    def cells(self) -> int:
+        """Tenths of a second."""
+        return len(self.onset)
+
+    def last_step(self, length: int) -> int:
+        """The last 16 ms step at which a clip of `length` cells may start."""
+        last = round((self.cells - length) / CURVE_RATE * ONSET_RATE)
+        return min(last, len(self.strength) - 1)
+
     @classmethod
     def of(cls, features: TrackCurves) -> TrackPattern:
         onset = features.onset.astype(np.float32)
@@ -167,7 +177,7 @@ class TrackPattern:
         norms = self._norms.get(length)
         if norms is None:
             curves = (self.energy, self.onset)
-            norms = np.stack([_window_norms(curve, length, starts) for curve in curves])
+            norms = np.stack([window_norms(curve, length, starts) for curve in curves])
             self._norms.clear()  # the next clip has another length
             self._norms[length] = norms
         return norms
@@ -232,9 +242,9 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
 
     A clip longer than the track is compared by the part that the track can accompany, from start 0.
     """
-    clip = clip.cropped(len(track.onset))
+    clip = clip.cropped(track.cells)
     length = len(clip.motion)
-    starts = len(track.onset) - length + 1
+    starts = track.cells - length + 1
     weights = term_weights(clip)
     total = np.zeros(starts, np.float32)
     terms = {}
@@ -251,7 +261,7 @@ def agree(clip: ClipPattern, track: TrackPattern) -> Agreement:
         n = fft_size(len(track.strength))
         hits = np.fft.irfft(track.strength_spectrum(n) * clip.cut_spectrum(n), n)
         usual = float(track.strength.mean())
-        last = min(round((starts - 1) / CURVE_RATE * ONSET_RATE), len(track.strength) - 1)
+        last = track.last_step(length)
         cuts = ((hits[: last + 1] - usual) / max(1.0 - usual, 1e-6)).astype(np.float32)
         total = curves + np.float32(weights["cuts"]) * cuts[_cell_steps(starts, last)].max(axis=1)
     audible = track.audible[:starts]
@@ -327,7 +337,7 @@ def _cell_steps(starts: int, last: int) -> npt.NDArray[np.int_]:
     return np.asarray(np.clip(centres[:, None] + CELL_STEPS, 0, last))
 
 
-def _window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
+def window_norms(curve: Array, length: int, starts: int) -> npt.NDArray[np.float64]:
     """√(Σ (x − mean)²) of every window of `length` cells; inf where a window does not vary."""
     sums = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
     squares = np.concatenate([[0.0], np.cumsum(np.square(curve, dtype=np.float64))])
