@@ -284,10 +284,11 @@ def remember(method: Method) -> None:
     network.place = remembered_place
     plain, terms = survey.survey_terms, {}
 
-    def remembered(clip: Any, music: Music, *, moves: bool = True) -> Any:
-        key = clip.seconds, clip.cuts.tobytes(), clip.motion.tobytes(), music.pattern.features.track
+    def remembered(edit: Any, music: Music) -> Any:
+        clip, track = edit.clip, music.pattern.features.track
+        key = clip.seconds, clip.cuts.tobytes(), clip.motion.tobytes(), track
         if key not in terms:
-            terms[key] = plain(clip, music, moves=moves)
+            terms[key] = plain(edit, music)
         return terms[key]
 
     survey.survey_terms = remembered

@@ -179,9 +179,14 @@ def arrays_of(source: TrackFeatures, copy: Copy, *, segments: bool = True) -> Ar
         "onset": np.interp(at, steps, source.onset.astype(np.float32)).astype(np.float16),
         "energy": np.interp(at, steps, source.energy.astype(np.float32)).astype(np.float16),
         "beats": _moved(source.beats, copy),
+        "downbeats": _moved(_bars(source), copy),
         "segments": mixed.astype(np.float16),
         "segment_mask": np.ones(len(mixed), bool),
     }
+
+
+def _bars(source: TrackFeatures) -> npt.NDArray[np.float32]:
+    return np.zeros(0, np.float32) if source.downbeats is None else source.downbeats
 
 
 def _moved(marks: npt.NDArray[np.float32], copy: Copy) -> npt.NDArray[np.float32]:

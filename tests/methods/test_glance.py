@@ -20,6 +20,7 @@ from mgsv.library import TrackCurves, TrackFeatures
 from mgsv.library.packs import Key, Pack
 from mgsv.media.rhythm import ONSET_RATE
 from mgsv.memory.fusion import Fusion
+from mgsv.memory.habits import Habits, Observation
 from mgsv.methods.base import Method, Placement
 from mgsv.methods.editing import Edit
 from mgsv.methods.first_stage import RECORD as FIRST_RECORD
@@ -184,6 +185,22 @@ def test_what_is_kept_ranks_as_what_is_made_anew(tmp_path: Path) -> None:
         cheap = ours.ranker.score_tracks(clip, shelf)
         assert shelf.looked_at == before  # all it needs is kept
         assert np.corrcoef(cheap, [one.score for one in fresh])[0, 1] > 0.7
+
+
+def test_habits_count_at_a_glance_as_in_the_end(tmp_path: Path) -> None:
+    """Of 40 uses of one track, its popularity; and nobody's habits change nothing."""
+    ours, clip = method(), asked(3)
+    liked = Habits.of([Observation(KEYS[8].id, ("start",), 0.0)] * 40, [()] * len(SONGS))
+    own = ours.with_habits(liked)
+    kept = Kept("ears", ours.ranker.model, tmp_path)
+    kept.derive(KEYS, SONGS)
+    extra = 0.05 * liked.popularity(KEYS[8].id)
+    for shelf in (Shelf(kept), SONGS):
+        usual, theirs = (one.ranker.score_tracks(clip, shelf) for one in (ours, own))
+        assert extra > 0 and np.argmax(theirs - usual) == 8
+        ranked = own.ranker.rerank(clip, shelf, Placement())
+        assert ranked[8].evidence["taste"] == pytest.approx(extra)
+        assert theirs[8] - usual[8] == pytest.approx(extra, abs=0.02)
 
 
 def test_chance_uses_scores_that_are_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,20 @@ def remove(music: tuple[Path, ...], folder: Path | None) -> None:
 @options.library
 @click.option("--repair", is_flag=True, help="Drop what is damaged, so that `add` makes it anew.")
 @click.option("--sources", is_flag=True, help="Also compare the music files with what was indexed.")
-def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: bool) -> int:
+@click.option(
+    "--recall",
+    multiple=True,
+    type=options.FILE,
+    metavar="CLIP",
+    help="Also rank the whole library for CLIP, and tell how much of that the shortlist holds.",
+)
+def check(
+    music: tuple[Path, ...],
+    folder: Path | None,
+    repair: bool,
+    sources: bool,
+    recall: tuple[Path, ...],
+) -> int:
     """Verify the features of MUSIC, or all, and name what is damaged."""
     from mgsv.library import Library
     from mgsv.library.index import outdated_note
@@ -124,14 +138,36 @@ def check(music: tuple[Path, ...], folder: Path | None, repair: bool, sources: b
         show.note(f"{shown(path)}: {reason}")
     if report.outdated:
         show.note(f"note: {outdated_note(report.outdated, report.tracks)}")
+    for path, reason in report.derived:
+        remedy = "removed" if repair else "remove it with `--repair`"
+        show.note(f"{shown(path)}: {reason}; {remedy}, and it is made again")
+    if recall:
+        _show_recall(recall, folder)
     dropped = f", {report.dropped} dropped" if repair else ""
     show.line(f"{report.tracks} tracks checked, {len(report.problems)} with problems{dropped}")
-    return 1 if len(report.problems) > report.dropped else 0
+    damaged = len(report.problems) > report.dropped or (report.derived and not repair)
+    return 1 if damaged else 0
 
 
 library.add_command(learn)
 library.add_command(uses)
 library.add_command(habits)
+
+
+def _show_recall(clips: Sequence[Path], folder: Path | None) -> None:
+    from mgsv.grounding import Session
+    from mgsv.library import Library
+
+    with Library.open(folder=folder, encoder=None) as opened:
+        session = Session(opened)
+        for clip in clips:
+            found = session.shortlist_recall(clip)
+            show.line(
+                f"{shown(clip)}: the best of {found.tracks} tracks is "
+                f"{'' if found.best else 'not '}among the {found.candidates} of the shortlist, "
+                f"and of the ten best {found.ten:.0%}; "
+                f"{found.seconds:.1f} s, all tracks {found.seconds_all:.1f} s"
+            )
 
 
 def _fields(track: Track) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mgsv.errors import ConfigError, shown
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.clip import MIN_CLIP_SECONDS, read_clip
 from mgsv.grounding.options import GroundOptions, OptionFields
+from mgsv.grounding.recall import ShortlistRecall, shortlist_recall
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
@@ -180,6 +181,20 @@ class Session:
             clip_feats=(feats, self.encoders.video.fingerprint if feats else ""),
             music_at=options.music_at,
         )
+
+    def shortlist_recall(
+        self, video: PathLike | Query, options: GroundOptions | None = None
+    ) -> ShortlistRecall:
+        """How much of the ranking of all tracks the shortlist for `video` holds.
+
+        Raises what `ground` does. Every track gets its final score, some milliseconds each.
+        """
+        options = options or GroundOptions()
+        query = video if isinstance(video, Query) else self.read(video)
+        contents = self._look(known=True)
+        method = self._with_memory(contents, options)
+        tracks = _wanted(contents, method, options.placement)
+        return shortlist_recall(query, tracks, method, options.top, options.placement)
 
     def accept(self, found: Grounding, rank: int = 1, *, category: str = "") -> tuple[Use, bool]:
         """Remember that the moment of `rank` was used; see `mgsv.accept`."""

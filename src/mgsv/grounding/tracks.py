@@ -14,7 +14,7 @@ from mgsv.grounding.habits import learned_habits
 from mgsv.jobs import Listener, Progress
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.library.index import outdated_note
-from mgsv.library.packs import Key
+from mgsv.library.packs import Key, prune
 from mgsv.library.track import SHORTEST_TRACK
 from mgsv.memory.habits import Habits
 from mgsv.memory.model import Memory
@@ -218,4 +218,6 @@ def derived(
     every = [Key(*pair) for pair in revisions.items()]
     for pack in kept.packs:
         pack.tidy(every)
+    if missing and library.derived is not None:
+        prune(library.derived)
     return kept.of(keys), notes

@@ -19,6 +19,7 @@ from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
+from mgsv.library.packs import damaged_packs
 from mgsv.library.store import Place, Store
 from mgsv.library.track import Track, TrackCurves, TrackFeatures, track_of
 from mgsv.library.uses import LibraryUses
@@ -49,6 +50,10 @@ class CheckReport:
     """Tracks taken out, to be indexed again when their folder is added."""
     outdated: int = 0
     """Tracks whose beats and bars an earlier version found."""
+    derived: tuple[tuple[Path, str], ...] = ()
+    """Files of what was derived of the features that are damaged, each with what is wrong. With
+    `repair` they are removed: what they held is derived anew.
+    """
 
 
 def default_folder() -> Path:
@@ -213,8 +218,12 @@ class Library:
                     place for id in problems for place in self._store.places_of(id)
                 )
         found = tuple((tracks[id].path, problem) for id, problem in problems.items())
+        derived = tuple(damaged_packs(self.derived)) if self.derived else ()
+        if repair:
+            for path, _ in derived:
+                path.unlink(missing_ok=True)
         outdated = sum(track.outdated and not track.missing for track in tracks.values())
-        return CheckReport(len(tracks), found, dropped, outdated)
+        return CheckReport(len(tracks), found, dropped, outdated, derived)
 
     def tracks(
         self, *, under: Sequence[PathLike] | None = None, missing: bool = False

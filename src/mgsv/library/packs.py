@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,8 @@ MOST_SHARDS = 8
 MOST_DEAD = 0.25
 """Share of rows out of date from which on they are merged, too."""
 _ID, _REVISION = "S32", "S32"
+PACKS_KEPT = 3
+"""Of each kind: one is in use, and a model that is tried beside it should not cost it."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +186,6 @@ class Pack:
         ((shard, place),) = self._located(np.array([row], np.intp))
         return shard.row(place)
 
-    def verify(self) -> Iterator[tuple[Path, str]]:
-        """Each file that is not what was written, and why; reads everything."""
-        yield from self.damaged
-        for shard in self.shards:
-            if shard.path is not None and _digest(shard) != _header(shard.path)[0].get("digest"):
-                yield shard.path, "not what was written there"
-
     def _changed(self) -> None:
         """Forget what was found of the shards so far."""
         self._places = None
@@ -281,13 +275,6 @@ def _header_entries(path: Path) -> tuple[dict[str, str], dict[str, Any], int]:
     return entries.pop("__metadata__", {}), entries, 8 + length
 
 
-def _header(path: Path) -> tuple[dict[str, str], dict[str, Any], int]:
-    try:
-        return _header_entries(path)
-    except (OSError, ValueError):
-        return {}, {}, 0
-
-
 def _digest(shard: Shard) -> str:
     hasher = hashlib.blake2b(shard.keys.tobytes(), digest_size=16)
     for name in sorted(shard.arrays):
@@ -303,9 +290,46 @@ def folder_of(derived: Path, kind: str, maker: str) -> Path:
     return derived / f"{kind}-{short}"
 
 
-def other_packs(derived: Path, kind: str, keep: Path) -> list[Path]:
-    """Packs of this kind that another version or model has made."""
-    if not derived.is_dir():
-        return []
-    names = sorted(name for name in os.listdir(derived) if name.startswith(f"{kind}-"))  # noqa: PTH208
-    return [derived / name for name in names if derived / name != keep]
+def prune(derived: Path) -> None:
+    """Remove what other models and versions made, but for the `PACKS_KEPT` of each kind that were
+    written last. Does nothing where the folder cannot be written.
+    """
+    by_kind: dict[str, list[Path]] = {}
+    for folder in _pack_folders(derived):
+        by_kind.setdefault(folder.name.rpartition("-")[0], []).append(folder)
+    for folders in by_kind.values():
+        folders.sort(key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+        for folder in folders[PACKS_KEPT:]:
+            for path in folder.glob(f"*{ENDING}"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # another program's file is in it
+                folder.rmdir()
+
+
+def damaged_packs(derived: Path) -> Iterator[tuple[Path, str]]:
+    """Each file of any pack that is not what was written, and why; reads everything."""
+    for folder in _pack_folders(derived):
+        for path in sorted(folder.glob(f"*{ENDING}")):
+            if problem := _problem(path):
+                yield path, problem
+
+
+def _pack_folders(derived: Path) -> list[Path]:
+    return sorted(path for path in derived.glob("*-*") if path.is_dir())
+
+
+def _problem(path: Path) -> str:
+    """What is wrong with a shard, whatever it holds; else ''."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            head = file.metadata() or {}
+            names = sorted(name for name in file.keys() if name != "keys" and "." not in name)  # noqa: SIM118
+            keys = file.get_tensor("keys")
+            arrays = {name: file.get_tensor(name) for name in names}
+            ends = {name: file.get_tensor(f"{name}.ends") for name in names}
+    except (OSError, SafetensorError, ValueError) as error:
+        return f"damaged ({' '.join(str(error).split())[:80]})"
+    if head.get("digest") != _digest(Shard(keys, arrays, ends)):
+        return "not what was written there"
+    return ""
