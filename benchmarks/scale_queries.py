@@ -12,6 +12,7 @@ number. Warm: a session that has grounded another clip before, and CLIP has been
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -40,10 +41,12 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--tracks", type=int, nargs="+", default=[2000, 10_000])
+    parser.add_argument("--save", type=Path, metavar="FILE")
     options = parser.parse_args()
     corpus = Corpus(options.corpus, options.composed / "cache")
     names = [name for name, item in corpus.items.items() if item.kind == "music"]
     pool = Pool([corpus.track(name) for name in names])
+    sizes = []
     for count in options.tracks:
         folder = options.work / f"library-{count}"
         music = options.work / f"music-{count}"
@@ -51,7 +54,9 @@ def main() -> None:
             began = time.perf_counter()
             make(folder, music, pool, count)
             print(f"{count} tracks: made in {time.perf_counter() - began:.0f} s")
-        measure(folder, music, options.clip, count)
+        sizes.append(measure(folder, music, options.clip, count))
+    if options.save:
+        options.save.write_text(json.dumps({"sizes": sizes}, indent=1) + "\n")
 
 
 def make(folder: Path, music: Path, pool: Pool, count: int) -> None:
@@ -73,13 +78,13 @@ def make(folder: Path, music: Path, pool: Pool, count: int) -> None:
     store.close()
 
 
-def measure(folder: Path, music: Path, clip: Path, count: int) -> None:
-    began = time.perf_counter()
+def measure(folder: Path, music: Path, clip: Path, count: int) -> dict[str, float]:
+    began, made = time.perf_counter(), [0.0]
 
     def prepared(progress: Progress) -> None:
         if progress.done == progress.total:
-            took = time.perf_counter() - began
-            print(f"{count} tracks: sketches and embeddings made in {took:.0f} s")
+            made.append(time.perf_counter() - began)
+            print(f"{count} tracks: sketches and embeddings made in {made[-1]:.0f} s")
 
     with Library.open(folder=folder, encoder=None) as library:
         session = Session(library, progress=prepared)
@@ -98,11 +103,16 @@ def measure(folder: Path, music: Path, clip: Path, count: int) -> None:
         start = time.perf_counter()
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
         cold.append(time.perf_counter() - start)
-    print(
-        f"{count} tracks: warm median {np.median(times):.2f} s, most {max(times):.2f} s; "
-        f"cold median {np.median(cold):.2f} s; load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
+    found = {
+        "tracks": count,
+        "prepared": made[-1],
+        "warm": float(np.median(times)),
+        "warm_most": max(times),
+        "cold": float(np.median(cold)),
+        "load": os.getloadavg()[0],
+    }
+    print(json.dumps(found), flush=True)
+    return found
 
 
 if __name__ == "__main__":
