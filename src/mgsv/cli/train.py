@@ -73,6 +73,8 @@ def train(
         )
     if not _first_process():
         return
+    for note in result.notes:
+        show.note(f"note: {note}")
     checkpoints = {name: str(path) for name, path in result.checkpoints.items()}
     if as_json:
         show.document(

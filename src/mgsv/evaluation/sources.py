@@ -10,7 +10,6 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder, read_licence
-from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import IntArray, Pairs
 from mgsv.runtime.model import Encoder, Encoders
 from mgsv.synthesis.planted import RECIPE, recipe_fingerprint
@@ -47,13 +46,9 @@ def licence_of(folder: DataFolder) -> str:
 
 
 def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:
-    """`rows` rows of `split`: the first of the file, or drawn with `seed`; 0 for all of them."""
-    if rows == 0 or rows == len(split):
+    """At most `rows` rows of `split`: the first of the file, or drawn with `seed`; 0 for all."""
+    if rows == 0 or rows >= len(split):
         return split
-    if rows > len(split):
-        raise ConfigError(
-            f"{rows} rows asked for where the split has {len(split)}", "ask for fewer"
-        )
     at = np.arange(rows)
     if seed is not None:
         at = np.sort(np.random.default_rng(seed).choice(len(split), rows, replace=False))

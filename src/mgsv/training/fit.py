@@ -49,6 +49,8 @@ class TrainResult:
     """Best value of each watched val figure."""
     checkpoints: Mapping[str, Path]
     """`last`, and the best by each of R1, mIoU, MoR1@0.5 and MoR1@0.7 that the model has."""
+    notes: tuple[str, ...] = ()
+    """Settings that ask for more than the data has."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def train(
         seconds=ended.seconds,
         best=ended.best.value,
         checkpoints={name: path for name, path in paths.items() if path.exists()},
+        notes=_notes(config, rows, val),
     )
 
 
@@ -189,6 +192,18 @@ def _rows(source: DataFolder, whole: SplitData, config: TrainConfig) -> tuple[Sp
     """The rows of the training and of the val split that a run uses."""
     val = part_of(SplitData.from_folder(source, "val"), config.val_rows)
     return part_of(whole, config.rows, config.seed), val
+
+
+def _notes(config: TrainConfig, rows: SplitData, val: SplitData) -> tuple[str, ...]:
+    wanted = {
+        "train.rows": (config.rows, "train", rows),
+        "train.val_rows": (config.val_rows, "val", val),
+    }
+    return tuple(
+        f"`{name}` {most}: the {split} split has {len(there)} rows, and all of them are used"
+        for name, (most, split, there) in wanted.items()
+        if most > len(there)
+    )
 
 
 def _survey_of(start: Checkpoint | None) -> dict[str, Any]:
