@@ -322,7 +322,7 @@ def test_chance_distinguishes_a_track_that_stands_out_from_one_of_many() -> None
         beaten += bool(grounder.ranker.score_tracks(asked, library).max() > chance)
     assert beaten <= 8
     library[7] = marked(library[7], 2.5)
-    library[7].segments[1] *= 8
+    library[7].segments[1] *= 12
     chance = grounder.ranker.chance(asked, library)
     assert chance is not None and grounder.ranker.score_tracks(asked, library)[7] > chance
     assert grounder.ranker.chance(asked, library[:5]) is None

@@ -7,8 +7,7 @@ half, and the best window speaks for the track.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import NormalDist
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,8 @@ from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.library.track import SHORTEST_TRACK
 from mgsv.methods.base import NOTHING_KNOWN, Placement, Query, Ranked
-from mgsv.methods.tracklist import Subset, kept_of
+from mgsv.methods.chance import TOO_FEW, chance
+from mgsv.methods.tracklist import kept_of
 from mgsv.methods.windows import WINDOWS_AT_ONCE, Window, clip_of, in_batches, windows_of
 from mgsv.models.system import DEFAULT_RERANK, Rerank
 from mgsv.runtime.model import Embeddings, Encoder, Encoders, GroundingModel, Network
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from mgsv.methods.kept import KeptRows
 
 VERSION = "3"
-
-CHANCE_QUANTILE = 0.95
-CHANCE_TRACKS = 64
-"""Chance is measured on at most this many tracks and extrapolated to the whole library."""
-CHANCE_LEAST = 8
-"""Fewer tracks do not show how scores spread."""
-TOO_FEW = (
-    f"with fewer than {CHANCE_LEAST} tracks there is nothing to compare a score with, "
-    "so it does not tell whether this music fits better than chance"
-)
 
 
 class ModelRanker:
@@ -156,39 +146,6 @@ class ModelRanker:
         if self._final is self._first:
             return {"two_tower": cheap, "interaction": score - cheap}
         return {"first_stage": cheap}
-
-
-def chance(
-    score: Callable[[Sequence[TrackCurves]], Sequence[float]],
-    tracks: Sequence[TrackCurves],
-    known: Mapping[int, float],
-) -> float | None:
-    """The score that, in 95 % of libraries of this size, no track reaches that merely is one of
-    many: whose scores spread normally, as those of this library's tracks do around their median.
-
-    A best track above it stands out; where many tracks fit alike, none does. None for too few
-    tracks. score: gives the final scores of some; known: those that have been computed, by place.
-    """
-    usable = usable_places(tracks)
-    if len(usable) < CHANCE_LEAST:
-        return None
-    sample = usable[:: -(-len(usable) // CHANCE_TRACKS)]
-    new = np.array([place for place in sample.tolist() if place not in known], np.intp)
-    found = score(Subset(tracks, new)) if len(new) else []
-    scored = {**known, **dict(zip(new.tolist(), found, strict=True))}
-    scores = np.array([scored[place] for place in sample.tolist()])
-    middle = float(np.median(scores))
-    # The median deviation, unlike the standard one, is not widened by the track that fits.
-    spread = float(np.median(np.abs(scores - middle))) / NormalDist().inv_cdf(0.75)
-    return middle + spread * NormalDist().inv_cdf(CHANCE_QUANTILE ** (1 / len(usable)))
-
-
-def usable_places(tracks: Sequence[TrackCurves]) -> npt.NDArray[np.intp]:
-    """Places of the tracks that are not too short."""
-    kept = kept_of(tracks)
-    if kept is not None:
-        return np.flatnonzero(kept.seconds >= SHORTEST_TRACK)
-    return np.array([n for n, one in enumerate(tracks) if not one.track.too_short], np.intp)
 
 
 def require(model: GroundingModel, video: Source, music: Source) -> None:

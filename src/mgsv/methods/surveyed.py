@@ -26,11 +26,12 @@ from mgsv.methods.base import (
     Ranked,
     RankerWrapper,
 )
+from mgsv.methods.chance import chance
 from mgsv.methods.first_stage import FirstStage
 from mgsv.methods.glance import first_look, second_look, together
 from mgsv.methods.habits import USUAL
 from mgsv.methods.kept import sketched
-from mgsv.methods.model_ranker import ModelRanker, chance
+from mgsv.methods.model_ranker import ModelRanker
 from mgsv.methods.placement import Music
 from mgsv.methods.sketch import FIELDS
 from mgsv.methods.survey import VERSION, Survey, Surveyed, Surveyor, survey_track
