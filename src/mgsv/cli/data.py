@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mgsv.cli import options, show
-from mgsv.errors import shown
+from mgsv.errors import ConfigError, shown
 
 
 @click.group()
@@ -176,6 +176,71 @@ def compose(
         show.note(f"left out: {shown(path)}: {shown(problem)}")
     used = ", ".join(f"{count} {kind}" for kind, count in report.used.items())
     show.note(f"data: {shown(output)}: {report.rows} videos of {used}")
+
+
+@data.command()
+@click.argument("annotations", type=options.FILE)
+@click.argument("output", type=options.FILE)
+@click.option(
+    "--features",
+    type=options.FILE,
+    required=True,
+    metavar="DIR",
+    help="The data folder with their features, as `mgsv extract` writes it.",
+)
+@click.option(
+    "--licence", required=True, metavar="ID", help="Of the data set, as hubs name it: cc-by-4.0."
+)
+@click.option("--title", default="", metavar="TEXT", help="Of its card.  [default: OUTPUT's name]")
+@click.option(
+    "--shares",
+    default="0.8,0.1,0.1",
+    show_default=True,
+    metavar="N,N,N",
+    help="Of the rows in train, val and test, about: tracks that are alike stay together.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the splits and the new ids.")
+@options.progress
+def export(
+    annotations: Path,
+    output: Path,
+    features: Path,
+    licence: str,
+    title: str,
+    shares: str,
+    seed: int,
+    progress: str,
+) -> None:
+    """Make a data set to give away, the new folder OUTPUT, of ANNOTATIONS and features.
+
+    ANNOTATIONS is what `mgsv annotate` wrote. OUTPUT has MGSV-EC's layout, with a data card; ids
+    become numbers, and what they stand for is in OUTPUT.key.csv beside it, which stays yours.
+    """
+    from mgsv.data.export import export_data
+
+    with show.progress(progress, "export") as listen:
+        report = export_data(
+            annotations,
+            output,
+            features=features,
+            licence=licence,
+            title=title,
+            shares=_shares(shares),
+            seed=seed,
+            progress=listen,
+        )
+    for video, problem in report.left:
+        show.note(f"left out: {shown(video)}: {shown(problem)}")
+    rows = ", ".join(f"{count} {name}" for name, count in report.rows.items())
+    show.note(f"data: {shown(output)}: {rows}; {report.tracks} tracks")
+    show.note(f"ids: {shown(report.key)}: keep it to yourself")
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"`shares` {shown(text)!r} are no numbers", "as in 0.8,0.1,0.1") from None
 
 
 _folder = click.argument("folder", type=options.FILE)

@@ -120,6 +120,14 @@ class FeatureFolder:
         for path, content in self._files(name, features, mask):
             write_file(path, content, overwrite=True, parents=True)
 
+    def put(self, name: str, features: FloatArray, mask: BoolArray) -> None:
+        """The same, for a folder that is a `files.new_folder`: the files by themselves are written
+        plainly.
+        """
+        for path, content in self._files(name, features, mask):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
     def _files(
         self, name: str, features: FloatArray, mask: BoolArray
     ) -> Iterator[tuple[Path, bytes]]:
@@ -136,14 +144,11 @@ def write_folder(
 ) -> None:
     """Unpack `store` into new published folders below `root`/features/Kuai_feature.
 
-    For a `root` that is a `files.new_folder`: the files by themselves are written plainly.
+    For a `root` that is a `files.new_folder`.
     """
     folder = FeatureFolder.of(kind, Path(root) / FEATURE_FOLDER, stride)
-    for place in (folder.features, folder.masks):
-        place.mkdir(parents=True)
     for name in store.ids:
-        for path, content in folder._files(name, *store.read(name)):
-            path.write_bytes(content)
+        folder.put(name, *store.read(name))
 
 
 def check_files(

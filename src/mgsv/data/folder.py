@@ -29,6 +29,8 @@ FRAME_SLOTS, SEGMENT_SLOTS = 50, 96
 """Places of a fully padded video, and of a track at the stride of 2.5 s."""
 COMPOSED = "composed.json"
 """In a folder of composed edits: what it was made from and how."""
+EXPORTED = "export.json"
+"""In a data set that was exported: its licence."""
 ENCODERS_FILE = "encoders.json"
 """Beside the feature folders of an extraction, or the packed stores where there are no such
 folders: packed name → fingerprint of what made them."""
@@ -66,14 +68,15 @@ def encoder_fingerprints(features: Path) -> dict[str, str]:
 
 
 def read_licence(root: Path) -> str | None:
-    """The licence that a folder of composed edits notes, of what it was made from."""
-    file = root / COMPOSED
-    if not file.exists():
-        return None
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["licence"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(file, "does not say a licence", "compose the data anew") from error
+    """The licence that a folder of composed edits, or an exported data set, notes."""
+    remedies = {COMPOSED: "compose the data anew", EXPORTED: "export the data anew"}
+    for name, remedy in remedies.items():
+        if (file := root / name).exists():
+            try:
+                return str(json.loads(file.read_text(encoding="utf-8"))["licence"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DataError(file, "does not say a licence", remedy) from error
+    return None
 
 
 @dataclass(frozen=True)
