@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -26,22 +26,18 @@ class Analysed:
 
     record: TrackRecord
     arrays: Arrays
-    """By the names of `features.TENSORS`."""
+    """By the names of `features.TENSORS`, without `ENCODED` where these were not made anew."""
     warnings: tuple[str, ...] = ()
-
-
-Kept = tuple[TrackRecord, Arrays]
-"""What a store has of a track."""
 
 
 class Analyse(Protocol):
     """Decodes and encodes the file `path`, whose content has the hash `track`; safe to call in
     threads.
 
-    earlier: what an earlier version found. Its encoder's features are taken over.
+    encode: make the encoder's features and tags, too.
     """
 
-    def __call__(self, path: Path, track: str, earlier: Kept | None) -> Analysed: ...
+    def __call__(self, path: Path, track: str, *, encode: bool) -> Analysed: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +59,12 @@ class Analysis:
     again.
     """
 
-    def __init__(
-        self,
-        analyse: Analyse,
-        known: Callable[[str], bool],
-        earlier: Callable[[str], Kept | None],
-    ) -> None:
-        """known: whether the content of this hash has been analysed before. earlier: what is kept
-        of a track that an earlier version analysed.
+    def __init__(self, analyse: Analyse, known: Collection[str], encoded: Collection[str]) -> None:
+        """known: tracks that need nothing. encoded: those that do, but whose features by the
+        encoder stay.
         """
         self._analyse = analyse
-        self._earlier = earlier
-        self._is_known = known
+        self._known, self._encoded = known, encoded
         self._taken: set[str] = set()
         self._lock = threading.Lock()
 
@@ -86,11 +76,11 @@ class Analysis:
                 return Reading(track, is_video=True)
             track = content_hash(item.path)
             with self._lock:
-                if track in self._taken or self._is_known(track):
+                if track in self._taken or track in self._known:
                     return Reading(track)
                 self._taken.add(track)
             path = Path(os.fsdecode(item.path))
-            analysed = self._analyse(path, track, self._earlier(track))
+            analysed = self._analyse(path, track, encode=track not in self._encoded)
             require_unchanged(item)
         except Exception as error:  # whatever it is, the other files are worth going on for
             return Reading(track, error=_gone(item.path) or error)
@@ -131,16 +121,16 @@ class MusicAnalyser:
     def __init__(self, encoder: MusicEncoder) -> None:
         self._encoder = encoder
 
-    def __call__(self, path: Path, track: str, earlier: Kept | None = None) -> Analysed:
+    def __call__(self, path: Path, track: str, *, encode: bool = True) -> Analysed:
         """Raises `MediaError` for a file that is no readable music."""
         from mgsv.media.isolated import read_audio
         from mgsv.media.metre import analyse_metre
 
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)
         rhythm, metre = analyse_metre(audio.samples, audio.rate)
-        tags: Mapping[str, float]
-        features: Arrays
-        if earlier is None:
+        tags: Mapping[str, float] = {}
+        features: Arrays = {}
+        if encode:
             # The encoder's features come from the rhythm as models were trained on it.
             encoded = self._encoder.encode(audio, rhythm)
             tags = _by_probability(encoded.tags)
@@ -148,9 +138,6 @@ class MusicAnalyser:
                 "segments": encoded.segments,
                 "segment_mask": np.ones(len(encoded.segments), bool),
             }
-        else:
-            record, features = earlier
-            tags = record.tags
         return Analysed(
             TrackRecord(track, audio.duration, float(rhythm.tempo), tags),
             {

@@ -43,6 +43,9 @@ that encoders use, and no bars.
 LATER = frozenset({"downbeats"})
 """What files of analysis 1 lack."""
 
+ENCODED = ("segments", "segment_mask")
+"""What an encoder makes; the rest is the same with each."""
+
 CURVES = ("onset", "energy", "beats", "downbeats")
 WRITABLE = "free some space or make it writable, or name another folder with `folder`"
 REPAIR = "run `mgsv library check --repair`, then add the folder again"

@@ -5,19 +5,18 @@ cores.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mgsv.errors import LibraryError, MediaError, NoDecoder, reason_of, shown
 from mgsv.jobs import Executor, Listener, Progress, Threads
-from mgsv.library.analysis import Analyse, Analysis, Kept, Reading, one_torch_thread_each
-from mgsv.library.features import ANALYSIS, content_hash
-from mgsv.library.store import UNSETTLED, Place, Store
+from mgsv.library.analysis import Analyse, Analysed, Analysis, Reading, one_torch_thread_each
+from mgsv.library.features import ANALYSIS, ENCODED, content_hash
+from mgsv.library.store import UNSETTLED, Held, Place, Store
 from mgsv.library.walk import Found, by_ending, find_music, listed
 from mgsv.media.extensions import MUSIC_EXTENSIONS
 
@@ -122,15 +121,10 @@ class Indexer:
                 # Checked again: the writer that we may have waited for can have done the work.
                 changed, same = self._changed(found, roots, retry)
                 update.start(changed, same)
-                known = functools.partial(self._holds, anew=retry)
-                analysis = Analysis(self._analyse, known, update.earlier)
-                outcomes = self._executor.map(analysis, changed)
-                with one_torch_thread_each(), contextlib.closing(outcomes):
-                    for outcome in outcomes:
-                        reading = outcome.result()
-                        update.settle(outcome.item, reading)
-                        if isinstance(reading.error, OSError):
-                            _require_there(roots, update.added)
+                waiting = changed
+                while waiting:
+                    self._read(waiting, roots, update)
+                    waiting = update.take_again()
                 update.finish()
         report = self._report(found, roots, changed, update, others)
         if not (
@@ -138,6 +132,18 @@ class Indexer:
         ):
             raise _no_music(roots, report.ignored)
         return report
+
+    def _read(self, items: list[Found], roots: list[bytes], update: _Update) -> None:
+        known = Held(self._store, self._encoder, ANALYSIS if update.anew else 0)
+        encoded = Held(self._store, self._encoder, but=update.unreadable)
+        analysis = Analysis(self._analyse, known, encoded)
+        outcomes = self._executor.map(analysis, items)
+        with one_torch_thread_each(), contextlib.closing(outcomes):
+            for outcome in outcomes:
+                reading = outcome.result()
+                update.settle(outcome.item, reading)
+                if isinstance(reading.error, OSError):
+                    _require_there(roots, update.added)
 
     def _changed(
         self, found: list[Found], roots: list[bytes], retry: bool
@@ -223,7 +229,9 @@ class _Update:
         self._before: dict[bytes, str] = {}
         self._copies: list[tuple[Found, str]] = []
         self._failed: dict[str, str] = {}  # track → why it could not be indexed
-        self._anew = anew
+        self.anew = anew
+        self._again: list[Found] = []
+        self.unreadable: set[str] = set()  # what is kept of these by the encoder
         self.added = self.updated = self.moved = self.touched = 0
         self.seconds = 0.0
         self.passing: dict[bytes, str] = {}  # failures that need not be the file's fault
@@ -237,21 +245,14 @@ class _Update:
         self._before = {path: place.track for path, place in known.items() if place.track}
         self._progress(Progress(INDEXING, 0, self._total))
 
-    def earlier(self, track: str) -> Kept | None:
-        """What is kept of a track that is analysed anew. None where it cannot be read: then all of
-        it is made again.
-        """
-        if not self._outdated(track):
-            return None
-        with contextlib.suppress(LibraryError):
-            arrays = self._store.read(track, self._encoder, ("segments", "segment_mask"))
-            if record := self._store.record(track, self._encoder):
-                return record, arrays
-        return None
+    def take_again(self) -> list[Found]:
+        """The files that have to be read once more."""
+        again, self._again = self._again, []
+        return again
 
     def _outdated(self, track: str) -> bool:
         """Whether it is to be analysed anew, and something is kept of it."""
-        return self._anew and self._store.holds(track, self._encoder)
+        return self.anew and self._store.holds(track, self._encoder)
 
     def settle(self, item: Found, reading: Reading) -> None:
         if reading.is_video:
@@ -260,10 +261,14 @@ class _Update:
         elif reading.error is not None:
             self._fail(item, reading.track, reading.error)
         elif reading.analysed is not None:
-            record, arrays = reading.analysed.record, reading.analysed.arrays
+            analysed = self._completed(reading.analysed)
+            if analysed is None:
+                self._again.append(item)
+                return
+            record = analysed.record
             known = self._store.holds(record.id, self._encoder)
             try:
-                self._store.put(record, self._encoder, arrays)
+                self._store.put(record, self._encoder, analysed.arrays)
             except ValueError as error:
                 self._fail(item, reading.track, error)
                 return
@@ -279,6 +284,21 @@ class _Update:
             self._copy(item, reading.track)
         else:  # its twin is still in another thread's hands
             self._copies.append((item, reading.track))
+
+    def _completed(self, analysed: Analysed) -> Analysed | None:
+        """With the encoder's features that stay. None where these cannot be read: then they are
+        made again.
+        """
+        if analysed.arrays.keys() >= set(ENCODED):
+            return analysed
+        track = analysed.record.id
+        with contextlib.suppress(LibraryError):
+            encoded = self._store.read(track, self._encoder, ENCODED)
+            if kept := self._store.record(track, self._encoder):
+                record = replace(analysed.record, tags=kept.tags)
+                return replace(analysed, record=record, arrays={**analysed.arrays, **encoded})
+        self.unreadable.add(track)
+        return None
 
     def finish(self) -> None:
         for item, track in self._copies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -27,6 +27,31 @@ class Place(NamedTuple):
     mtime_ns: int
     track: str | None
     problem: str = ""
+
+
+class Held(Collection[str]):
+    """The tracks that a store has features of, looked up one by one rather than held in memory."""
+
+    def __init__(
+        self, store: Store, encoder: str, analysis: int = 0, *, but: Collection[str] = ()
+    ) -> None:
+        """By `encoder`, and by no version of `ANALYSIS` earlier than `analysis`; none of `but`."""
+        self._store, self._encoder, self._analysis, self._but = store, encoder, analysis, but
+
+    def __contains__(self, track: object) -> bool:
+        return (
+            isinstance(track, str)
+            and track not in self._but
+            and self._store.holds(track, self._encoder, self._analysis)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        for record in self._store.records(self._encoder):
+            if record.analysis >= self._analysis and record.id not in self._but:
+                yield record.id
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Store(Protocol):
