@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mgsv.version import __version__
+
 if TYPE_CHECKING:
     from mgsv.errors import MgsvError as MgsvError
     from mgsv.explanation.explain import explain as explain
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from mgsv.library import Library as Library
     from mgsv.models.system import System as System
     from mgsv.moment import Moment as Moment
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "GroundOptions": "mgsv.grounding",

@@ -49,6 +49,16 @@ class LibraryError(MgsvError):
     """A music library that cannot be opened, read or written."""
 
 
+class ClusterError(MgsvError):
+    """A cluster that cannot be reached, went away, or has a worker that cannot do the work."""
+
+
+class WorkerLost(MgsvError):
+    """A process of a cluster that ended at work, several times; no fault of the item's, as far as
+    is known, which is worth another try.
+    """
+
+
 class EncoderMismatch(MgsvError):
     """Features of one encoder offered to a part that was made for another; the text names both."""
 

@@ -30,3 +30,28 @@ def write_slowly(path: Path) -> None:
     """The file `0` is there at once, others after a while."""
     time.sleep(0.0 if path.name == "0" else 0.3)
     path.touch()
+
+
+def wait_for(number: int) -> int:
+    """Takes 0.2 s."""
+    time.sleep(0.2)
+    return number
+
+
+def touch_slowly(path: Path) -> None:
+    time.sleep(0.5)
+    path.touch()
+
+
+def refuse() -> None:
+    """What a worker that lacks something does first."""
+    raise ValueError("no codecs here")
+
+
+class Unpicklable(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def raise_unpicklable(number: int) -> None:
+    raise Unpicklable(number, number)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--category", default="", metavar="TEXT", help="What to call the videos' category.")
 @options.library
+@options.on
 @options.as_json
 @options.progress
 def annotate(
@@ -52,6 +53,7 @@ def annotate(
     min_confidence: float,
     category: str,
     folder: Path | None,
+    on: str | None,
     as_json: bool,
     progress: str,
 ) -> int:
@@ -65,7 +67,7 @@ def annotate(
 
     if not music:
         raise ConfigError("--music is missing", "name the folder of the music the videos may use")
-    with show.progress(progress, "annotate") as listen:
+    with options.workers(on) as executor, show.progress(progress, "annotate") as listen:
         report = annotate(
             videos,
             music,
@@ -79,6 +81,7 @@ def annotate(
                 category=category,
             ),
             overwrite=overwrite,
+            executor=executor,
             progress=listen,
         )
     for path, reason in report.failed:

@@ -33,6 +33,7 @@ _some_music = click.argument("music", type=options.FILE, nargs=-1)
 @options.encoders
 @options.encoders_dir
 @options.device
+@options.on
 @options.as_json
 @options.progress
 def add(
@@ -40,6 +41,7 @@ def add(
     folder: Path | None,
     encoders: str,
     encoders_dir: Path | None,
+    on: str | None,
     as_json: bool,
     progress: str,
 ) -> int:
@@ -54,7 +56,8 @@ def add(
 
     encoder = encoder_pair(encoders, folder=encoders_dir).music
     with (
-        Library.open(folder=folder, encoder=encoder) as opened,
+        options.workers(on) as executor,
+        Library.open(folder=folder, encoder=encoder, executor=executor) as opened,
         show.indexing(progress) as listen,
     ):
         report = opened.add(music, progress=listen)

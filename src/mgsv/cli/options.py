@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from mgsv.jobs import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
@@ -62,6 +66,26 @@ device = click.option(
     expose_value=False,
     help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",
 )
+on = click.option(
+    "--on",
+    metavar="ray[:ADDRESS]",
+    help="Work on a Ray cluster, as in ray:HOST:PORT; without an address, on this machine's cores.",
+)
+
+
+@contextmanager
+def workers(on: str | None) -> Iterator[Executor | None]:
+    """The executor that `--on` names, while it is open; None without the option."""
+    if on is None:
+        yield None
+        return
+    from mgsv.cluster import open_executor
+    from mgsv.runtime.worker import prepare_worker
+
+    with open_executor(on, start=prepare_worker) as executor:
+        yield executor
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 progress = click.option(
     "--progress",

@@ -32,6 +32,9 @@ class PretrainedEncoder:
         """folder: where the weights lie, see :func:`load_pretrained`."""
         self._folder = folder
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._folder,)  # another process loads the weights it has itself
+
     @cached_property
     def network(self) -> Any:
         model = load_pretrained(self.name, self.class_name, self.repository, self._folder)

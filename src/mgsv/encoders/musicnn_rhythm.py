@@ -46,6 +46,9 @@ class MusicnnRhythm:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         """folder: not needed; the weights come with mgsv."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), ()  # another process has a fingerprint of its own
+
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint(self.name, self.version, MUSICNN.published)

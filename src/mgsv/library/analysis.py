@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mgsv.errors import EncoderMismatch, shown
 from mgsv.library.features import Arrays, TrackRecord, content_hash
 from mgsv.library.walk import Found, is_video, require_unchanged
 
@@ -55,8 +57,8 @@ class Reading:
 
 
 class Analysis:
-    """The work for one file, called from several threads. Content met before is not analysed
-    again.
+    """The work for one file, called from several threads, or sent to other processes. Content met
+    before, in this process, is not analysed again.
     """
 
     def __init__(self, analyse: Analyse, known: Collection[str], encoded: Collection[str]) -> None:
@@ -67,6 +69,10 @@ class Analysis:
         self._known, self._encoded = known, encoded
         self._taken: set[str] = set()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without the lock, and by value: the tracks may be looked up in a store that stays here.
+        return Analysis, (self._analyse, frozenset(self._known), frozenset(self._encoded))
 
     def __call__(self, item: Found) -> Reading:
         track = ""
@@ -82,6 +88,8 @@ class Analysis:
             path = Path(os.fsdecode(item.path))
             analysed = self._analyse(path, track, encode=track not in self._encoded)
             require_unchanged(item)
+        except EncoderMismatch:
+            raise  # no fault of the file's
         except Exception as error:  # whatever it is, the other files are worth going on for
             return Reading(track, error=_gone(item.path) or error)
         return Reading(track, analysed)
@@ -116,16 +124,28 @@ def one_torch_thread_each() -> Iterator[None]:
 
 
 class MusicAnalyser:
-    """The `Analyse` with a music encoder."""
+    """The `Analyse` with a music encoder.
+
+    Sent to another process, it encodes with the encoder that is made of the same arguments there.
+    """
 
     def __init__(self, encoder: MusicEncoder) -> None:
         self._encoder = encoder
+        self._fingerprint = encoder.fingerprint
 
     def __call__(self, path: Path, track: str, *, encode: bool = True) -> Analysed:
-        """Raises `MediaError` for a file that is no readable music."""
+        """Raises `MediaError` for a file that is no readable music, and `EncoderMismatch` in a
+        process whose encoder is another one.
+        """
         from mgsv.media.isolated import read_audio
         from mgsv.media.metre import analyse_metre
 
+        if self._encoder.fingerprint != self._fingerprint:
+            raise EncoderMismatch(
+                f"the library's features are made by {shown(self._fingerprint)}, and on "
+                f"{platform.node()} the same encoder is {shown(self._encoder.fingerprint)}",
+                "give every machine the same mgsv and the same weights",
+            )
         audio = read_audio(path, self._encoder.rate, self._encoder.channel)
         rhythm, metre = analyse_metre(audio.samples, audio.rate)
         tags: Mapping[str, float] = {}

@@ -12,8 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mgsv.errors import LibraryError, MediaError, NoDecoder, reason_of, shown
-from mgsv.jobs import Executor, Listener, Progress, Threads
+from mgsv.cluster import Ray
+from mgsv.errors import (
+    ClusterError,
+    LibraryError,
+    MediaError,
+    NoDecoder,
+    WorkerLost,
+    reason_of,
+    shown,
+)
+from mgsv.jobs import Executor, Listener, Outcome, Progress, Threads
 from mgsv.library.analysis import Analyse, Analysed, Analysis, Reading, one_torch_thread_each
 from mgsv.library.features import ANALYSIS, ENCODED, content_hash
 from mgsv.library.store import UNSETTLED, Held, Place, Store
@@ -29,7 +38,7 @@ INDEXING = "indexing"
 VIDEO = "it is a video"
 """The problem of files that were found among music, and have a moving picture."""
 
-_PASSING = (NoDecoder, OSError, MemoryError, RuntimeError)
+_PASSING = (NoDecoder, WorkerLost, OSError, MemoryError, RuntimeError)
 """Errors that need not be the file's fault: the disk's, the network's, and the encoder's
 (`RuntimeError`, when memory is short). Anything else would only be the same again.
 """
@@ -88,9 +97,8 @@ class Indexer:
         progress: Listener | None = None,
     ) -> None:
         """
-        encoder: fingerprint of the encoder in `analyse`, which `executor` calls, an executor of
-        threads (None = one per core that this process may use). wait: seconds to wait for another
-        writer.
+        encoder: fingerprint of the encoder in `analyse`, which `executor` calls (None = a thread
+        per core that this process may use). wait: seconds to wait for another writer.
         """
         self._store = store
         self._encoder = encoder
@@ -140,7 +148,9 @@ class Indexer:
         outcomes = self._executor.map(analysis, items)
         with one_torch_thread_each(), contextlib.closing(outcomes):
             for outcome in outcomes:
-                reading = outcome.result()
+                reading = _read(outcome)
+                if isinstance(reading.error, FileNotFoundError):
+                    _require_shared(outcome.item, self._executor)
                 update.settle(outcome.item, reading)
                 if isinstance(reading.error, OSError):
                     _require_there(roots, update.added)
@@ -231,6 +241,7 @@ class _Update:
         self._failed: dict[str, str] = {}  # track → why it could not be indexed
         self.anew = anew
         self._again: list[Found] = []
+        self._put: set[str] = set()
         self.unreadable: set[str] = set()  # what is kept of these by the encoder
         self.added = self.updated = self.moved = self.touched = 0
         self.seconds = 0.0
@@ -260,7 +271,7 @@ class _Update:
             self._step(item)
         elif reading.error is not None:
             self._fail(item, reading.track, reading.error)
-        elif reading.analysed is not None:
+        elif reading.analysed is not None and reading.track not in self._put:
             analysed = self._completed(reading.analysed)
             if analysed is None:
                 self._again.append(item)
@@ -272,6 +283,7 @@ class _Update:
             except ValueError as error:
                 self._fail(item, reading.track, error)
                 return
+            self._put.add(record.id)
             if known:
                 self.updated += 1
             else:
@@ -305,8 +317,9 @@ class _Update:
             if self._store.holds(track, self._encoder):
                 self._copy(item, track)
             else:
-                self.passing[item.path] = self._failed[track]
-                self._step(item, self._failed[track])
+                why = self._failed.get(track, "the worker that read the same content was lost")
+                self.passing[item.path] = why
+                self._step(item, why)
         # Content that was replaced and is nowhere else now cannot come back.
         self._store.drop_tracks(set(self._before.values()))
 
@@ -360,6 +373,25 @@ def _holds(path: bytes, track: str) -> bool:
         return content_hash(path) == track
     except OSError:  # reading it will raise, with the reason
         return False
+
+
+def _read(outcome: Outcome[Found, Reading]) -> Reading:
+    """What became of a file; raises what is no fault of the file's."""
+    if isinstance(outcome.error, WorkerLost):
+        return Reading("", error=outcome.error)
+    return outcome.result()
+
+
+def _require_shared(item: Found, executor: Executor) -> None:
+    """Raises `ClusterError` where a worker does not find a file that is here: it would not find the
+    others either.
+    """
+    path = Path(os.fsdecode(item.path))
+    if isinstance(executor, Ray) and path.exists():
+        raise ClusterError(
+            f"{shown(path)}: a worker of the cluster does not find it",
+            "have every machine see the music under the same path",
+        )
 
 
 def _require_there(roots: list[bytes], added: int) -> None:

@@ -1,0 +1,192 @@
+"""The executor of a Ray cluster: outcomes, lost workers and machines, cancelling, bad clusters."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from job_functions import lag, leave, raise_unpicklable, reciprocal, refuse, touch_slowly, wait_for
+from library_support import start, write_tones
+from mgsv import cluster
+from mgsv.cluster import Ray, open_executor
+from mgsv.errors import ClusterError, ConfigError
+from mgsv.jobs import Outcome, in_order
+from mgsv.library import Library
+from ray_cluster import NodesOfOneCore, busy_workers, kill, nodes_of_one_core
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'mgsv[cluster]'")
+pytestmark = pytest.mark.slow
+
+ADD = """
+import sys
+from mgsv.cluster import Ray
+from mgsv.errors import MgsvError
+from mgsv.library import Library
+
+def tell(step): print(step.done, flush=True)
+
+try:
+    with Ray(sys.argv[3]) as ray:
+        with Library.open(folder=sys.argv[2], encoder="tiny", executor=ray) as library:
+            print("added", library.add(sys.argv[1], progress=tell).added, flush=True)
+except MgsvError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[NodesOfOneCore]:
+    with nodes_of_one_core(2) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def executor(nodes: NodesOfOneCore) -> Iterator[Ray]:
+    with Ray(nodes.address) as opened:
+        yield opened
+
+
+def test_each_item_is_done_once(executor: Ray) -> None:
+    for count in (0, 1, 20):
+        outcomes = sorted(executor.map(str, range(count)), key=lambda outcome: outcome.index)
+        assert outcomes == [Outcome(k, k, str(k)) for k in range(count)]
+    assert [outcome.result() for outcome in in_order(executor.map(lag, range(6)))] == [*range(6)]
+
+
+def test_an_error_is_the_outcome_of_its_item_alone(executor: Ray) -> None:
+    outcomes = {outcome.item: outcome for outcome in executor.map(reciprocal, [4, 0, 2])}
+    assert (outcomes[4].result(), outcomes[2].result()) == (0.25, 0.5)
+    assert isinstance(outcomes[0].error, ZeroDivisionError)
+    (outcome,) = executor.map(raise_unpicklable, [3])
+    assert isinstance(outcome.error, RuntimeError) and "3 and 3" in str(outcome.error)
+
+
+def test_what_is_no_error_of_the_item_ends_the_map(executor: Ray) -> None:
+    with pytest.raises(SystemExit, match="no Exception"):
+        list(executor.map(leave, [1, 2]))
+
+
+def test_few_items_are_in_the_hands_of_workers(executor: Ray, tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    class Counted(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            for item in range(50):
+                taken.append(item)
+                yield item
+
+    outcomes = executor.map(reciprocal, Counted(range(50)))
+    next(outcomes)
+    assert len(taken) <= 2 * 2
+    outcomes.close()
+
+
+def test_closing_leaves_nothing_running(executor: Ray, tmp_path: Path) -> None:
+    outcomes = executor.map(touch_slowly, [tmp_path / str(number) for number in range(50)])
+    next(outcomes)
+    outcomes.close()
+    written = len(list(tmp_path.iterdir()))
+    time.sleep(1.5)
+    assert len(list(tmp_path.iterdir())) == written < 50
+    assert [outcome.result() for outcome in executor.map(reciprocal, [2])] == [0.5]
+
+
+def test_killed_workers_lose_nothing(executor: Ray) -> None:
+    chance, seen = random.Random(3), []
+    with contextlib.closing(executor.map(wait_for, range(40))) as outcomes:
+        for outcome in outcomes:
+            seen.append(outcome.result())
+            if len(seen) in (5, 15, 25) and (workers := busy_workers()):
+                kill(chance.choice(workers))
+    assert sorted(seen) == [*range(40)]
+
+
+def test_another_version_is_refused(executor: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "__version__", "9.9")
+    with pytest.raises(ClusterError, match=r"has mgsv 0\.1\.0, and the work comes from 9\.9"):
+        list(executor.map(reciprocal, [1]))
+
+
+def test_a_worker_that_cannot_start_is_named(
+    executor: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_start", refuse)
+    with pytest.raises(ClusterError, match="cannot do this: ValueError: no codecs here"):
+        list(executor.map(reciprocal, [1]))
+
+
+def test_a_lost_machine_loses_no_track(nodes: NodesOfOneCore, tmp_path: Path) -> None:
+    songs = write_tones(tmp_path / "music", 40)
+    process = start(ADD, tmp_path / "music", tmp_path / "library", nodes.address)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "5":
+            nodes.do("lose a node")
+        last = line
+    assert process.wait() == 0, process.stderr.read() if process.stderr else ""
+    nodes.do("add a node")
+    assert last.split() == ["added", str(len(songs))]
+    with Library.open(folder=tmp_path / "library", encoder="tiny") as library:
+        assert len(library.tracks()) == len(songs) and library.check().problems == ()
+
+
+def test_ctrl_c_keeps_what_is_done_and_a_second_run_goes_on(
+    nodes: NodesOfOneCore, tmp_path: Path
+) -> None:
+    songs = write_tones(tmp_path / "music", 40)
+    process = start(ADD, tmp_path / "music", tmp_path / "library", nodes.address)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "3":
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    time.sleep(1)
+    assert busy_workers() == []
+    with Library.open(folder=tmp_path / "library", encoder="tiny") as library:
+        kept = len(library.tracks())
+    assert 3 <= kept < len(songs)
+    again = start(ADD, tmp_path / "music", tmp_path / "library", nodes.address)
+    output, errors = again.communicate(timeout=120)
+    assert output.split()[-2:] == ["added", str(len(songs) - kept)], errors
+
+
+@pytest.mark.thorough
+def test_a_cluster_that_goes_away_is_one_line_and_what_is_done_stays(tmp_path: Path) -> None:
+    songs = write_tones(tmp_path / "music", 200)
+    with nodes_of_one_core(1) as nodes:
+        process = start(ADD, tmp_path / "music", tmp_path / "library", nodes.address)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "3":
+                nodes.do("lose the head")
+                break
+        threading.Timer(90, process.kill).start()
+        _, errors = process.communicate()
+    (line,) = [line for line in errors.splitlines() if line.startswith("refused:")]
+    assert f"the cluster at {nodes.address} went away: run the command again" in line
+    assert process.returncode == 1
+    with Library.open(tmp_path / "music", folder=tmp_path / "library", encoder="tiny") as library:
+        assert 3 <= library.report.unchanged < len(songs)
+        assert library.report.added + library.report.unchanged == len(songs)
+
+
+def test_a_cluster_that_does_not_answer() -> None:
+    with pytest.raises(
+        ClusterError, match=r"no cluster answers at 127\.0\.0\.1:9: check the address"
+    ):
+        Ray("127.0.0.1:9")
+
+
+@pytest.mark.parametrize("name", ["", "ray:", "dask", "rays"])
+def test_an_unknown_place(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"`on` .*unknown"):
+        open_executor(name)
