@@ -95,6 +95,14 @@ def needs_research(what: str, missing: ImportError) -> ConfigError:
     )
 
 
+def needs_shared(missing: ImportError) -> LibraryError:
+    """The error where a shared library is opened without a package of the extra `shared`."""
+    name = (missing.name or "").partition(".")[0]
+    return LibraryError(
+        f"a shared library needs the package {name}", "install it with: pip install 'mgsv[shared]'"
+    )
+
+
 class DataError(MgsvError):
     """Annotations or features that cannot be used; the text names the file, and line and field."""
 

@@ -1,4 +1,7 @@
-"""What stays whole when things go wrong: kills, full disks, other writers, damage."""
+"""What stays whole in a folder when things go wrong: kills, full disks, other writers, damage.
+
+What every store does is in test_stores.py.
+"""
 
 import contextlib
 import errno
@@ -237,39 +240,6 @@ def test_a_damaged_catalogue_is_made_again_with_all_encoders(filled, music):
         encoder = TinyEncoder(name)
         with Library.open(music, folder=filled, encoder=encoder, repair=True) as library:
             assert len(library.tracks()) == 3 and encoder.calls == 0
-
-
-def test_embeddings_are_kept_by_model(filled):
-    rng = np.random.default_rng(0)
-    with contextlib.closing(FileStore(filled)) as store, store.writing(1, print):
-        ids = sorted(record.id for record in store.records("tiny-1"))
-        wide = {id: rng.standard_normal((n + 1, 5)).astype(np.float32) for n, id in enumerate(ids)}
-        store.put_embeddings("model-a", wide)
-        store.put_embeddings("model-b", {ids[0]: np.ones((1, 3), np.float32)})
-        before = store.version
-        store.put_embeddings("model-b", {ids[0]: np.zeros((2, 3), np.float32)})
-        assert store.version != before
-    with contextlib.closing(FileStore(filled)) as store:
-        found = dict(store.embeddings("model-a"))
-        assert list(found) == ids
-        for id in ids:
-            np.testing.assert_array_equal(found[id], wide[id])
-        (only,) = store.embeddings("model-b")
-        assert only[0] == ids[0] and only[1].shape == (2, 3)
-        assert not list(store.embeddings("model-c"))
-        with store.writing(1, print):
-            assert store.drop_embeddings("model-a") == 3
-            store.drop_places(place.path for place in store.places_of(ids[0]))
-            store.drop_tracks([ids[0]])
-        assert not list(store.embeddings("model-b")), "they go with their track"
-
-
-def test_a_track_is_looked_up_by_id(filled):
-    with contextlib.closing(FileStore(filled)) as store:
-        for record in store.records("tiny-1"):
-            assert store.record(record.id, "tiny-1") == record
-            assert store.record(record.id, "tiny-2") is None
-        assert store.record("0" * 32, "tiny-1") is None
 
 
 def test_an_emptied_library_holds_no_encoder(filled, music):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from mgsv.errors import LibraryError, shown
 from mgsv.portable import open_to_read
@@ -128,18 +128,35 @@ def read_whole(path: Path) -> tuple[bytes, TrackRecord, str, npt.NDArray[np.floa
         arrays = _tensors(file, tuple(TENSORS))
         _require_types(arrays)
         _require_consistent(arrays)
-        record = TrackRecord(
-            header["id"],
-            float(header["duration"]),
-            float(header["tempo"]),
-            {str(tag): float(p) for tag, p in json.loads(header["tags"]).items()},
-            int(header.get("analysis", 1)),
-        )
-        if not (math.isfinite(record.duration) and math.isfinite(record.tempo)):
-            raise ValueError("its duration or tempo is not a number")
+        record = _record(header)
         encoder = str(header["encoder"])
         data = path.read_bytes()
     return data, record, encoder, mean_segment(arrays)
+
+
+def unpack_features(data: bytes, name: str) -> tuple[TrackRecord, str, Arrays]:
+    """(the track, the encoder's fingerprint, all tensors) of a feature file's bytes, checked.
+
+    name: what to call it. Raises `LibraryError` if it is damaged.
+    """
+    try:
+        arrays = load(data)
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+        if header.get("format") != _FORMAT:
+            raise ValueError("it is not a feature file of this version")
+        if arrays.keys() | LATER != TENSORS.keys():
+            raise ValueError("it holds other tensors")
+        _require_types(arrays)
+        _require_consistent(arrays)
+        return _record(header), str(header["encoder"]), arrays
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(name, error) from error
+
+
+def damaged(name: str, problem: object) -> LibraryError:
+    """The error about the feature file that is called `name`."""
+    return LibraryError(f"{name}: the feature file is damaged ({problem})", REPAIR)
 
 
 def mean_segment(arrays: Arrays) -> npt.NDArray[np.float32]:
@@ -168,9 +185,20 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise LibraryError(f"{shown(path)}: the feature file is missing", REPAIR) from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LibraryError(
-            f"{shown(path)}: the feature file is damaged ({error})", REPAIR
-        ) from error
+        raise damaged(shown(path), error) from error
+
+
+def _record(header: Mapping[str, str]) -> TrackRecord:
+    record = TrackRecord(
+        header["id"],
+        float(header["duration"]),
+        float(header["tempo"]),
+        {str(tag): float(p) for tag, p in json.loads(header["tags"]).items()},
+        int(header.get("analysis", 1)),
+    )
+    if not (math.isfinite(record.duration) and math.isfinite(record.tempo)):
+        raise ValueError("its duration or tempo is not a number")
+    return record
 
 
 def _tensors(file: Any, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:

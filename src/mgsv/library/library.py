@@ -20,6 +20,7 @@ from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.packs import damaged_packs
+from mgsv.library.shared.address import is_shared
 from mgsv.library.store import Place, Store
 from mgsv.library.track import Track, TrackCurves, TrackFeatures, track_of
 from mgsv.library.uses import LibraryUses
@@ -56,11 +57,21 @@ class CheckReport:
     """
 
 
+def open_store(folder: PathLike | None, *, repair: bool = False) -> Store:
+    """The store in `folder` (None = `default_folder()`), or at the address of a shared library."""
+    place = default_folder() if folder is None else Path(os.fsdecode(os.fspath(folder)))
+    if is_shared(place):
+        from mgsv.library.shared.store import SharedStore
+
+        return SharedStore(str(place), repair=repair)
+    return FileStore(Path(os.fsdecode(plain(place))), repair=repair)
+
+
 def default_folder() -> Path:
     """The folder of the user's library: `$MGSV_LIBRARY`, else in the user's data directory."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
-        return Path(os.fsdecode(plain(named)))
+        return Path(named) if is_shared(named) else Path(os.fsdecode(plain(named)))
     return platformdirs.user_data_path("mgsv") / "library"
 
 
@@ -112,7 +123,8 @@ class Library:
         """Open the library in `folder`, and index what is new or changed in `music`.
 
         music: folders, files or both; None = all that the library holds, nothing is added.
-        folder: None = `default_folder()`. Made if it does not exist.
+        folder: None = `default_folder()`. Made if it does not exist. The address of a shared
+        library may stand in its place, `postgresql://USER@HOST/DATABASE?features=s3://BUCKET`.
         encoder: a registered name, an encoder, or None to look only (list, remove, check). A
             library may hold features of several; this one's are seen.
         progress: called after each new or changed file; those left out have a note.
@@ -128,8 +140,7 @@ class Library:
             from mgsv.encoders.registry import music_encoder
 
             encoder = music_encoder(encoder)
-        place = default_folder() if folder is None else Path(os.fsdecode(plain(folder)))
-        store = FileStore(place, repair=repair)
+        store = open_store(folder, repair=repair)
         try:
             library = cls(store, encoder, wait=wait, executor=executor)
             if music is not None:

@@ -1,0 +1,1 @@
+"""The `Store` for several machines: PostgreSQL with pgvector, and features as objects."""
