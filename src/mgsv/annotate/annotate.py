@@ -21,12 +21,13 @@ from mgsv.annotate.listen import Heard, hear
 from mgsv.annotate.locate import Match
 from mgsv.annotate.options import REASONS, AnnotateOptions, Dropped
 from mgsv.data.annotations import Row, write_rows
-from mgsv.errors import DataError, reason_of, shown
+from mgsv.errors import ConfigError, DataError, reason_of, shown
 from mgsv.files import check_output, write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import content_hash
 from mgsv.library.fingerprints import open_fingerprints
 from mgsv.library.library import default_folder
+from mgsv.library.shared.address import is_shared
 from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
@@ -107,9 +108,15 @@ def annotate(
         names = ", ".join(map(shown, given))
         raise DataError(names, f"no videos{only}", "name a video or a folder")
     executor = executor or Threads()
+    kept = default_folder() if folder is None else Path(folder)
+    if is_shared(kept):
+        raise ConfigError(
+            "`folder` is a shared library, and fingerprints are kept in a folder",
+            "name a folder that every machine sees",
+        )
     tracks, made = open_fingerprints(
         [plain(path) for path in music],
-        default_folder() if folder is None else Path(folder),
+        kept,
         executor=executor,
         progress=progress,
     )

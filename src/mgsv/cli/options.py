@@ -19,7 +19,7 @@ library = click.option(
     "--library",
     "folder",
     type=FILE,
-    metavar="DIR",
+    metavar="DIR|ADDRESS",
     help="Where features are kept.  [default: $MGSV_LIBRARY, or the user's data folder]",
 )
 encoders = click.option(
