@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/cluster.py [--tracks 40] [--rounds 3] [--kills 50]
 
-Needs `mgsv[cluster]`. The nodes are on this machine, so with fewer than two free cores the ratio says
-little; the load is printed with it. Tracks are noise with clicks, made on the spot, encoded by the
-default encoder. Killed are workers at work, chosen by chance, some 2 s apart.
+Needs `mgsv[cluster]`. The nodes are on this machine, so with fewer than two free cores the ratio
+says little; the load is printed with it. Tracks are noise with clicks, made on the spot, encoded
+by the default encoder. Killed are workers at work, chosen by chance, some 2 s apart.
 """
 
 from __future__ import annotations
@@ -104,13 +104,7 @@ def count_lost(scratch: Path, tracks: int, kills: int) -> None:
             ended = threading.Event()
             hits: list[int] = []
 
-            def strike(ended: threading.Event = ended, hits: list[int] = hits) -> None:
-                while not ended.wait(PAUSE * chance.uniform(0.5, 1.5)):
-                    if killed + len(hits) < kills and (workers := busy_workers()):
-                        hits.append(chance.choice(workers))
-                        kill(hits[-1])
-
-            thread = threading.Thread(target=strike)
+            thread = threading.Thread(target=strike, args=(chance, kills - killed, hits, ended))
             thread.start()
             lost += tracks - index(scratch, ray)
             ended.set()
@@ -118,6 +112,14 @@ def count_lost(scratch: Path, tracks: int, kills: int) -> None:
             killed, runs = killed + len(hits), runs + 1
             print(f"  {killed} workers killed in {runs} runs, {lost} tracks lost", flush=True)
     print(f"{killed} kills: {lost} of {runs * tracks} tracks lost (wanted: 0)")
+
+
+def strike(chance: random.Random, most: int, hits: list[int], ended: threading.Event) -> None:
+    """Kill a worker at work now and then; its process id goes to `hits`."""
+    while not ended.wait(PAUSE * chance.uniform(0.5, 1.5)) and len(hits) < most:
+        if workers := busy_workers():
+            hits.append(chance.choice(workers))
+            kill(hits[-1])
 
 
 if __name__ == "__main__":
