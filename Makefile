@@ -51,7 +51,7 @@ check: lint
 test: lint
 	$(PYTEST)
 
-test-all: lint types-elsewhere
+test-all: lint types-elsewhere .venv/ready-cluster
 	$(PYTEST) -m ''
 
 test-isa: .venv/ready-dev
@@ -78,6 +78,11 @@ bench: .venv/ready-dev
 
 .venv/ready-dev: .venv/torch
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+# Ray is 70 MB and only its own tests need it.
+.venv/ready-cluster: .venv/ready-dev
+	$(BIN)/pip install --quiet --editable '.[dev,cluster]'
 	touch $@
 
 clean:

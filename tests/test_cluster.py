@@ -11,14 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from job_functions import lag, leave, raise_unpicklable, reciprocal, refuse, touch_slowly, wait_for
-from library_support import start, write_tones
+from library_support import start, write_tone, write_tones
+from media_files import Clip, write_video
 from mgsv import cluster
+from mgsv.annotate import annotate
 from mgsv.cluster import Ray, open_executor
 from mgsv.errors import ClusterError, ConfigError
+from mgsv.extract import extract
 from mgsv.jobs import Outcome, in_order
 from mgsv.library import Library
+from paper_weights import save_small_models
 from ray_cluster import NodesOfOneCore, busy_workers, kill, nodes_of_one_core
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'mgsv[cluster]'")
@@ -190,3 +195,30 @@ def test_a_cluster_that_does_not_answer() -> None:
 def test_an_unknown_place(name: str) -> None:
     with pytest.raises(ConfigError, match=r"`on` .*unknown"):
         open_executor(name)
+
+
+def test_extract_and_annotate_give_the_same_on_a_cluster(
+    executor: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    songs = [write_tone(tmp_path / f"music/{k}.wav", 300.0 + 50 * k, 30.0) for k in range(3)]
+    (tmp_path / "music/bad.wav").write_text("text")
+    video = write_video(tmp_path / "clip.mp4", Clip(seconds=3.0))
+    weights = save_small_models(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    here = extract(["music", "clip.mp4"], "here", encoders_dir=weights)
+    there = extract(["music", "clip.mp4"], "there", encoders_dir=weights, executor=executor)
+    assert there == here and there.written == len(songs) + 1
+    assert [path for path, _ in there.failed] == [tmp_path / "music/bad.wav"]
+    made = sorted(path.relative_to("here") for path in Path("here").rglob("*.pt"))
+    assert made == sorted(path.relative_to("there") for path in Path("there").rglob("*.pt"))
+    for path in made:
+        ours = torch.load("here" / path, weights_only=True)
+        torch.testing.assert_close(torch.load("there" / path, weights_only=True), ours)
+    reports = [
+        annotate([video.name], ["music"], f"{k}.csv", folder="prints", executor=one)
+        for k, one in enumerate((None, executor))
+    ]
+    assert (reports[0].tracks, reports[0].videos) == (3, 1)
+    assert reports[0].counts() == {"no sound": 1}
+    assert reports[0].counts() == reports[1].counts() and reports[1].failed == reports[0].failed

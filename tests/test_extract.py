@@ -14,7 +14,7 @@ from media_files import Clip, sine, write_audio, write_song_with_cover, write_vi
 from mgsv.data.features import FeatureFolder
 from mgsv.encoders.registry import music_encoder, video_encoder
 from mgsv.errors import ConfigError, DataError, EncoderMismatch
-from mgsv.extract import extract
+from mgsv.extract import ExtractOptions, extract
 from mgsv.media.audio import read_audio
 from mgsv.media.rhythm import analyse_rhythm
 from mgsv.media.video import VideoScan
@@ -86,7 +86,9 @@ def test_longer_strides_are_a_choice_of_the_shortest_ones_segments(
     media: Path, weights: Path, tmp_path: Path, stride: float, name: str, slots: int
 ) -> None:
     for each in (2.5, stride):
-        extract([media / "a+b.wav"], tmp_path, encoders_dir=weights, stride=each)
+        extract(
+            [media / "a+b.wav"], tmp_path, encoders_dir=weights, options=ExtractOptions(stride=each)
+        )
     fine, _ = load(tmp_path, "ast_feature2p5", "a+b")
     coarse, mask = load(tmp_path, f"ast_feature{name}", "a+b")
     assert coarse.shape == (slots, 768)
@@ -128,7 +130,12 @@ def test_a_second_run_makes_only_what_is_missing(
     report = extract([media], tmp_path, encoders_dir=weights)
     assert (report.written, report.present) == (2, 1)
     assert clip.read_bytes() == before and mask.exists() and song.stat().st_mtime_ns == kept
-    assert extract([media], tmp_path, encoders_dir=weights, overwrite=True).written == 3
+    assert (
+        extract(
+            [media], tmp_path, encoders_dir=weights, options=ExtractOptions(overwrite=True)
+        ).written
+        == 3
+    )
 
 
 def test_bad_files_are_listed_and_the_rest_is_done(
@@ -149,7 +156,7 @@ def test_bad_files_are_listed_and_the_rest_is_done(
     reasons = {path.name: reason for path, reason in report.failed}
     assert report.written == 3 and set(reasons) == {"bad.mp4", "empty.ogg", "clip.mp4"}
     assert "clip.mkv" in reasons["clip.mp4"] and "rename" in reasons["clip.mp4"]
-    assert [(done, total) for done, total, _ in seen] == [(k, 6) for k in range(6)]
+    assert [(done, total) for done, total, _ in seen] == [(k, 6) for k in range(1, 7)]
 
 
 def test_sound_without_a_picture_is_music_whatever_its_ending(
@@ -198,7 +205,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_file(
 ) -> None:
     code = f"""
 import resource, signal
-from mgsv.extract import extract
+from mgsv.extract import ExtractOptions, extract
 from mgsv.errors import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))

@@ -6,9 +6,11 @@ interrupted run resumes where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +30,17 @@ from mgsv.data.folder import (
 from mgsv.encoders.ast import AstEncoder
 from mgsv.encoders.clip import ClipEncoder
 from mgsv.encoders.registry import Features, music_encoder, video_encoder
-from mgsv.errors import ConfigError, DataError, EncoderMismatch, MediaError, reason_of, shown
+from mgsv.errors import (
+    ConfigError,
+    DataError,
+    EncoderMismatch,
+    MediaError,
+    WorkerLost,
+    reason_of,
+    shown,
+)
 from mgsv.files import write_file
-from mgsv.jobs import Listener, Progress
+from mgsv.jobs import Executor, Listener, Processes, Progress
 from mgsv.library.walk import by_ending, find_files, listed, plain
 from mgsv.media.audio import Audio
 from mgsv.media.extensions import MUSIC_EXTENSIONS, VIDEO_EXTENSIONS
@@ -50,29 +60,40 @@ class ExtractReport:
     ignored: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What features are made of which files."""
+
+    kind: Literal["auto", "video", "music"] = "auto"
+    """What the files are; "auto" takes what has a moving picture for a video."""
+    stride: float = 2.5
+    """Seconds between music segments: 2.5, 5, 7.5 or 10."""
+    overwrite: bool = False
+    """Make features anew that are there."""
+
+
 def extract(
     paths: Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
     encoders: str = "paper",
     encoders_dir: str | os.PathLike[str] | None = None,
-    kind: Literal["auto", "video", "music"] = "auto",
-    stride: float = 2.5,
-    overwrite: bool = False,
+    options: ExtractOptions | None = None,
+    executor: Executor | None = None,
     progress: Listener | None = None,
 ) -> ExtractReport:
     """Write the features of videos and tracks below `output`/features/Kuai_feature.
 
     paths: files, or folders that are searched for files with a video's or music's ending. encoders:
     "paper", the pair the layout is made for. encoders_dir: where their weights lie (None = the
-    hub's cache). kind: what the files are; "auto" takes what has a moving picture for a video.
-    stride: seconds between music segments: 2.5, 5, 7.5 or 10. overwrite: make features anew that
-    are there. progress: called before each file.
+    hub's cache). executor: decodes and encodes (None = this thread, whose encoders use all cores).
+    progress: called after each file.
 
     A file that cannot be used is in the report and the others are gone on with. Raises
-    `ConfigError` for options or weights, `EncoderMismatch` where `output` holds features of other
+    `ConfigError` for options or weights, `EncoderMismatch` where `output` or a worker has other
     weights, `OutputError` where it cannot be written, `DataError` where `paths` hold nothing.
     """
+    options = options or ExtractOptions()
     sources = [Path(path) for path in paths]
     others: set[bytes] = set()
     files = list(_find(sources, others))
@@ -80,15 +101,39 @@ def extract(
         only = f", only {listed(by_ending(others))}" if others else ""
         names = ", ".join(map(str, sources))
         raise DataError(names, f"no videos and no music{only}", "check the path")
-    writer = _Writer(Path(output) / FEATURE_FOLDER, encoders, encoders_dir, stride, overwrite)
-    written, failed = 0, []
-    for done, path in enumerate(files):
+    root = (Path(output) / FEATURE_FOLDER).absolute()
+    work = _Encoding.open(root, encoders, encoders_dir, options)
+    plan = _Plan(work, options)
+    settled, written = 0, 0
+    failed: list[tuple[Path, str]] = []
+    tasks: list[_Task] = []
+
+    def settle(path: Path) -> None:
+        nonlocal settled
+        settled += 1
         if progress is not None:
-            progress(Progress("files", done, len(files), path))
+            progress(Progress("files", settled, len(files), path))
+
+    for path in files:
         try:
-            written += writer.add(path, _kind(path) if kind == "auto" else _KINDS[kind])
+            task = plan.task(path)
         except MediaError as error:
             failed.append((path, reason_of(error, path)))
+        else:
+            if task is not None:
+                tasks.append(task)
+                continue
+        settle(path)
+    with contextlib.closing((executor or Processes(1)).map(work, tasks)) as outcomes:
+        for outcome in outcomes:
+            path = outcome.item.given
+            if isinstance(outcome.error, MediaError | WorkerLost):
+                failed.append((path, reason_of(outcome.error, outcome.item.path)))
+            else:
+                outcome.result()
+                written += 1
+            settle(path)
+    failed.sort()
     present = len(files) - written - len(failed)
     return ExtractReport(written, present, tuple(failed), by_ending(others))
 
@@ -96,22 +141,39 @@ def extract(
 _KINDS: dict[str, Kind] = {"video": "frames", "music": "segments"}
 
 
-class _Writer:
-    """Encodes files and writes their features; encoders are made when first needed."""
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A file to encode. given: its path as the caller has it, as workers may be in another folder.
+    fingerprint: of the encoder that `output` notes.
+    """
 
-    def __init__(
-        self,
+    given: Path
+    path: Path
+    kind: Kind
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """The work for one file. In another process, the encoders are those that are there."""
+
+    video: ClipEncoder
+    music: AstEncoder
+    folders: Mapping[Kind, FeatureFolder]
+    root: Path
+    stride: float
+
+    @classmethod
+    def open(
+        cls,
         root: Path,
         encoders: str,
         weights: str | os.PathLike[str] | None,
-        stride: float,
-        overwrite: bool,
-    ) -> None:
-        self._root, self._overwrite = root, overwrite
-        self._stride = stride
-        self._folders = {
+        options: ExtractOptions,
+    ) -> _Encoding:
+        folders: dict[Kind, FeatureFolder] = {
             "frames": FeatureFolder.frames(root),
-            "segments": FeatureFolder.segments(root, stride),
+            "segments": FeatureFolder.segments(root, options.stride),
         }
         video, music = (make(encoders, folder=weights) for make in (video_encoder, music_encoder))
         if not isinstance(video, ClipEncoder) or not isinstance(music, AstEncoder):
@@ -119,52 +181,74 @@ class _Writer:
                 f"`encoders` {encoders}: its features do not fit the published layout",
                 "use `encoders` paper",
             )
-        self._video, self._music = video, music
-        self._claimed: dict[tuple[Kind, str], Path] = {}
-        self._checked: set[Kind] = set()
+        return cls(video, music, folders, root, options.stride)
 
-    def add(self, path: Path, kind: Kind) -> bool:
-        """Whether features were written (not: there already); MediaError if they cannot be made."""
-        name, folder = path.stem, self._folders[kind]
-        if not usable_as_file_name(name):
-            raise MediaError(path, "its name cannot name a feature file", "rename it")
-        first = self._claimed.setdefault((kind, name), path)
-        if first != path:
-            raise MediaError(path, f"has the same id as {shown(first)}", "rename one of them")
-        if kind not in self._checked:
-            self._check_encoder(kind)
-            self._checked.add(kind)
-        if not self._overwrite and _complete(folder, name):
-            return False
-        features = self._frames(path) if kind == "frames" else self._segments(path)
-        folder.write(name, features, np.ones(len(features), bool))
-        return True
+    def encoder(self, kind: Kind) -> ClipEncoder | AstEncoder:
+        return self.video if kind == "frames" else self.music
+
+    def __call__(self, task: _Task) -> None:
+        """Write the file's features. Raises `MediaError` if they cannot be made."""
+        made_by = self.encoder(task.kind).fingerprint
+        if made_by != task.fingerprint:
+            raise EncoderMismatch(
+                f"{shown(self.root)} holds features made by {shown(task.fingerprint)}, and on "
+                f"{platform.node()} the same encoder is {shown(made_by)}",
+                "give every machine the same weights",
+            )
+        path = task.path
+        features = self._frames(path) if task.kind == "frames" else self._segments(path)
+        self.folders[task.kind].write(path.stem, features, np.ones(len(features), bool))
 
     def _frames(self, path: Path) -> Features:
         """One row per whole second of the video, as many as the layout has places for."""
-        scan = VideoScan(path, self._video.image_size)
-        frames = itertools.islice(scan, self._folders["frames"].slots)
-        return self._video.encode(frames, lambda: scan.curves)
+        scan = VideoScan(path, self.video.image_size)
+        frames = itertools.islice(scan, self.folders["frames"].slots)
+        return self.video.encode(frames, lambda: scan.curves)
 
     def _segments(self, path: Path) -> Features:
         """One row per window whose centre is not beyond the track's end or the canvas."""
-        audio = read_audio(path, self._music.rate, channel=self._music.channel)
-        centres = self._stride * np.arange(self._folders["segments"].slots)
+        audio = read_audio(path, self.music.rate, channel=self.music.channel)
+        centres = self.stride * np.arange(self.folders["segments"].slots)
         heard = Audio(audio.samples[: round(CANVAS_SECONDS * audio.rate)], audio.rate)
-        return self._music.encode_windows(heard, centres[centres <= audio.duration].tolist())
+        return self.music.encode_windows(heard, centres[centres <= audio.duration].tolist())
 
-    def _check_encoder(self, kind: Kind) -> None:
-        """Refuse to mix features of different weights in one folder."""
-        encoder = self._video if kind == "frames" else self._music
-        key, file = packed_name(kind, self._stride), self._root / ENCODERS_FILE
-        made_by = encoder_fingerprints(self._root)
+
+class _Plan:
+    """Which files are encoded as what, each id once."""
+
+    def __init__(self, work: _Encoding, options: ExtractOptions) -> None:
+        self._work, self._options = work, options
+        self._claimed: dict[tuple[Kind, str], Path] = {}
+        self._fingerprints: dict[Kind, str] = {}
+
+    def task(self, path: Path) -> _Task | None:
+        """What is to be done; None where it is done already. MediaError if it cannot be."""
+        given = self._options.kind
+        kind = _kind(path) if given == "auto" else _KINDS[given]
+        if not usable_as_file_name(path.stem):
+            raise MediaError(path, "its name cannot name a feature file", "rename it")
+        first = self._claimed.setdefault((kind, path.stem), path)
+        if first != path:
+            raise MediaError(path, f"has the same id as {shown(first)}", "rename one of them")
+        if kind not in self._fingerprints:
+            self._fingerprints[kind] = self._note_encoder(kind)
+        if not self._options.overwrite and _complete(self._work.folders[kind], path.stem):
+            return None
+        return _Task(path, path.absolute(), kind, self._fingerprints[kind])
+
+    def _note_encoder(self, kind: Kind) -> str:
+        """Its fingerprint. Raises `EncoderMismatch` where the folder has features of another."""
+        encoder, root = self._work.encoder(kind), self._work.root
+        key, file = packed_name(kind, self._work.stride), root / ENCODERS_FILE
+        made_by = encoder_fingerprints(root)
         if made_by.setdefault(key, encoder.fingerprint) != encoder.fingerprint:
             raise EncoderMismatch(
-                f"{shown(self._root)} holds {key} made by {shown(made_by[key])}, "
+                f"{shown(root)} holds {key} made by {shown(made_by[key])}, "
                 f"and these weights are {encoder.fingerprint}",
                 "use the same weights, or another `output`",
             )
         write_file(file, json.dumps(made_by, indent=2) + "\n", overwrite=True, parents=True)
+        return encoder.fingerprint
 
 
 def _find(paths: Iterable[Path], others: set[bytes]) -> Iterator[Path]:

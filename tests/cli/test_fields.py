@@ -18,7 +18,7 @@ from mgsv.cli import app, fields
 from mgsv.cli.fields import command_at, with_flags
 from mgsv.errors import MgsvError
 from mgsv.evaluation.evaluate import evaluate
-from mgsv.extract import extract
+from mgsv.extract import ExtractOptions, extract
 from mgsv.models.system import System
 from mgsv.synthesis.composed import ComposeOptions
 from mgsv.synthesis.planted import PlantOptions
@@ -150,7 +150,9 @@ CASES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "stride": (
         "extract {0}/clip.mp4 -o {0}/features --stride 3",
-        lambda place: extract([place / "clip.mp4"], place / "features", stride=3.0),
+        lambda place: extract(
+            [place / "clip.mp4"], place / "features", options=ExtractOptions(stride=3.0)
+        ),
         "{stride}: 3 s is not published: choose one of 2.5, 5, 7.5, 10",
     ),
     "uses": (

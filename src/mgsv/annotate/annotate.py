@@ -20,6 +20,7 @@ from mgsv.annotate.index import LandmarkIndex
 from mgsv.annotate.listen import Heard, hear
 from mgsv.annotate.locate import Match
 from mgsv.annotate.options import REASONS, AnnotateOptions, Dropped
+from mgsv.cluster import Ray
 from mgsv.data.annotations import Row, write_rows
 from mgsv.errors import ConfigError, DataError, reason_of, shown
 from mgsv.files import check_output, write_file
@@ -100,6 +101,8 @@ def annotate(
     """
     options = options or AnnotateOptions()
     given = [Path(path) for path in videos]
+    if isinstance(executor, Ray):  # whose workers may be in another folder
+        given = [path.absolute() for path in given]
     target = check_output(output, (".csv",), overwrite=overwrite, inputs=given)
     others: set[bytes] = set()
     paths = list(_find(given, others))
@@ -116,7 +119,7 @@ def annotate(
         )
     tracks, made = open_fingerprints(
         [plain(path) for path in music],
-        kept,
+        kept.absolute(),
         executor=executor,
         progress=progress,
     )

@@ -29,6 +29,7 @@ from mgsv.cli import options, show
 )
 @options.stride
 @click.option("--overwrite", is_flag=True, help="Make features anew that are there already.")
+@options.on
 @options.as_json
 @options.progress
 def extract(
@@ -39,6 +40,7 @@ def extract(
     kind: Literal["auto", "video", "music"],
     stride: float,
     overwrite: bool,
+    on: str | None,
     as_json: bool,
     progress: str,
 ) -> int:
@@ -48,9 +50,10 @@ def extract(
     ending is its id. Files that cannot be used are listed with the reason and left out; the exit
     status is then 1.
     """
-    from mgsv.extract import extract
+    from mgsv.extract import ExtractOptions, extract
 
     with (
+        options.workers(on) as executor,
         show.resumable("run the same command again to go on"),
         show.progress(progress, "extract") as listen,
     ):
@@ -59,9 +62,8 @@ def extract(
             output,
             encoders=encoders,
             encoders_dir=encoders_dir,
-            kind=kind,
-            stride=stride,
-            overwrite=overwrite,
+            options=ExtractOptions(kind, stride, overwrite),
+            executor=executor,
             progress=listen,
         )
     show.note_left_out(report, "videos or music")
