@@ -23,6 +23,7 @@ from mgsv.errors import ClusterError, ConfigError
 from mgsv.extract import extract
 from mgsv.jobs import Outcome, in_order
 from mgsv.library import Library
+from old_catalogues import downgrade
 from paper_weights import save_small_models
 from ray_cluster import NodesOfOneCore, busy_workers, kill, nodes_of_one_core
 
@@ -111,6 +112,20 @@ def test_killed_workers_lose_nothing(executor: Ray) -> None:
             if len(seen) in (5, 15, 25) and (workers := busy_workers()):
                 kill(chance.choice(workers))
     assert sorted(seen) == [*range(40)]
+
+
+def test_tracks_of_an_earlier_version_are_brought_up_to_date(executor: Ray, tmp_path: Path) -> None:
+    songs = write_tones(tmp_path / "music", 3)
+    folder = tmp_path / "library"
+    with Library.open(folder=folder, encoder="tiny", executor=executor) as library:
+        assert library.add(tmp_path / "music").added == len(songs)
+    downgrade(folder, 3)
+    damaged, *_ = sorted(folder.glob("features/*/*"))
+    damaged.write_bytes(b"no features")
+    with Library.open(folder=folder, encoder="tiny", executor=executor) as library:
+        report = library.add(tmp_path / "music")
+        assert (report.added, report.updated, report.failed) == (0, len(songs), ())
+        assert library.check().problems == () and library.check().outdated == 0
 
 
 def test_another_version_is_refused(executor: Ray, monkeypatch: pytest.MonkeyPatch) -> None:

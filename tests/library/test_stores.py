@@ -11,6 +11,7 @@ import itertools
 import os
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from mgsv.library.features import TENSORS, TrackRecord
 from mgsv.library.library import open_store
 from mgsv.library.shared.address import is_shared, parse_address
 from mgsv.library.store import Place, Store
+from mgsv.memory.use import packed_cuts
 from servers import (
     PASSWORD,
     Postgres,
@@ -147,6 +149,20 @@ def test_a_track_comes_back_as_it_was_put(store: Store, place: str) -> None:
         assert [problem for _, problem in again.verify()] == ["", "", ""]
 
 
+def test_a_track_of_an_earlier_version_has_no_bars(store: Store) -> None:
+    old = replace(record(1), analysis=1)
+    before = {name: array for name, array in arrays().items() if name != "downbeats"}
+    with store.writing(1, print):
+        store.put(old, "e-1", before)
+    assert [*store.records("e-1")] == [store.record(old.id, "e-1")] == [old]
+    assert set(store.read(old.id, "e-1", tuple(TENSORS))) == set(before)
+    assert [problem for _, problem in store.verify()] == [""]
+    with store.writing(1, print):
+        store.put(record(1), "e-1", arrays())
+    assert store.record(old.id, "e-1") == record(1)
+    assert set(store.read(old.id, "e-1", tuple(TENSORS))) == set(TENSORS)
+
+
 def test_a_track_is_replaced_by_another_put(store: Store) -> None:
     with store.writing(1, print):
         store.put(record(1), "e-1", arrays(0.25))
@@ -205,7 +221,8 @@ def test_embeddings_are_kept_by_model(store: Store) -> None:
 
 
 def test_uses_are_kept_whole_or_not_at_all(store: Store) -> None:
-    one, two = use("t-1", 1.0, video="v"), use("t-2", 2.0, video="v")
+    one = use("t-1", 1.0, video="v", cuts=packed_cuts([1.5, 4.0], 20.0), before_reset=True)
+    two = use("t-2", 2.0, video="v", feats=b"\x00<", encoder="e-1")
     with store.writing(1, print):
         with store.uses.transaction():
             first, second = store.uses.add(one), store.uses.add(two)
@@ -258,6 +275,26 @@ def test_a_library_is_the_same_on_each(place: str, tmp_path: Path) -> None:
         assert library.check(sources=True).problems == ()
         assert library.remove(music) == 4
         assert library.encoder_fingerprint is None
+
+
+def test_bars_are_found_anew_and_the_encoders_features_stay(place: str, tmp_path: Path) -> None:
+    music, encoder = tmp_path / "music", TinyEncoder()
+    write_tones(music, 2)
+    with opened(music, place, encoder) as library:
+        fresh = [library.features(track) for track in library.tracks()]
+    with contextlib.closing(open_store(place)) as store, store.writing(1, print):
+        for one in list(store.records("tiny-1")):
+            held = dict(store.read(one.id, "tiny-1", tuple(TENSORS)))
+            del held["downbeats"]
+            store.put(replace(one, analysis=1, tempo=1.0), "tiny-1", {**held, "beats": np.ones(1)})
+    with opened(None, place, encoder) as library:
+        report = library.add(music)
+        assert (report.updated, report.added, encoder.calls) == (2, 0, 2)
+        again = [library.features(track) for track in library.tracks()]
+    for ours, before in zip(again, fresh, strict=True):
+        assert ours.track == before.track
+        for name in TENSORS:
+            np.testing.assert_array_equal(getattr(ours, name), getattr(before, name))
 
 
 # --- the shared store alone ------------------------------------------------------------------
