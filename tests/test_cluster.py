@@ -13,13 +13,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from job_functions import lag, leave, raise_unpicklable, reciprocal, refuse, touch_slowly, wait_for
+from job_functions import (
+    OtherElsewhere,
+    lag,
+    leave,
+    raise_unpicklable,
+    reciprocal,
+    refuse,
+    touch_slowly,
+    wait_for,
+    without_a_decoder,
+)
 from library_support import start, write_tone, write_tones
 from media_files import Clip, write_video
 from mgsv import cluster
 from mgsv.annotate import annotate
 from mgsv.cluster import Ray, open_executor
-from mgsv.errors import ClusterError, ConfigError
+from mgsv.errors import ClusterError, ConfigError, EncoderMismatch
 from mgsv.extract import extract
 from mgsv.jobs import Outcome, in_order
 from mgsv.library import Library
@@ -140,6 +150,52 @@ def test_a_worker_that_cannot_start_is_named(
     monkeypatch.setattr(executor, "_start", refuse)
     with pytest.raises(ClusterError, match="cannot do this: ValueError: no codecs here"):
         list(executor.map(reciprocal, [1]))
+
+
+def test_a_worker_without_a_decoder(nodes: NodesOfOneCore, executor: Ray, monkeypatch) -> None:
+    monkeypatch.setattr(executor, "_start", without_a_decoder)
+    with pytest.raises(ClusterError, match=r"cannot do this: its FFmpeg lacks: decode nonesuch"):
+        list(executor.map(reciprocal, [1]))
+
+
+def test_a_worker_with_other_weights_ends_the_run(executor: Ray, tmp_path: Path) -> None:
+    write_tones(tmp_path / "music", 4)
+    folder = tmp_path / "library"
+    with Library.open(folder=folder, encoder=OtherElsewhere(), executor=executor) as library:
+        with pytest.raises(EncoderMismatch, match=r"made by tiny-here, and on .*: give every"):
+            library.add(tmp_path / "music")
+        assert library.tracks() == []
+    with Library.open(folder=folder, encoder="tiny", executor=executor) as library:
+        report = library.add(tmp_path / "music")
+        assert (report.added, report.failed) == (4, ()), "no file is to blame"
+
+
+def test_workers_that_do_not_see_the_files(
+    executor: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below /proc/self/cwd each process sees the files of its own working folder."""
+    pytest.importorskip("transformers")
+    write_tones(tmp_path / "music", 4)
+    video = write_video(tmp_path / "clip.mp4", Clip(seconds=1.0))
+    weights = save_small_models(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    here = Path("/proc/self/cwd")
+    refused = r"/proc/self/cwd/{}: the worker on .* does not see it: have every machine see"
+    options = {"encoders_dir": weights, "executor": executor}
+    with Library.open(folder=tmp_path / "library", encoder="tiny", executor=executor) as library:
+        with pytest.raises(ClusterError, match=refused.format(r"music/00\d.wav")):
+            library.add(here / "music")
+        assert library.add(tmp_path / "music").added == 4
+    with pytest.raises(ClusterError, match=refused.format("clip.mp4")):
+        extract([here / "clip.mp4"], tmp_path / "out", **options)
+    with pytest.raises(ClusterError, match=refused.format("out/.*")):
+        extract([video], here / "out", **options)
+    assert extract([video], tmp_path / "out", **options).written == 1
+    with pytest.raises(ClusterError, match=refused.format("prints")):
+        annotate([video], [tmp_path / "music"], "a.csv", folder=here / "prints", executor=executor)
+    with pytest.raises(ClusterError, match=refused.format(r"music/00\d.wav")):
+        annotate([video], [here / "music"], "a.csv", folder="prints", executor=executor)
+    assert not [*tmp_path.glob("*/**/.mgsv-*"), *tmp_path.glob("*.csv")]
 
 
 def test_a_lost_machine_loses_no_track(nodes: NodesOfOneCore, tmp_path: Path) -> None:

@@ -13,14 +13,17 @@ import itertools
 import os
 import pickle
 import platform
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mgsv.errors import ClusterError, ConfigError, MgsvError, WorkerLost, shown
-from mgsv.jobs import GRACE, Outcome, Outcomes
+from mgsv.files import write_file
+from mgsv.jobs import GRACE, Executor, Outcome, Outcomes
 from mgsv.portable import available_cores
 from mgsv.version import __version__
 
@@ -47,6 +50,8 @@ class _Order:
     """What all items of a `map` have in common."""
 
     version: str
+    marks: tuple[Path, ...]
+    """Files that every worker must see."""
     start: Callable[[], None] | None
     work: Callable[[Any], Any]
 
@@ -54,18 +59,21 @@ class _Order:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """What a worker says of an item. kind: "value", "error" (of the item), "unfit" (the worker
-    is), or "stop" (what is no `Exception` was raised).
+    is), or "stop" (what is no `Exception` was raised). unseen: the worker's
+    machine where the item is a file that it does not find.
     """
 
     kind: str
     value: Any
+    unseen: str = ""
 
 
 class Ray:
     """An `Executor` of the processes of a Ray cluster, to be closed after use.
 
     `work` and the items must be picklable. An item whose worker or machine is lost is done again
-    elsewhere; what `work` raises is the outcome of its item. There is one of these per process.
+    elsewhere; what `work` raises is the outcome of its item. An item that is a path, or has one as
+    its `path`, must be the same file for all. There is one of these per process.
     """
 
     def __init__(
@@ -86,6 +94,7 @@ class Ray:
             ) from error
         self._ray: Any = ray
         self._start = start
+        self._marks: list[Path] = []
         address = address or os.environ.get("RAY_ADDRESS") or None
         if address is not None and ":" in address:
             _require_answer(address)
@@ -112,7 +121,7 @@ class Ray:
         Closing the generator ends the items under way. Raises `ClusterError` where the cluster goes
         away, or a worker cannot do this work at all.
         """
-        order = [self._ray.put(_Order(__version__, self._start, work))]
+        order = [self._ray.put(_Order(__version__, tuple(self._marks), self._start, work))]
         running: dict[Any, tuple[int, T]] = {}
         upcoming = enumerate(items)
         try:
@@ -130,6 +139,20 @@ class Ray:
                     del reference  # the last hold on the result
         finally:
             self._cancel([*running])
+
+    @contextlib.contextmanager
+    def sharing(self, folder: Path) -> Iterator[None]:
+        """A `map` inside raises `ClusterError` where a worker does not see the absolute `folder`,
+        which is made: it may have one of its own there, and what it wrote would be lost.
+        """
+        mark = folder / f".mgsv-{secrets.token_hex(8)}"
+        write_file(mark, b"", parents=True)
+        self._marks.append(mark)
+        try:
+            yield
+        finally:
+            self._marks.remove(mark)
+            mark.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
@@ -155,6 +178,8 @@ class Ray:
         except self._ray.exceptions.RayError as error:
             lost = WorkerLost(f"the worker was lost {RETRIES + 1} times ({_first_line(error)})")
             return Outcome(index, item, error=lost)
+        if answer.unseen and (path := _path(item)) is not None and os.path.exists(path):  # noqa: PTH110
+            raise _unseen(path, answer.unseen)
         if answer.kind == "value":
             return Outcome(index, item, answer.value)
         if answer.kind == "error":
@@ -204,6 +229,11 @@ class Ray:
                 return
 
 
+def sharing(executor: Executor, folder: Path) -> contextlib.AbstractContextManager[None]:
+    """`Ray.sharing` where the executor is a cluster's; elsewhere nothing need be done."""
+    return executor.sharing(folder) if isinstance(executor, Ray) else contextlib.nullcontext()
+
+
 def open_executor(on: str, *, start: Callable[[], None] | None = None) -> Ray:
     """The executor that `on` names: "ray", or "ray:ADDRESS" (see `Ray`)."""
     kind, _, address = on.partition(":")
@@ -222,13 +252,17 @@ def _do(order: list[Any], item: Any) -> _Answer:
     except Exception as error:
         return _Answer("unfit", _unfit(error))
     try:
-        return _Answer("value", work(item))
+        answer = _Answer("value", work(item))
     except Exception as error:
-        return _Answer("error", _portable(error))
+        answer = _Answer("error", _portable(error))
     except KeyboardInterrupt:
         raise  # how Ray cancels
     except BaseException as stop:
-        return _Answer("stop", stop)
+        answer = _Answer("stop", stop)
+    path = _path(item)
+    if path is not None and not os.path.exists(path):  # noqa: PTH110 (bytes)
+        answer = replace(answer, unseen=platform.node())
+    return answer
 
 
 def _work(reference: Any) -> Callable[[Any], Any]:
@@ -238,13 +272,31 @@ def _work(reference: Any) -> Callable[[Any], Any]:
         order = importlib.import_module("ray").get(reference)
         if order.version != __version__:
             raise MgsvError(f"it has mgsv {__version__}, and the work comes from {order.version}")
+        for mark in order.marks:
+            if not mark.exists():
+                raise _unseen(mark.parent, platform.node())
         if order.start is not None:
             order.start()
         _opened = reference.hex(), order.work
     return _opened[1]
 
 
+def _path(item: Any) -> bytes | os.PathLike[str] | None:
+    """The file that an item is about, if any."""
+    path = getattr(item, "path", item)
+    return path if isinstance(path, bytes | os.PathLike) else None
+
+
+def _unseen(path: bytes | os.PathLike[str], node: str) -> ClusterError:
+    return ClusterError(
+        f"{shown(os.fsdecode(path))}: the worker on {node} does not see it",
+        "have every machine see the same files under the same paths",
+    )
+
+
 def _unfit(error: Exception) -> ClusterError:
+    if isinstance(error, ClusterError):
+        return error
     problem = str(error) if isinstance(error, MgsvError) else f"{type(error).__name__}: {error}"
     return ClusterError(
         f"the worker on {platform.node()} cannot do this: {_first_line(problem)}",

@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from mgsv.cluster import sharing
 from mgsv.data.annotations import usable_as_file_name
 from mgsv.data.features import FeatureFolder
 from mgsv.data.folder import (
@@ -124,7 +125,8 @@ def extract(
                 tasks.append(task)
                 continue
         settle(path)
-    with contextlib.closing((executor or Processes(1)).map(work, tasks)) as outcomes:
+    executor = executor or Processes(1)
+    with sharing(executor, root), contextlib.closing(executor.map(work, tasks)) as outcomes:
         for outcome in outcomes:
             path = outcome.item.given
             if isinstance(outcome.error, MediaError | WorkerLost):

@@ -7,6 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from mgsv.encoders.tiny import TinyMusic
+from mgsv.media import codecs
+from mgsv.runtime.worker import prepare_worker
+
 
 def reciprocal(number: int) -> float:
     return 1 / number
@@ -46,6 +50,21 @@ def touch_slowly(path: Path) -> None:
 def refuse() -> None:
     """What a worker that lacks something does first."""
     raise ValueError("no codecs here")
+
+
+def without_a_decoder() -> None:
+    """What a worker does first whose FFmpeg lacks a decoder."""
+    codecs.DECODERS += ("nonesuch",)
+    prepare_worker()
+
+
+class OtherElsewhere(TinyMusic):
+    """An encoder whose weights in other processes are not those of this one."""
+
+    fingerprint = "tiny-here"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return TinyMusic, ()
 
 
 class Unpicklable(Exception):

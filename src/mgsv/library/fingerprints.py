@@ -21,6 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from mgsv.cluster import sharing
 from mgsv.errors import LibraryError, OutputError, reason_of, shown
 from mgsv.files import write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
@@ -103,8 +104,9 @@ def open_fingerprints(
     tracks_by_id: dict[str, TrackFingerprint] = {}
     failed: list[tuple[Path, str]] = []
     made = 0
-    outcomes = (executor or Threads()).map(functools.partial(_fingerprint, folder), found)
-    with contextlib.closing(outcomes):
+    executor = executor or Threads()
+    outcomes = executor.map(functools.partial(_fingerprint, folder), found)
+    with sharing(executor, folder), contextlib.closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
             path = Path(os.fsdecode(outcome.item.path))
             if progress is not None:

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mgsv.cluster import Ray
 from mgsv.errors import (
-    ClusterError,
     LibraryError,
     MediaError,
     NoDecoder,
@@ -149,8 +147,6 @@ class Indexer:
         with one_torch_thread_each(), contextlib.closing(outcomes):
             for outcome in outcomes:
                 reading = _read(outcome)
-                if isinstance(reading.error, FileNotFoundError):
-                    _require_shared(outcome.item, self._executor)
                 update.settle(outcome.item, reading)
                 if isinstance(reading.error, OSError):
                     _require_there(roots, update.added)
@@ -380,18 +376,6 @@ def _read(outcome: Outcome[Found, Reading]) -> Reading:
     if isinstance(outcome.error, WorkerLost):
         return Reading("", error=outcome.error)
     return outcome.result()
-
-
-def _require_shared(item: Found, executor: Executor) -> None:
-    """Raises `ClusterError` where a worker does not find a file that is here: it would not find the
-    others either.
-    """
-    path = Path(os.fsdecode(item.path))
-    if isinstance(executor, Ray) and path.exists():
-        raise ClusterError(
-            f"{shown(path)}: a worker of the cluster does not find it",
-            "have every machine see the music under the same path",
-        )
 
 
 def _require_there(roots: list[bytes], added: int) -> None:
