@@ -19,11 +19,12 @@ import pytest
 
 from library_support import TinyEncoder, opened, start, write_tone, write_tones
 from mgsv.errors import LibraryError
+from mgsv.files import write_file
 from mgsv.library import Library
 from mgsv.library.features import TENSORS, TrackRecord
 from mgsv.library.library import open_store
 from mgsv.library.shared.address import is_shared, parse_address
-from mgsv.library.store import Place, Store
+from mgsv.library.store import Held, Place, Store
 from mgsv.memory.use import packed_cuts
 from servers import (
     PASSWORD,
@@ -105,6 +106,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "library")
     database = request.getfixturevalue("database")
+    request.getfixturevalue("monkeypatch").setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if request.param == "shared, folder":
         return f"{database}?features={tmp_path / 'features'}"
     return f"{database}?features={request.getfixturevalue('on_s3')}"
@@ -172,6 +174,34 @@ def test_a_track_is_replaced_by_another_put(store: Store) -> None:
     assert [problem for _, problem in store.verify()] == [""]
 
 
+def test_what_is_held_is_known_by_encoder_version_and_revision(store: Store) -> None:
+    with store.writing(1, print):
+        store.put(replace(record(1), analysis=1), "e-1", arrays())
+        store.put(record(2), "e-1", arrays())
+        store.put(record(2), "e-2", arrays())
+    one, two = record(1).id, record(2).id
+    assert store.holds(one, "e-1") and store.holds(one, "e-1", 1) and store.holds(two, "e-1", 2)
+    assert not (store.holds(one, "e-1", 2) or store.holds(one, "e-2") or store.holds("x", "e-1"))
+    held = Held(store, "e-1", 2)
+    assert list(held) == [two] and len(held) == 1 and two in held and one not in held
+    others = Held(store, "e-1", but={two})
+    assert list(others) == [one] and one in others and two not in others
+    before = dict(store.revisions("e-1"))
+    assert set(before) == {one, two} and set(dict(store.revisions("e-2"))) == {two}
+    assert all(0 < len(revision) <= 32 and revision.isascii() for revision in before.values())
+    with store.writing(1, print):
+        store.put(record(2), "e-1", arrays(0.25))
+    after = dict(store.revisions("e-1"))
+    assert after[one] == before[one] and after[two] != before[two]
+
+
+def test_what_is_derived_is_kept_on_this_machine(store: Store, place: str) -> None:
+    assert store.derived is not None and store.derived.is_absolute()
+    with contextlib.closing(open_store(place)) as again:
+        assert again.derived == store.derived
+    write_file(store.derived / "some/pack", b"x", parents=True)
+
+
 def test_what_cannot_be_stored_is_refused_whole(store: Store) -> None:
     with store.writing(1, print), pytest.raises(ValueError, match="not finite"):
         store.put(record(1), "e-1", arrays(float("inf")))
@@ -187,6 +217,9 @@ def test_places_are_bytes_below_folders(store: Store) -> None:
         store.place(Place(b"/m/a/x.wav", 1, 2, record(1).id))
     assert list(store.places()) == sorted(paths)
     assert list(store.places([b"/m/a"])) == sorted(paths[:3])
+    assert list(store.each_place()) == list(store.places().values())
+    assert [one.path for one in store.each_place([b"/m/ab.wav", b"/m/a"])] == sorted(paths[:4])
+    assert not list(store.each_place([b"/m/nothing"]))
     assert store.places_of(record(1).id) == [Place(b"/m/a/x.wav", 1, 2, record(1).id)]
     with store.writing(1, print):
         assert store.drop_tracks([record(1).id]) == 0, "a file holds it"
@@ -269,6 +302,7 @@ def test_a_library_is_the_same_on_each(place: str, tmp_path: Path) -> None:
             write_tone(music / "new.wav", 50.0)
             assert library.add(music).added == 1
             assert len(reader.tracks()) == 4, "a reader sees what another one wrote"
+            assert list(reader.each()) == reader.tracks()
         assert library.version != version
     with opened(music, place, encoder) as library:
         assert library.report.unchanged == 4 and encoder.calls == 4

@@ -52,7 +52,7 @@ CREATE TABLE mgsv.feature (       -- what one encoder made of a track
     digest text NOT NULL,
     mean vector NOT NULL,         -- [D], mean over the valid segments
     analysis integer NOT NULL,    -- version of what found the beats and bars
-    PRIMARY KEY (encoder, track)
+    PRIMARY KEY (encoder, track) INCLUDE (digest)
 );
 CREATE INDEX feature_of_track ON mgsv.feature (track);
 CREATE TABLE mgsv.embedding (     -- what one model makes of a track

@@ -9,13 +9,16 @@ writer left behind are removed by `mgsv library check --repair`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 
 from mgsv.errors import LibraryError
 from mgsv.library import features
@@ -34,6 +37,9 @@ FROM mgsv.track AS t JOIN mgsv.feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM mgsv.place"
 _MEANS = """
 SELECT track, mean FROM mgsv.feature WHERE encoder = %s AND track > %s ORDER BY track LIMIT 4096"""
+_REVISIONS = """
+SELECT track, digest FROM mgsv.feature WHERE encoder = %s AND track > %s
+ORDER BY track LIMIT 4096"""
 _EMBEDDINGS = """
 SELECT track, array_agg(vector ORDER BY part) FROM mgsv.embedding
 WHERE model = %s AND track > %s GROUP BY track ORDER BY track LIMIT 4096"""
@@ -53,6 +59,7 @@ class SharedStore:
         the place of the features cannot be used.
         """
         self._address = parse_address(place)
+        self._encoders: tuple[object, list[str]] | None = None  # and when they were counted
         self._database = Database(self._address)
         try:
             self._objects = Objects(self._address.features)
@@ -67,11 +74,14 @@ class SharedStore:
 
     @property
     def encoders(self) -> list[str]:
-        rows = self._database.rows(
-            "SELECT encoder FROM mgsv.feature GROUP BY encoder"
-            ' ORDER BY count(*) DESC, encoder COLLATE "C"'
-        )
-        return [row[0] for row in rows]
+        version = self.version
+        if self._encoders is None or self._encoders[0] != version:
+            rows = self._database.rows(
+                "SELECT encoder FROM mgsv.feature GROUP BY encoder"
+                ' ORDER BY count(*) DESC, encoder COLLATE "C"'
+            )
+            self._encoders = version, [row[0] for row in rows]
+        return list(self._encoders[1])
 
     @property
     def version(self) -> object:
@@ -111,6 +121,17 @@ class SharedStore:
                 )
         return {row[0]: Place(*row) for row in sorted(rows)}
 
+    def each_place(self, under: Iterable[bytes] | None = None) -> Iterator[Place]:
+        inside = " AND (path = %s OR (path > %s AND path < %s))"
+        for root in [None] if under is None else sorted(under):
+            where = "" if root is None else inside
+            values = () if root is None else (root, *bounds_inside(root))
+            query = f"{_PLACES} WHERE path > %s{where} ORDER BY path LIMIT 4096"
+            last = b""
+            while rows := self._database.rows(query, (last, *values)):
+                yield from map(Place._make, rows)
+                last = rows[-1][0]
+
     def places_of(self, track: str) -> list[Place]:
         rows = self._database.rows(f"{_PLACES} WHERE track = %s ORDER BY path", (track,))
         return [Place(*row) for row in rows]
@@ -123,6 +144,13 @@ class SharedStore:
     def record(self, track: str, encoder: str) -> TrackRecord | None:
         query = f"{_RECORDS} WHERE f.encoder = %s AND f.track = %s"
         return next(map(_record, self._database.rows(query, (encoder, track))), None)
+
+    def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
+        rows = self._database.rows(
+            "SELECT 1 FROM mgsv.feature WHERE encoder = %s AND track = %s AND analysis >= %s",
+            (encoder, track, analysis),
+        )
+        return bool(rows)
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         rows = self._database.rows(
@@ -140,6 +168,16 @@ class SharedStore:
     def means(self, encoder: str) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         for rows in self._chunks(_MEANS, encoder):
             yield [row[0] for row in rows], np.stack([_floats(row[1]) for row in rows])
+
+    @property
+    def derived(self) -> Path:
+        """Each machine derives for itself, in the user's cache."""
+        name = hashlib.blake2b(self._database.library.encode(), digest_size=8).hexdigest()
+        return platformdirs.user_cache_path("mgsv") / f"shared-{name}"
+
+    def revisions(self, encoder: str) -> Iterator[tuple[str, str]]:
+        for rows in self._chunks(_REVISIONS, encoder):
+            yield from rows
 
     def embeddings(self, model: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         for rows in self._chunks(_EMBEDDINGS, model):
