@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pytest
 from library_support import TinyEncoder, opened, start, write_tone, write_tones
 from mgsv.errors import LibraryError
 from mgsv.files import write_file
+from mgsv.jobs import Progress, Threads
 from mgsv.library import Library
 from mgsv.library.features import TENSORS, TrackRecord
 from mgsv.library.library import open_store
@@ -424,6 +426,77 @@ def test_features_that_cannot_be_used(
     refused(f"{database}?features={on_s3}-other", "holds the features of no library")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     refused(place, "the features cannot be reached.*AWS_ENDPOINT_URL")
+
+
+@shared
+def test_a_user_without_rights_and_without_credentials(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: it comes with moto")
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    rights = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+    with s3(open_for=5) as address:
+        anybody = {"endpoint_url": address, "region_name": "us-east-1", **keys}
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        bucket = boto3.client("s3", **anybody)
+        bucket.create_bucket(Bucket="music")
+        bucket.put_object(Bucket="music", Key="old/library", Body=b"another")
+        users = boto3.client("iam", **anybody)
+        users.create_user(UserName="reader")
+        users.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
+        reader = users.create_access_key(UserName="reader")["AccessKey"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", reader["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", reader["SecretAccessKey"])
+        denied = r"s3://music/new: the features cannot be reached \(access is denied\): set AWS_"
+        refused(f"{database}?features=s3://music/new", denied)
+        refused(f"{database}?features=s3://music/old", "holds the features of another library")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        refused(f"{database}?features=s3://music/new", denied)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        refused(f"{database}?features=s3://music/new", "no credentials were found.*set AWS_ACCESS")
+
+
+@shared
+@pytest.mark.parametrize("what", ["database", "features"])
+def test_a_part_that_goes_away_midway_is_one_line_and_what_is_done_stays(
+    engine: Postgres, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    write_tones(tmp_path / "music", 6)
+    place = f"{database}?features={tmp_path / 'features'}"
+    name = database.rpartition("/")[2]
+
+    def lose(step: Progress) -> None:
+        if step.done == 3:
+            if what == "features":
+                (tmp_path / "features").rename(tmp_path / "away")
+                (tmp_path / "features").write_text("in its place")
+            else:
+                engine.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+                engine.run(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    f" WHERE datname = '{name}'"
+                )
+
+    with (
+        pytest.raises(LibraryError) as caught,
+        Library.open(folder=place, encoder=TinyEncoder(), executor=Threads(1)) as library,
+    ):
+        library.add(tmp_path / "music", progress=lose)
+    assert "\n" not in str(caught.value) and caught.value.remedy
+    if what == "features":
+        assert "features: the features cannot be reached" in str(caught.value)
+        (tmp_path / "features").unlink()
+        (tmp_path / "away").rename(tmp_path / "features")
+    else:
+        assert f"{name}: " in str(caught.value) and "connection" in str(caught.value)
+        refused(place, "not currently accepting connections")
+        engine.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    with opened(tmp_path / "music", place) as library:
+        assert (library.report.unchanged, library.report.added) == (3, 3)
+        assert library.check().problems == ()
 
 
 def test_addresses() -> None:

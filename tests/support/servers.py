@@ -87,11 +87,15 @@ def postgres(programs: Path) -> Iterator[Postgres]:
 
 
 @contextlib.contextmanager
-def s3() -> Iterator[str]:
-    """The address of a moto server."""
+def s3(open_for: int | None = None) -> Iterator[str]:
+    """The address of a moto server. open_for: how many requests it takes from anybody; then it
+    goes by rights (None = never).
+    """
     port = free_port()
+    limit = {} if open_for is None else {"INITIAL_NO_AUTH_ACTION_COUNT": str(open_for)}
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env={**os.environ, **limit},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

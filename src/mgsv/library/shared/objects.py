@@ -20,6 +20,10 @@ _CREDENTIALS = (
     "delete there, and AWS_ENDPOINT_URL where it is not Amazon's"
 )
 
+_METADATA = "//169.254.169.254/"
+"""Where a machine of Amazon's learns its role."""
+_DENIED = {"PermissionDeniedError", "UnauthenticatedError"}
+
 
 class Objects:
     """Bytes by name. Each appears whole or not at all."""
@@ -98,8 +102,16 @@ class Objects:
         try:
             yield
         except (self._api.exceptions.BaseError, OSError) as error:
-            problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise LibraryError(
-                f"{shown(self._place)}: the features cannot be reached ({shown(problem)[:200]})",
+                f"{shown(self._place)}: the features cannot be reached ({_line(error)})",
                 _CREDENTIALS if self._place.startswith("s3://") else WRITABLE,
             ) from error
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    if _METADATA in text:  # asked for a role where the environment has no keys
+        return "no credentials were found"
+    if type(error).__name__ in _DENIED:
+        return "access is denied"
+    return shown((text.splitlines() or [type(error).__name__])[0])[:200]
