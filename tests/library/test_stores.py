@@ -38,6 +38,7 @@ from servers import (
 )
 from usage_support import use
 
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'library'"
 shared = pytest.mark.slow
 names = itertools.count()
 ADD = """
@@ -77,12 +78,16 @@ def bucket() -> Iterator[str]:
 
 @pytest.fixture
 def database(engine: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of a new database, without `features`."""
-    name = f"library_{os.getpid()}_{next(names)}"
-    engine.run(f"CREATE DATABASE {name} OWNER owner")
-    engine.run("CREATE EXTENSION vector", name)
+    """The address of an empty database, without `features`."""
+    if not engine.rows("SELECT 1 FROM pg_database WHERE datname = 'library'"):
+        engine.run("CREATE DATABASE library OWNER owner")
+        engine.run("CREATE EXTENSION vector", "library")
+    # One for all tests: removing the files of a database takes longer than most of them.
+    engine.run("ALTER DATABASE library ALLOW_CONNECTIONS true")
+    engine.run(TERMINATE)
+    engine.run("DROP SCHEMA IF EXISTS mgsv CASCADE", "library")
     monkeypatch.setenv("PGPASSFILE", str(engine.passwords))
-    return engine.address(name)
+    return engine.address("library")
 
 
 @pytest.fixture
@@ -392,7 +397,7 @@ def test_a_database_that_cannot_be_used(
     refused(engine.address("nowhere") + features, 'database "nowhere" does not exist')
     refused(database.replace("owner@", "guest@") + features, "permission denied.*owner run")
     open_store(database + features).close()
-    engine.run("UPDATE mgsv.state SET format = 9", database.rpartition("/")[2])
+    engine.run("UPDATE mgsv.state SET format = 9", "library")
     refused(database + features, "written in format 9, this mgsv reads 1: use the same version")
     (tmp_path / "pgpass").write_text("*:*:*:*:wrong\n")
     (tmp_path / "pgpass").chmod(0o600)
@@ -466,7 +471,6 @@ def test_a_part_that_goes_away_midway_is_one_line_and_what_is_done_stays(
 ) -> None:
     write_tones(tmp_path / "music", 6)
     place = f"{database}?features={tmp_path / 'features'}"
-    name = database.rpartition("/")[2]
 
     def lose(step: Progress) -> None:
         if step.done == 3:
@@ -474,11 +478,8 @@ def test_a_part_that_goes_away_midway_is_one_line_and_what_is_done_stays(
                 (tmp_path / "features").rename(tmp_path / "away")
                 (tmp_path / "features").write_text("in its place")
             else:
-                engine.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-                engine.run(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    f" WHERE datname = '{name}'"
-                )
+                engine.run("ALTER DATABASE library ALLOW_CONNECTIONS false")
+                engine.run(TERMINATE)
 
     with (
         pytest.raises(LibraryError) as caught,
@@ -491,9 +492,9 @@ def test_a_part_that_goes_away_midway_is_one_line_and_what_is_done_stays(
         (tmp_path / "features").unlink()
         (tmp_path / "away").rename(tmp_path / "features")
     else:
-        assert f"{name}: " in str(caught.value) and "connection" in str(caught.value)
+        assert f"{database}: " in str(caught.value) and "connection" in str(caught.value)
         refused(place, "not currently accepting connections")
-        engine.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        engine.run("ALTER DATABASE library ALLOW_CONNECTIONS true")
     with opened(tmp_path / "music", place) as library:
         assert (library.report.unchanged, library.report.added) == (3, 3)
         assert library.check().problems == ()

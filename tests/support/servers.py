@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PASSWORD = "not-a-secret-1"
 
@@ -29,11 +31,18 @@ class Postgres:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def run(self, statement: str, database: str = "postgres") -> None:
+        with self._connected(database) as db:
+            db.execute(statement)
+
+    def rows(self, query: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        with self._connected(database) as db:
+            return db.execute(query).fetchall()
+
+    def _connected(self, database: str) -> Any:
         import psycopg
 
         where = f"host=127.0.0.1 port={self.port} user=postgres password={PASSWORD}"
-        with psycopg.connect(f"{where} dbname={database}", autocommit=True) as db:
-            db.execute(statement)  # type: ignore[arg-type]
+        return psycopg.connect(f"{where} dbname={database}", autocommit=True)
 
 
 def free_port() -> int:
@@ -82,7 +91,7 @@ def postgres(programs: Path) -> Iterator[Postgres]:
             running.run(f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'")
             yield running
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
             server.wait(20)
 
 
