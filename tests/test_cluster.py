@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +27,7 @@ from job_functions import (
     without_a_decoder,
 )
 from library_support import start, write_tone, write_tones
+from measured_small import random_made
 from media_files import Clip, write_video
 from mgsv import cluster
 from mgsv.annotate import annotate
@@ -36,6 +39,7 @@ from mgsv.library import Library
 from old_catalogues import downgrade
 from paper_weights import save_small_models
 from ray_cluster import NodesOfOneCore, busy_workers, kill, nodes_of_one_core
+from subprocesses import mgsv_here, mgsv_process
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'mgsv[cluster]'")
 pytestmark = pytest.mark.slow
@@ -114,6 +118,7 @@ def test_closing_leaves_nothing_running(executor: Ray, tmp_path: Path) -> None:
     assert [outcome.result() for outcome in executor.map(reciprocal, [2])] == [0.5]
 
 
+@pytest.mark.thorough
 def test_killed_workers_lose_nothing(executor: Ray) -> None:
     chance, seen = random.Random(3), []
     with contextlib.closing(executor.map(wait_for, range(40))) as outcomes:
@@ -170,6 +175,7 @@ def test_a_worker_with_other_weights_ends_the_run(executor: Ray, tmp_path: Path)
         assert (report.added, report.failed) == (4, ()), "no file is to blame"
 
 
+@pytest.mark.thorough
 def test_workers_that_do_not_see_the_files(
     executor: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +204,7 @@ def test_workers_that_do_not_see_the_files(
     assert not [*tmp_path.glob("*/**/.mgsv-*"), *tmp_path.glob("*.csv")]
 
 
+@pytest.mark.thorough
 def test_a_lost_machine_loses_no_track(nodes: NodesOfOneCore, tmp_path: Path) -> None:
     songs = write_tones(tmp_path / "music", 40)
     process = start(ADD, tmp_path / "music", tmp_path / "library", nodes.address)
@@ -213,6 +220,7 @@ def test_a_lost_machine_loses_no_track(nodes: NodesOfOneCore, tmp_path: Path) ->
         assert len(library.tracks()) == len(songs) and library.check().problems == ()
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_is_done_and_a_second_run_goes_on(
     nodes: NodesOfOneCore, tmp_path: Path
 ) -> None:
@@ -268,6 +276,7 @@ def test_an_unknown_place(name: str) -> None:
         open_executor(name)
 
 
+@pytest.mark.thorough
 def test_extract_and_annotate_give_the_same_on_a_cluster(
     executor: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,3 +302,46 @@ def test_extract_and_annotate_give_the_same_on_a_cluster(
     assert (reports[0].tracks, reports[0].videos) == (3, 1)
     assert reports[0].counts() == {"no sound": 1}
     assert reports[0].counts() == reports[1].counts() and reports[1].failed == reports[0].failed
+
+
+@pytest.mark.thorough
+def test_every_command_that_takes_a_cluster(
+    nodes: NodesOfOneCore, planted: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    music, on = tmp_path / "music", ("--on", f"ray:{nodes.address}", "--json")
+    write_tones(music, 3)
+    video = write_video(tmp_path / "clip.mp4", Clip(seconds=1.0))
+    weights = ("--encoders-dir", save_small_models(tmp_path / "weights"))
+    library = ("--library", tmp_path / "library")
+    made = random_made(tmp_path / "made.safetensors", planted)
+
+    def document(*arguments: str | Path, status: int = 0) -> dict[str, Any]:
+        done = mgsv_process(*arguments)
+        assert done.returncode == status, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    assert document("library", "add", music, *library, *on)["added"] == 3
+    assert document("extract", music, video, "-o", tmp_path / "out", *weights, *on)["written"] == 4
+    heard = ("annotate", video, "--music", music, "-o", tmp_path / "a.csv", *library, *on)
+    assert document(*heard, status=1)["left_out"]["no sound"]["count"] == 1
+    measured = document("evaluate", made, "--data", planted, *on)
+    torch.set_num_threads(1)  # as in the workers
+    here = mgsv_here("evaluate", made, "--data", planted, "--json")
+    assert measured == json.loads(here.stdout)
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("ray:127.0.0.1:9", "no cluster answers at 127.0.0.1:9"),
+        ("dask", "--on dask: unknown: use ray"),
+    ],
+)
+def test_a_cluster_that_is_none_is_one_line(tmp_path: Path, place: str, problem: str) -> None:
+    write_tones(tmp_path / "music", 1)
+    library = ("--library", tmp_path / "library")
+    done = mgsv_process("library", "add", tmp_path / "music", *library, "--on", place)
+    assert done.returncode == 1 and problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and done.stdout == ""

@@ -16,7 +16,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -38,6 +38,8 @@ PATIENCE = 20.0
 process after 60.
 """
 
+_MARK = ".mgsv-mark-"
+"""Begins the name of a file that shows whether a folder is the same one everywhere."""
 _PULSE = 1.0  # seconds between two looks at the cluster
 _CONNECT = 5.0  # seconds that opening a connection may take
 _STORE = (
@@ -50,8 +52,8 @@ class _Order:
     """What all items of a `map` have in common."""
 
     version: str
-    marks: tuple[Path, ...]
-    """Files that every worker must see."""
+    needed: tuple[Path, ...]
+    """What every worker must see."""
     start: Callable[[], None] | None
     work: Callable[[Any], Any]
 
@@ -94,7 +96,7 @@ class Ray:
             ) from error
         self._ray: Any = ray
         self._start = start
-        self._marks: list[Path] = []
+        self._needed: tuple[Path, ...] = ()
         address = address or os.environ.get("RAY_ADDRESS") or None
         if address is not None and ":" in address:
             _require_answer(address)
@@ -121,7 +123,7 @@ class Ray:
         Closing the generator ends the items under way. Raises `ClusterError` where the cluster goes
         away, or a worker cannot do this work at all.
         """
-        order = [self._ray.put(_Order(__version__, tuple(self._marks), self._start, work))]
+        order = [self._ray.put(_Order(__version__, self._needed, self._start, work))]
         running: dict[Any, tuple[int, T]] = {}
         upcoming = enumerate(items)
         try:
@@ -141,18 +143,14 @@ class Ray:
             self._cancel([*running])
 
     @contextlib.contextmanager
-    def sharing(self, folder: Path) -> Iterator[None]:
-        """A `map` inside raises `ClusterError` where a worker does not see the absolute `folder`,
-        which is made: it may have one of its own there, and what it wrote would be lost.
-        """
-        mark = folder / f".mgsv-{secrets.token_hex(8)}"
-        write_file(mark, b"", parents=True)
-        self._marks.append(mark)
+    def needing(self, paths: Iterable[Path]) -> Iterator[None]:
+        """A `map` inside raises `ClusterError` where a worker does not see the absolute `paths`."""
+        before = self._needed
+        self._needed = (*before, *paths)
         try:
             yield
         finally:
-            self._marks.remove(mark)
-            mark.unlink(missing_ok=True)
+            self._needed = before
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
@@ -229,9 +227,28 @@ class Ray:
                 return
 
 
-def sharing(executor: Executor, folder: Path) -> contextlib.AbstractContextManager[None]:
-    """`Ray.sharing` where the executor is a cluster's; elsewhere nothing need be done."""
-    return executor.sharing(folder) if isinstance(executor, Ray) else contextlib.nullcontext()
+@contextlib.contextmanager
+def seen_by(executor: Executor, *paths: Path) -> Iterator[None]:
+    """A `map` inside raises `ClusterError` where a worker does not see the absolute `paths`."""
+    with executor.needing(paths) if isinstance(executor, Ray) else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def written_by(executor: Executor, folder: Path) -> Iterator[None]:
+    """A `map` inside raises `ClusterError` where a worker does not see the absolute `folder`,
+    which is made: it may have one of its own there, and what it wrote would be lost.
+    """
+    if not isinstance(executor, Ray):
+        yield
+        return
+    mark = folder / f"{_MARK}{secrets.token_hex(8)}"
+    write_file(mark, b"", parents=True)
+    try:
+        with executor.needing([mark]):
+            yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def open_executor(on: str, *, start: Callable[[], None] | None = None) -> Ray:
@@ -272,9 +289,9 @@ def _work(reference: Any) -> Callable[[Any], Any]:
         order = importlib.import_module("ray").get(reference)
         if order.version != __version__:
             raise MgsvError(f"it has mgsv {__version__}, and the work comes from {order.version}")
-        for mark in order.marks:
-            if not mark.exists():
-                raise _unseen(mark.parent, platform.node())
+        for path in order.needed:
+            if not path.exists():
+                raise _unseen(path.parent if path.name.startswith(_MARK) else path, platform.node())
         if order.start is not None:
             order.start()
         _opened = reference.hex(), order.work

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from mgsv.cluster import sharing
+from mgsv.cluster import written_by
 from mgsv.data.annotations import usable_as_file_name
 from mgsv.data.features import FeatureFolder
 from mgsv.data.folder import (
@@ -126,7 +126,7 @@ def extract(
                 continue
         settle(path)
     executor = executor or Processes(1)
-    with sharing(executor, root), contextlib.closing(executor.map(work, tasks)) as outcomes:
+    with written_by(executor, root), contextlib.closing(executor.map(work, tasks)) as outcomes:
         for outcome in outcomes:
             path = outcome.item.given
             if isinstance(outcome.error, MediaError | WorkerLost):

@@ -56,6 +56,7 @@ from mgsv.errors import ConfigError, shown
 )
 @click.option("--batch-size", default=128, show_default=True, help="Rows at once.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
+@options.on
 @options.progress
 def evaluate(
     checkpoint: Path | None,
@@ -74,6 +75,7 @@ def evaluate(
     music_set: bool,
     batch_size: int,
     device: str,
+    on: str | None,
     progress: str,
 ) -> None:
     """Measure CHECKPOINT on a split, a composite of --matcher and --detector, or past uses of the
@@ -83,9 +85,10 @@ def evaluate(
     the video.
     """
     if method == "memory":
-        if not all(given is None for given in (checkpoint, data, matcher, detector, first_stage)):
+        others = (checkpoint, data, matcher, detector, first_stage, on)
+        if not all(given is None for given in others):
             raise ConfigError(
-                "--method memory takes annotations alone, no checkpoint and no --data",
+                "--method memory takes annotations alone, no checkpoint, no --data and no --on",
                 "leave --method out to measure a checkpoint beside --uses",
             )
         _evaluate_memory(uses, queries, as_json)
@@ -104,7 +107,7 @@ def evaluate(
         first_stage=first_stage,
         rerank=rerank,
     )
-    with show.progress(progress, "evaluate") as listen:
+    with options.workers(on) as executor, show.progress(progress, "evaluate") as listen:
         document = evaluate(
             system,
             data,
@@ -113,6 +116,7 @@ def evaluate(
             uses=uses,
             fusion=fusion,
             options=EvaluateOptions(music_set, batch_size, device),
+            executor=executor,
             progress=listen,
         )
     if as_json:

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mgsv.data.annotations import read_annotations
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
@@ -20,10 +18,12 @@ from mgsv.errors import ConfigError, shown
 from mgsv.evaluation import protocol
 from mgsv.evaluation.measures import confidence_intervals
 from mgsv.evaluation.memory import evaluate_fusion
+from mgsv.evaluation.protocol import pick_device
+from mgsv.evaluation.remote import Measured, run_remote
 from mgsv.evaluation.results import breakdown
 from mgsv.evaluation.sources import ShuffledVideos, encoders_of, is_planted
 from mgsv.files import remove_leftovers, unwritable, write_file
-from mgsv.jobs import Listener
+from mgsv.jobs import Executor, Listener
 from mgsv.methods.blind import blind_answers
 from mgsv.models.composite import parts_of
 from mgsv.models.system import DEFAULT_RERANK, System
@@ -55,6 +55,7 @@ def evaluate(
     uses: str | os.PathLike[str] | None = None,
     fusion: str | os.PathLike[str] | None = None,
     options: EvaluateOptions | None = None,
+    executor: Executor | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
     """All measures of `system` on `split` of the data folder, as a JSON-ready document.
@@ -67,8 +68,8 @@ def evaluate(
     system: a checkpoint, or the `System` of several. With `report`, a new folder gets the document,
     the answer to each query, and a page with plots. With `uses`, an annotation file, `memory` shows
     what past uses add: memory, model and both fused, the fusion fitted on val (and written to the
-    file `fusion`, for `mgsv ground`). Raises
-    EncoderMismatch when the model was made for other features.
+    file `fusion`, for `mgsv ground`). executor: answers blocks of queries (None = this process,
+    all at once). Raises EncoderMismatch when the model was made for other features.
     """
     options = options or EvaluateOptions()
     if not isinstance(system, System):
@@ -90,14 +91,27 @@ def evaluate(
     train = source.annotations("train") if source.find_csv("train") is not None else None
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(options.device))
-    run = partial(
-        protocol.run_model,
-        model,
-        music_set=options.music_set,
-        batch_size=options.batch_size,
-        candidates=sys.maxsize if system.rerank == "all" else system.rerank or DEFAULT_RERANK,
-    )
-    results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
+    candidates = sys.maxsize if system.rerank == "all" else system.rerank or DEFAULT_RERANK
+    if executor is None:
+        run = partial(
+            protocol.run_model,
+            model,
+            music_set=options.music_set,
+            batch_size=options.batch_size,
+            candidates=candidates,
+        )
+        results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
+    else:
+        what = Measured(
+            system.absolute(),
+            Path(data).absolute(),
+            split,
+            options.music_set,
+            options.batch_size,
+            candidates,
+            options.device,
+        )
+        results, shuffled = run_remote(what, executor, progress=progress)
     baselines = blind_answers(pairs.rows, pairs.segments, train)
     if is_planted(source):
         baselines["oracle"] = predict_oracle(source, pairs.rows)
@@ -141,18 +155,6 @@ def best_blind(document: Mapping[str, Any]) -> float:
     """The highest mIoU in `document` that was reached without the video."""
     rows: dict[str, dict[str, float]] = document["baselines"]
     return max(measures["mIoU"] for name, measures in rows.items() if name != "oracle")
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first GPU, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"`device` {name}: not available here", "use auto or cpu") from error
-    return device
 
 
 def _new_folder(path: str | os.PathLike[str]) -> Path:

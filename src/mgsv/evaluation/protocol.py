@@ -8,7 +8,7 @@ block of queries, and one batch of tracks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import torch
 
 from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
+from mgsv.errors import ConfigError
 from mgsv.evaluation.measures import ranks
 from mgsv.evaluation.results import Results
 from mgsv.jobs import Listener, Progress
@@ -46,6 +47,21 @@ class Pairs(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers to N of the queries.
+
+    at: [N] their row numbers. found: [N, 3] start and end of the moment, and its confidence; None
+    without a part that finds moments. rank: [N] of the true track, best: [N] a row of the track
+    that was ranked first; both None where tracks are not ranked.
+    """
+
+    at: IntArray
+    found: npt.NDArray[np.float64] | None = None
+    rank: IntArray | None = None
+    best: IntArray | None = None
+
+
 def run_model(
     model: Any,
     pairs: Pairs,
@@ -63,22 +79,79 @@ def run_model(
     only detects the ranks. Each part of a composite does its own task; with a re-ranking part,
     the matcher's best `candidates` take its order, and all others keep theirs behind them.
     """
+    given: list[Answers] = []
+    done = 0
+    for block in blocks(pairs, queries_at_once if music_set else batch_size):
+        given.append(
+            answer(model, pairs, block, music_set, batch_size=batch_size, candidates=candidates)
+        )
+        done += len(block)
+        if progress is not None:
+            progress(Progress("queries", done, len(pairs.rows)))
+    return joined(pairs.rows, given)
+
+
+def blocks(pairs: Pairs, size: int) -> list[IntArray]:
+    """The row numbers of all queries in blocks of at most `size`, similar lengths side by side, so
+    that padding costs little.
+    """
+    order = np.lexsort((pairs.rows.video_seconds, pairs.rows.track_seconds))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def answer(
+    model: Any,
+    pairs: Pairs,
+    block: IntArray,
+    music_set: bool = True,
+    *,
+    batch_size: int = 128,
+    candidates: int = CANDIDATES,
+) -> Answers:
+    """What `run_model` does for one of the `blocks`."""
     parts = parts_of(model)
-    results = Results.of(pairs.rows, places=parts.detector is not None)
-    ranked = music_set and parts.matcher is not None
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             read = _Reader(pairs, next(model.parameters()).device, batch_size)
-            if parts.detector is not None and not ranked:
-                for at, batch in read.batches(_by_length(results), progress):
-                    _note_moments(results, at, parts.detector.detect(batch))
-            elif ranked:
-                results = _music_set(parts, read, results, queries_at_once, candidates, progress)
+            if music_set and parts.matcher is not None:
+                return _ranked(parts, read, block, candidates)
+            if parts.detector is None:
+                return Answers(block)
+            found = [_moments(parts.detector.detect(batch)) for _, batch in read.batches(block)]
+            return Answers(block, np.concatenate(found))
     finally:
         model.train(was_training)
-    return results
+
+
+def joined(rows: Annotations, given: Iterable[Answers]) -> Results:
+    """The answers to all queries, in any order of blocks."""
+    predicted, confidence = np.full((len(rows), 2), np.nan), np.full(len(rows), np.nan)
+    rank, best = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    places = ranked = False
+    for one in given:
+        if one.found is not None:
+            places = True
+            predicted[one.at], confidence[one.at] = one.found[:, :2], one.found[:, 2]
+        if one.rank is not None and one.best is not None:
+            ranked = True
+            rank[one.at], best[one.at] = one.rank, one.best
+    results = Results.of(rows, predicted, confidence, places=places)
+    tracks = results.tracks
+    return results.ranked(rank, tuple(tracks[n] for n in best)) if ranked else results
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first GPU, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"`device` {name}: not available here", "use auto or cpu") from error
+    return device
 
 
 @dataclass(frozen=True)
@@ -89,69 +162,56 @@ class _Reader:
     device: torch.device
     size: int
 
-    def batches(
-        self, order: IntArray, progress: Listener | None = None
-    ) -> Iterator[tuple[IntArray, Batch]]:
+    def batches(self, order: IntArray) -> Iterator[tuple[IntArray, Batch]]:
         """The rows of `order`, with their numbers."""
         for start in range(0, len(order), self.size):
             at = order[start : start + self.size]
             yield at, self.pairs.batch(at).to(self.device)
-            if progress is not None:
-                progress(Progress("queries", start + len(at), len(order)))
 
 
-def _music_set(
-    parts: SystemParts,
-    read: _Reader,
-    results: Results,
-    queries_at_once: int,
-    candidates: int,
-    progress: Listener | None,
-) -> Results:
-    """Moments and ranks, block by block of queries.
+def _ranked(parts: SystemParts, read: _Reader, block: IntArray, candidates: int) -> Answers:
+    """Moments and ranks of a block of queries.
 
     All scores of a query come from the same computation, so that rounding treats the true track no
-    better than the others: a collapsed model cannot rank above chance. The tracks of a block's own
-    rows are embedded once, for detection and for ranking.
+    better than the others: a collapsed model cannot rank above chance. The tracks of the block's
+    own rows are embedded once, for detection and for ranking.
     """
+    rows = read.pairs.rows
     names, first, column = np.unique(
-        np.array(results.tracks, dtype=object), return_index=True, return_inverse=True
+        np.array(rows.music_ids, dtype=object), return_index=True, return_inverse=True
     )
     matcher, detector = parts.matcher, parts.detector
-    rank = np.empty(len(results), np.int64)
-    best_track = np.empty(len(results), object)
-    order = _by_length(results)
-    for start in range(0, len(order), queries_at_once):
-        block = order[start : start + queries_at_once]
-        embedded: list[Embedded] = []
-        own: list[tuple[IntArray, Embedded]] = []
-        left = np.ones(len(names), bool)
-        for at, batch in read.batches(block):
-            videos, tracks = matcher.embed_videos(batch), matcher.embed_tracks(batch)
-            if detector is matcher:
-                _note_moments(results, at, detector.detect(batch, (videos, tracks)))
-            elif detector is not None:
-                _note_moments(results, at, detector.detect(batch))
-            embedded.append(videos)
-            fresh = np.unique(column[at], return_index=True)[1]
-            fresh = fresh[left[column[at[fresh]]]]
-            left[column[at[fresh]]] = False
-            own.append((column[at[fresh]], tracks[torch.from_numpy(fresh)]))
-        videos = Embedded.cat(embedded)
-        scores: npt.NDArray[np.floating] = np.empty((len(block), len(names)), np.float32)
-        for places, tracks in own:
-            scores[:, places] = matcher.pair_scores(videos, tracks).float().cpu().numpy()
-        others = order[np.isin(order, first[left])]
-        for at, batch in read.batches(others):
-            tracks = matcher.embed_tracks(batch)
-            scores[:, column[at]] = matcher.pair_scores(videos, tracks).float().cpu().numpy()
-        if parts.reranker is not None:
-            scores = _reranked(parts.reranker, read, block, first, scores, candidates)
-        rank[block] = ranks(scores, column[block])
-        best_track[block] = names[np.argmax(scores, axis=1)]
-        if progress is not None:
-            progress(Progress("queries", start + len(block), len(order)))
-    return results.ranked(rank, tuple(best_track))
+    embedded: list[Embedded] = []
+    found: list[npt.NDArray[np.float64]] = []
+    own: list[tuple[IntArray, Embedded]] = []
+    left = np.ones(len(names), bool)
+    for at, batch in read.batches(block):
+        videos, tracks = matcher.embed_videos(batch), matcher.embed_tracks(batch)
+        if detector is matcher:
+            found.append(_moments(detector.detect(batch, (videos, tracks))))
+        elif detector is not None:
+            found.append(_moments(detector.detect(batch)))
+        embedded.append(videos)
+        fresh = np.unique(column[at], return_index=True)[1]
+        fresh = fresh[left[column[at[fresh]]]]
+        left[column[at[fresh]]] = False
+        own.append((column[at[fresh]], tracks[torch.from_numpy(fresh)]))
+    videos = Embedded.cat(embedded)
+    scores: npt.NDArray[np.floating] = np.empty((len(block), len(names)), np.float32)
+    for places, tracks in own:
+        scores[:, places] = matcher.pair_scores(videos, tracks).float().cpu().numpy()
+    order = np.concatenate(blocks(read.pairs, len(rows)))
+    for at, batch in read.batches(order[np.isin(order, first[left])]):
+        tracks = matcher.embed_tracks(batch)
+        scores[:, column[at]] = matcher.pair_scores(videos, tracks).float().cpu().numpy()
+    if parts.reranker is not None:
+        scores = _reranked(parts.reranker, read, block, first, scores, candidates)
+    return Answers(
+        block,
+        np.concatenate(found) if found else None,
+        ranks(scores, column[block]),
+        first[np.argmax(scores, axis=1)],
+    )
 
 
 def _reranked(
@@ -185,13 +245,7 @@ def _reranked(
     return np.where(chosen, final + lift, scores.astype(np.float64))
 
 
-def _note_moments(results: Results, at: IntArray, found: torch.Tensor) -> None:
-    """Note the best of `found` [B, K, 3] = (centre, width, score) for the rows `at`."""
+def _moments(found: torch.Tensor) -> npt.NDArray[np.float64]:
+    """[B, 3] start, end and score of the best of `found` [B, K, 3] = (centre, width, score)."""
     best = found[:, 0].double().cpu().numpy()
-    results.predicted[at] = spans_to_moments(best[:, :2], CANVAS_SECONDS)
-    results.confidence[at] = best[:, 2]
-
-
-def _by_length(results: Results) -> IntArray:
-    """Row numbers, similar lengths side by side, so that padding costs little."""
-    return np.lexsort((results.video_seconds, results.track_seconds))
+    return np.column_stack([spans_to_moments(best[:, :2], CANVAS_SECONDS), best[:, 2]])

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mgsv.cluster import sharing
+from mgsv.cluster import written_by
 from mgsv.errors import LibraryError, OutputError, reason_of, shown
 from mgsv.files import write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
@@ -106,7 +106,7 @@ def open_fingerprints(
     made = 0
     executor = executor or Threads()
     outcomes = executor.map(functools.partial(_fingerprint, folder), found)
-    with sharing(executor, folder), contextlib.closing(outcomes):
+    with written_by(executor, folder), contextlib.closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
             path = Path(os.fsdecode(outcome.item.path))
             if progress is not None:

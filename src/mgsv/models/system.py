@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +50,12 @@ class System:
         """Those that are given, in the order of the fields."""
         named = (self.checkpoint, self.matcher, self.detector, self.first_stage)
         return tuple(file for file in named if file is not None)
+
+    def absolute(self) -> System:
+        """The same files by absolute paths, for processes in other folders."""
+        fields = ("checkpoint", "matcher", "detector", "first_stage")
+        named = {name: path for name in fields if (path := getattr(self, name)) is not None}
+        return replace(self, **{name: path.absolute() for name, path in named.items()})
 
     @property
     def fingerprint(self) -> str:
