@@ -44,11 +44,12 @@ def made(planted: Path, tmp_path: Path) -> Path:
 def test_blocks_that_others_answer_make_the_same_document(
     planted: Path, made: Path, monkeypatch: pytest.MonkeyPatch, music_set: bool
 ) -> None:
-    options = EvaluateOptions(music_set, batch_size=5)
-    steps: list[Progress] = []
     executor = Elsewhere()
+    options = EvaluateOptions(music_set, batch_size=5)
+    others = EvaluateOptions(music_set, batch_size=5, executor=executor)
+    steps: list[Progress] = []
     monkeypatch.chdir(made.parent)
-    there = evaluate(made.name, planted, options=options, executor=executor, progress=steps.append)
+    there = evaluate(made.name, planted, options=others, progress=steps.append)
     here = evaluate(made, planted, options=options)
     assert there["queries"] == 40 and steps[-1].done == steps[-1].total == 80
     assert executor.sent < 10_000, "paths and row numbers alone"

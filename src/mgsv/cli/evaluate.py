@@ -115,8 +115,7 @@ def evaluate(
             report=report,
             uses=uses,
             fusion=fusion,
-            options=EvaluateOptions(music_set, batch_size, device),
-            executor=executor,
+            options=EvaluateOptions(music_set, batch_size, device, executor),
             progress=listen,
         )
     if as_json:

@@ -44,6 +44,8 @@ class EvaluateOptions:
     """Rows at once."""
     device: str = "auto"
     """As torch names it; `auto` is the first GPU, else the CPU."""
+    executor: Executor | None = None
+    """Answers blocks of queries; None = this process, all at once."""
 
 
 def evaluate(
@@ -55,7 +57,6 @@ def evaluate(
     uses: str | os.PathLike[str] | None = None,
     fusion: str | os.PathLike[str] | None = None,
     options: EvaluateOptions | None = None,
-    executor: Executor | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
     """All measures of `system` on `split` of the data folder, as a JSON-ready document.
@@ -68,8 +69,8 @@ def evaluate(
     system: a checkpoint, or the `System` of several. With `report`, a new folder gets the document,
     the answer to each query, and a page with plots. With `uses`, an annotation file, `memory` shows
     what past uses add: memory, model and both fused, the fusion fitted on val (and written to the
-    file `fusion`, for `mgsv ground`). executor: answers blocks of queries (None = this process,
-    all at once). Raises EncoderMismatch when the model was made for other features.
+    file `fusion`, for `mgsv ground`). Raises EncoderMismatch when the model was made for other
+    features.
     """
     options = options or EvaluateOptions()
     if not isinstance(system, System):
@@ -92,7 +93,7 @@ def evaluate(
     folder = _new_folder(report) if report is not None else None
     model: Any = loaded.model.to(pick_device(options.device))
     candidates = sys.maxsize if system.rerank == "all" else system.rerank or DEFAULT_RERANK
-    if executor is None:
+    if options.executor is None:
         run = partial(
             protocol.run_model,
             model,
@@ -111,7 +112,7 @@ def evaluate(
             candidates,
             options.device,
         )
-        results, shuffled = run_remote(what, executor, progress=progress)
+        results, shuffled = run_remote(what, options.executor, progress=progress)
     baselines = blind_answers(pairs.rows, pairs.segments, train)
     if is_planted(source):
         baselines["oracle"] = predict_oracle(source, pairs.rows)
