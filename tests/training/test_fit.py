@@ -8,6 +8,11 @@ differ with the rows at hand: 1e-3 of a running mean, or 1e-7, which is rounding
 from __future__ import annotations
 
 import json
+import os
+import platform
+import socket
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -23,7 +28,7 @@ from mgsv.models import checkpoint
 from mgsv.models.configs import ABLATIONS, MadeConfig
 from mgsv.training import fit
 from mgsv.training.config import PRESETS, TrainConfig, configure
-from mgsv.training.loop import Loss
+from mgsv.training.loop import Loss, make_fabric
 from mgsv.training.reproduce import PAPER, reproduce_ablations, reproduce_data_size
 from planted_small import TINY, planted
 from subprocesses import python
@@ -212,6 +217,53 @@ def test_two_processes_equal_one_that_sees_the_joint_batch(data: Path, tmp_path:
     assert (tmp_path / "1" / "config.json").read_text() == (
         tmp_path / "2" / "config.json"
     ).read_text()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("other", ["nothing", "data", "output"])
+def test_machines_train_together_or_say_what_differs(
+    data: Path, tmp_path: Path, other: str
+) -> None:
+    """Two of torchrun's nodes. What lies below /proc/self/cwd is another folder for each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    elsewhere = planted(tmp_path / "elsewhere", seed=1) if other == "data" else data
+    started = []
+    for rank, its_data in enumerate((data, elsewhere)):
+        home = tmp_path / f"home{rank}"
+        home.mkdir()
+        output = Path("/proc/self/cwd/run") if other == "output" else tmp_path / "run"
+        words = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+        words += [f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        words += ["-m", "mgsv", "train", "made", "--data", str(its_data), "--output", str(output)]
+        words += [word for change in (*TINY, "train.epochs=1") for word in ("--set", change)]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *words],
+                cwd=home,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    errors = [process.communicate(timeout=400)[1] for process in started]
+    if other == "nothing":
+        assert [process.returncode for process in started] == [0, 0], errors
+        assert (tmp_path / "run/last.safetensors").exists()
+    else:
+        assert all(process.returncode for process in started)
+        (line,) = [line for line in errors[1].splitlines() if line.startswith("mgsv:")]
+        assert platform.node() in line
+        assert ("other data or settings on" if other == "data" else "is not seen on") in line
+
+
+def test_a_batch_that_processes_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, {"WORLD_SIZE": "3"}.get(name, "1"))
+    _, config = configure("made", "tiny", ("train.batch_size=16",))
+    with pytest.raises(ConfigError, match=r"batch_size=16 cannot be shared by 3 processes"):
+        make_fabric(config)
 
 
 # Settings

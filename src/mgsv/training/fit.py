@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -31,6 +32,9 @@ from mgsv.training.config import TrainConfig, configure
 from mgsv.training.logs import CsvLog, Log, TensorBoardLog
 from mgsv.training.loop import Rows, Run, checkpoint_path, make_fabric, refuse_change
 from mgsv.training.state import KEPT, TrainingProgress
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
 """Settings that a resumed run may choose anew: they say where it runs, not what it computes."""
@@ -105,7 +109,7 @@ def train(
     fabric = make_fabric(config)
     if fabric.is_global_zero:
         _prepare(folder, identity, resume)
-    fabric.barrier()
+    _require_same(fabric, identity, folder)
     torch.manual_seed(config.seed)
     network = registry.build(model, architecture)
     if start is not None:
@@ -265,6 +269,21 @@ def _prepare(folder: Path, identity: Mapping[str, Any], resume: bool) -> None:
     if not (folder / "config.json").exists():
         text = json.dumps(identity, indent=2, ensure_ascii=False)
         write_file(folder / "config.json", text + "\n", parents=True)
+
+
+def _require_same(fabric: Fabric, identity: Mapping[str, Any], folder: Path) -> None:
+    """Wait for the first process; raise ConfigError where another one has not what it has."""
+    if fabric.broadcast(identity) != identity:
+        raise ConfigError(
+            f"`data`: other data or settings on {platform.node()} than in the first process",
+            "start all processes by the same command, with the same files",
+        )
+    if not (folder / "config.json").exists():
+        raise ConfigError(
+            f"`output` {shown(folder)}: what the first process wrote is not seen on "
+            f"{platform.node()}",
+            "name a folder that every machine sees",
+        )
 
 
 def widths_of(split: SplitData) -> tuple[str, str]:

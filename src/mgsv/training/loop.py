@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,11 +51,25 @@ SaveModel = Callable[[Path, nn.Module, TrainingProgress], None]
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Start the processes `config` asks for, each on its device; under `torchrun`, join those."""
-    several = config.devices > 1 or dist.is_torchelastic_launched()
+    """Start the processes `config` asks for, each on its device; under `torchrun`, join those that
+    it started, on however many machines.
+
+    Raises `ConfigError` where a batch cannot be shared by them.
+    """
+    launched = dist.is_torchelastic_launched()
+    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if launched else config.devices
+    nodes = int(os.environ["WORLD_SIZE"]) // devices if launched else 1
+    if config.batch_size % (devices * nodes):
+        raise ConfigError(
+            f"train.batch_size={config.batch_size} cannot be shared by {devices * nodes} processes",
+            "choose a multiple of their number",
+        )
+    several = devices > 1 or launched
     # Which parameters a loss reaches differs between the ablation rows.
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
+    fabric = Fabric(
+        accelerator=config.accelerator, devices=devices, num_nodes=nodes, strategy=strategy
+    )
     fabric.launch()
     return fabric
 
