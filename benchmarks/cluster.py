@@ -2,9 +2,11 @@
 
     .venv/bin/python benchmarks/cluster.py [--tracks 40] [--rounds 3] [--kills 50]
 
-Needs `mgsv[cluster]`. The nodes are on this machine, so with fewer than two free cores the ratio
-says little; the load is printed with it. Tracks are noise with clicks, made on the spot, encoded
-by the default encoder. Killed are workers at work, chosen by chance, some 2 s apart.
+Needs `mgsv[cluster]`. The nodes are on this machine, each pinned to a core, so where other programs
+take these cores the ratio says little; the load is printed with it. Ray gives its workers the
+lowest priority, which RAY_worker_niceness=0 in the environment keeps it from. Tracks are noise with
+clicks, made on the spot, encoded by the default encoder. Killed are workers at work, chosen by
+chance, some 2 s apart.
 """
 
 from __future__ import annotations
@@ -67,7 +69,10 @@ def measured_ratio(scratch: Path, number: int) -> float:
     """Tracks a second of two nodes over those of one, one right after the other."""
     speed = {}
     for count in (1, 2) if number % 2 else (2, 1):
-        with nodes_of_one_core(count) as nodes, Ray(nodes.address, start=prepare_worker) as ray:
+        with (
+            nodes_of_one_core(count, pinned=True) as nodes,
+            Ray(nodes.address, start=prepare_worker) as ray,
+        ):
             list(ray.map(time.sleep, [0.5] * 4 * count))  # the workers have started
             list(ray.map(_warm, range(2 * count)))
             start = time.perf_counter()
@@ -81,10 +86,10 @@ def measured_ratio(scratch: Path, number: int) -> float:
 def _warm(_: int) -> None:
     from mgsv.encoders.registry import music_encoder
     from mgsv.media.audio import Audio
-    from mgsv.media.rhythm import analyse_rhythm
+    from mgsv.media.metre import analyse_metre
 
     noise = np.random.default_rng(0).normal(0, 0.1, RATE * 4).astype(np.float32)
-    music_encoder().encode(Audio(noise, RATE), analyse_rhythm(noise))
+    music_encoder().encode(Audio(noise, RATE), analyse_metre(noise, RATE)[0])
 
 
 def index(scratch: Path, ray: Ray) -> int:

@@ -11,12 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PROGRAM = """
-import sys
+import os, sys
 from ray.cluster_utils import Cluster
 
 options = {"num_cpus": 1, "object_store_memory": 100 << 20}
+cores = sorted(os.sched_getaffinity(0))
+
+def pin(number):
+    if sys.argv[2] == "pinned":  # what is started from now on inherits it
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+pin(0)
 cluster = Cluster(initialize_head=True, head_node_args={**options, "include_dashboard": False})
-nodes = [cluster.add_node(**options) for _ in range(int(sys.argv[1]) - 1)]
+nodes = []
+for number in range(1, int(sys.argv[1])):
+    pin(number)
+    nodes.append(cluster.add_node(**options))
 print(cluster.address, flush=True)
 for line in sys.stdin:
     if line == "lose a node\\n":
@@ -31,13 +41,15 @@ cluster.shutdown()
 
 
 class NodesOfOneCore:
-    """address: of the cluster, "HOST:PORT"."""
+    """address: of the cluster, "HOST:PORT". pinned: each node has a core of its own, which neither
+    it nor what its workers start can leave.
+    """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, pinned: bool = False) -> None:
         paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
         environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": paths}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(count)],
+            [sys.executable, "-c", _PROGRAM, str(count), "pinned" if pinned else ""],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,8 +77,8 @@ class NodesOfOneCore:
 
 
 @contextlib.contextmanager
-def nodes_of_one_core(count: int) -> Iterator[NodesOfOneCore]:
-    cluster = NodesOfOneCore(count)
+def nodes_of_one_core(count: int, *, pinned: bool = False) -> Iterator[NodesOfOneCore]:
+    cluster = NodesOfOneCore(count, pinned=pinned)
     try:
         yield cluster
     finally:
