@@ -7,8 +7,9 @@
 
     python recipes/default_model.py CORPUS WORK --network FILE     # ... fit beside this network
 
-WORK holds the composed data (`composed`, of the first editor, split by track and picture; `mixed`,
-val rows of which half are edited loosely; `others`, val rows of the `second` editor, for the
+WORK holds the composed data (`composed`, split by track and picture, of which half are edited
+loosely, and `looks`, what the network is trained on instead of its frames; `mixed`, more val rows
+of the same; `others`, val rows of the `second` editor, for the
 calibration of what is said; test rows of the first editor, of the `loose` and of the
 `second` one, and `offset`, cut off the beat by a constant), the analyses they need (`cache`), a
 folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures of all seeds,
@@ -29,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from composed_cases import Case, Corpus, cases
+from looks import folded, looks_of, read_off
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
 from mgsv.evaluation import protocol
@@ -53,10 +55,10 @@ from survey_fit import evidence_of, fit, scores_of
 
 Floats = npt.NDArray[np.float64]
 
-ROWS = 12_000
+ROWS = 5_000
 LICENCE = "features of freely licensed works; the corpus manifest names each one's package, licence"
 DATA = {
-    "composed": ComposeOptions(train=ROWS, val=400, test=0, noise=1.0, half=True),
+    "composed": ComposeOptions(train=ROWS, val=400, test=0, loose=0.5, noise=1.0, half=True),
     "mixed": ComposeOptions(train=0, val=800, test=0, loose=0.5, half=True),
     "others": ComposeOptions(train=0, val=400, test=0, composer="second", half=True),
     "first": ComposeOptions(train=0, val=0, test=400, half=True),
@@ -66,7 +68,12 @@ DATA = {
 }
 TESTS = ["first", "loose", "second", "offset"]
 PRESET = "cpu-small"
-SETTINGS: tuple[str, ...] = ("train.epochs=12", "train.val_rows=0")
+SETTINGS: tuple[str, ...] = (
+    "train.epochs=8",
+    "train.val_rows=0",
+    "train.validate_every=4",
+    "train.embedding_rate=0.3",
+)
 RANDOM_STARTS = 20
 
 
@@ -89,7 +96,7 @@ def main() -> None:
     made_of(corpus, work, options.jobs, [*trains, "mixed", "others", *options.measure])
     models = {seed: work / f"made-{seed}.safetensors" for seed in options.seeds}
     missing = {seed: model for seed, model in models.items() if not model.exists()}
-    runs = {seed: options.network or trained(work, seed, options.set) for seed in missing}
+    runs = {seed: options.network or trained(corpus, work, seed, options.set) for seed in missing}
     if missing:
         fit([*runs.values()], work / "mixed", work / "others", corpus, [*missing.values()])
     if options.ship:
@@ -124,19 +131,23 @@ def made_of(corpus: Corpus, work: Path, jobs: int, wanted: Collection[str]) -> N
                 )
 
 
-def trained(work: Path, seed: int, changes: Sequence[str]) -> Path:
-    """The checkpoint of the run with this seed."""
-    output = work / f"run-{seed}"
+def trained(corpus: Corpus, work: Path, seed: int, changes: Sequence[str]) -> Path:
+    """The network of the run with this seed."""
+    output, seen, reading = work / f"run-{seed}", work / "looks", looks_of(corpus)
+    if not seen.exists():
+        read_off(work / "composed", reading, seen)
     result = train(
         "made",
-        data=work / "composed",
+        data=seen,
         output=output,
         preset=PRESET,
         set=(*SETTINGS, f"train.seed={seed}", *changes),
         resume=(output / "config.json").exists(),
     )
     print(f"trained in {result.seconds:.0f} s: {dict(result.best)}", flush=True)
-    return result.checkpoints["mIoU"]
+    network = output / "network.safetensors"
+    folded(result.checkpoints["mIoU"], reading, network)
+    return network
 
 
 # --- figures --------------------------------------------------------------------------------------
