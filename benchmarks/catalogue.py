@@ -55,7 +55,7 @@ def made(folder: Path, tracks: int, width: int) -> None:
         "INSERT INTO track VALUES (?, 180.0, 120.0)", ((name(n),) for n in range(tracks))
     )
     db.executemany(
-        "INSERT INTO feature VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO feature VALUES (?, ?, ?, ?, ?, ?, 2)",
         ((name(n), ENCODER, f"{n}", TAGS, name(n), mean) for n in range(tracks)),
     )
     db.executemany("INSERT INTO place VALUES (?, 1, 1, ?, '')", places(tracks))

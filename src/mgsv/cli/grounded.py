@@ -32,7 +32,7 @@ class How(TypedDict):
     matcher: Path | None
     detector: Path | None
     first_stage: Path | None
-    rerank: Rerank
+    rerank: Rerank | None
     memory: MemoryUse
     popularity: bool
     music_at: float
@@ -97,8 +97,8 @@ _OPTIONS = (
         "--rerank",
         type=_count_or_all,
         metavar="N|all",
-        default=100,
-        show_default=True,
+        default=None,
+        show_default="50, or 100 for a model without a survey",
         help="How many candidates a learned method scores with all it knows, or all.",
     ),
     click.option(

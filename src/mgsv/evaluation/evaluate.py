@@ -26,7 +26,7 @@ from mgsv.files import remove_leftovers, unwritable, write_file
 from mgsv.jobs import Listener
 from mgsv.methods.blind import blind_answers
 from mgsv.models.composite import parts_of
-from mgsv.models.system import System
+from mgsv.models.system import DEFAULT_RERANK, System
 from mgsv.synthesis.planted import predict_oracle
 
 SCHEMA = "mgsv.evaluation/1"
@@ -95,7 +95,7 @@ def evaluate(
         model,
         music_set=options.music_set,
         batch_size=options.batch_size,
-        candidates=sys.maxsize if system.rerank == "all" else system.rerank,
+        candidates=sys.maxsize if system.rerank == "all" else system.rerank or DEFAULT_RERANK,
     )
     results, shuffled = run(pairs, progress=progress), run(ShuffledVideos(pairs))
     baselines = blind_answers(pairs.rows, pairs.segments, train)

@@ -21,7 +21,7 @@ LEAST, MOST, SHARE = 500, 3000, 0.1
 class FirstStage:
     """How a model's final score is foreseen from what is kept of a track."""
 
-    tower: float = option(1.9, "Final score of the network that a unit of the towers' cosine adds.")
+    tower: float = option(0.9, "Final score of the network that a unit of the towers' cosine adds.")
     evidence: float = option(1.0, "Evidence of the survey that one seen at a glance is worth.")
 
     def __post_init__(self) -> None:

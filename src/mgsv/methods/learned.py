@@ -20,17 +20,18 @@ from mgsv.methods.model_placer import ModelPlacer
 from mgsv.methods.model_ranker import ModelRanker
 from mgsv.methods.placement import FinePlacer
 from mgsv.methods.survey import Survey
-from mgsv.methods.surveyed import SurveyedPlacer, SurveyedRanker
+from mgsv.methods.surveyed import SURVEYED_CANDIDATES, SurveyedPlacer, SurveyedRanker
 from mgsv.methods.sync import Sync
 from mgsv.models.system import DEFAULT_RERANK, Rerank, System
 from mgsv.runtime.exported import ENDING, load_exported
 from mgsv.runtime.model import GroundingModel
 
 
-def learned(model: GroundingModel, *, rerank: Rerank = DEFAULT_RERANK) -> Method:
+def learned(model: GroundingModel, *, rerank: Rerank | None = None) -> Method:
     """The method of one system.
 
-    rerank: how many candidates get the final score, or "all". ConfigError where the model reads
+    rerank: how many candidates get the final score, or "all"; None: `DEFAULT_RERANK`, or
+    `SURVEYED_CANDIDATES` where a survey goes with the model. ConfigError where the model reads
     other segments than libraries hold.
     """
     name, limits = model.name, model.limits
@@ -41,12 +42,14 @@ def learned(model: GroundingModel, *, rerank: Rerank = DEFAULT_RERANK) -> Method
             f"{SEGMENT_STEP:g} s",
             "train it on features of that stride",
         )
+    survey = Survey.of(model.record)
+    rerank = rerank or (DEFAULT_RERANK if survey is None else SURVEYED_CANDIDATES)
     network = None if model.matcher is None else ModelRanker(model, rerank=rerank)
     ranker: Ranker = network or Sync()
     if model.detector is None:
         return Method(name, ranker, Sync())
     placer: Placer = ModelPlacer(model)
-    if (survey := Survey.of(model.record)) is not None:
+    if survey is not None:
         placer = SurveyedPlacer(placer, survey)
         if network is not None:
             ranker = SurveyedRanker(network, survey, FirstStage.of(model.record))

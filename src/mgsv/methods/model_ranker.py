@@ -7,7 +7,7 @@ half, and the best window speaks for the track.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mgsv.encoders.registry import Source
 from mgsv.library import TrackCurves
 from mgsv.library.track import SHORTEST_TRACK
-from mgsv.methods.base import NOTHING_KNOWN, Placement, Query, Ranked, Ranker
+from mgsv.methods.base import NOTHING_KNOWN, Placement, Query, Ranked
 from mgsv.methods.tracklist import Subset, kept_of
 from mgsv.methods.windows import WINDOWS_AT_ONCE, Window, clip_of, in_batches, windows_of
 from mgsv.models.system import DEFAULT_RERANK, Rerank
@@ -125,7 +125,10 @@ class ModelRanker:
         tracks: Sequence[TrackCurves],
         known: Mapping[int, float] = NOTHING_KNOWN,
     ) -> float | None:
-        return chance(self, query, tracks, known)
+        def scores(some: Sequence[TrackCurves]) -> Sequence[float]:
+            return [one.score for one in self.rerank(query, some, Placement())]
+
+        return chance(scores, tracks, known)
 
     def _embedded(
         self, tracks: Sequence[TrackCurves]
@@ -156,21 +159,23 @@ class ModelRanker:
 
 
 def chance(
-    ranker: Ranker, query: Query, tracks: Sequence[TrackCurves], known: Mapping[int, float]
+    score: Callable[[Sequence[TrackCurves]], Sequence[float]],
+    tracks: Sequence[TrackCurves],
+    known: Mapping[int, float],
 ) -> float | None:
     """The score that, in 95 % of libraries of this size, no track reaches that merely is one of
     many: whose scores spread normally, as those of this library's tracks do around their median.
 
     A best track above it stands out; where many tracks fit alike, none does. None for too few
-    tracks. known: final scores that have been computed, by place.
+    tracks. score: gives the final scores of some; known: those that have been computed, by place.
     """
     usable = usable_places(tracks)
     if len(usable) < CHANCE_LEAST:
         return None
     sample = usable[:: -(-len(usable) // CHANCE_TRACKS)]
     new = np.array([place for place in sample.tolist() if place not in known], np.intp)
-    found = ranker.rerank(query, Subset(tracks, new), Placement()) if len(new) else []
-    scored = {**known, **{n: one.score for n, one in zip(new.tolist(), found, strict=True)}}
+    found = score(Subset(tracks, new)) if len(new) else []
+    scored = {**known, **dict(zip(new.tolist(), found, strict=True))}
     scores = np.array([scored[place] for place in sample.tolist()])
     middle = float(np.median(scores))
     # The median deviation, unlike the standard one, is not widened by the track that fits.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from mgsv.library import TrackCurves
 from mgsv.library.packs import Key, Pack
@@ -39,6 +40,8 @@ from mgsv.moment import Moment
 if TYPE_CHECKING:
     from mgsv.methods.kept import KeptRows
 
+Floats = npt.NDArray[np.float64]
+
 SURVEYED_REACH = GRID / 2
 """Seconds that a start may still move once the survey has weighed all starts of the track."""
 
@@ -46,6 +49,9 @@ OVERRULES = 0.5
 """Probability of another place from which on the music does not start where the track does. Most
 published videos use a track from its start, so a place must be right more often than not."""
 
+SURVEYED_CANDIDATES = 50
+"""Tracks that get the final score: a second look at sketches foresees the survey's evidence so well
+that more of them find no more (`benchmarks/scale.py`)."""
 
 TASTE = 1.0
 """Log-odds that a person's preference of tags counts, per log-odds of a track's own tags."""
@@ -119,7 +125,17 @@ class SurveyedRanker(RankerWrapper):
         tracks: Sequence[TrackCurves],
         known: Mapping[int, float] = NOTHING_KNOWN,
     ) -> float | None:
-        return chance(self, query, tracks, known)
+        """Of a sample of tracks, whose evidence a second look at sketches foresees well enough."""
+        surveyor = self._surveyor(query)
+
+        def scores(some: Sequence[TrackCurves]) -> Sequence[float]:
+            rows = kept_of(some)
+            if rows is None or not self._network.is_quick(some):
+                return [one.score for one in self.rerank(query, some, Placement())]
+            foreseen = self._foreseen(query, surveyor, some, rows) + self._tastes(some)
+            return list(foreseen.tolist())
+
+        return chance(scores, tracks, known)
 
     def _surveyor(self, query: Query) -> Surveyor:
         return Surveyor(query, self._survey.weights, self._survey.habits)
@@ -150,16 +166,24 @@ class SurveyedRanker(RankerWrapper):
         most = self._first.looks(len(tracks))
         seen = np.argsort(-found, kind="stable")[:most]
         seen = seen[np.isfinite(found[seen])]
-        second = self._first.tower * np.asarray(towers, np.float64)[seen]
         if self._network.is_quick(tracks):
-            network = self._network.rerank(query, Subset(tracks, seen), Placement())
-            second = np.array([one.score for one in network])
-        second += worth * second_look(edit, weights, sketches, kept.sketch[seen])
+            second = self._foreseen(query, surveyor, Subset(tracks, seen), kept.at(seen))
+        else:
+            second = self._first.tower * np.asarray(towers, np.float64)[seen]
+            second += worth * second_look(edit, weights, sketches, kept.sketch[seen])
         others = np.setdiff1d(np.arange(len(tracks)), seen, assume_unique=True)
         if len(seen) and len(others):
             found[others] -= max(0.0, float(found[others].max() - second.min())) + 1.0
         found[seen] = second
         return found
+
+    def _foreseen(
+        self, query: Query, surveyor: Surveyor, tracks: Sequence[TrackCurves], kept: KeptRows
+    ) -> Floats:
+        """[M] the network's final score, and the evidence that a second look sees."""
+        found = np.array([one.score for one in self._network.rerank(query, tracks, Placement())])
+        seen = second_look(surveyor.edit, surveyor.weights, kept.kept.sketches, kept.sketch)
+        return np.asarray(found + self._survey.ranking * self._first.evidence * seen)
 
     def _sketched_scores(
         self, surveyor: Surveyor, tracks: Sequence[TrackCurves], towers: FloatArray

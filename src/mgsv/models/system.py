@@ -37,11 +37,12 @@ class System:
     first_stage: Path | None = None
     """A matching model, whose best tracks another model ranks."""
 
-    rerank: Rerank = DEFAULT_RERANK
-    """How many candidates get the final score of a model that has a cheaper one, or "all"."""
+    rerank: Rerank | None = None
+    """How many candidates get the final score of a model that has a cheaper one, or "all"; None: as
+    many as the method needs, and `DEFAULT_RERANK` in evaluation."""
 
     def __post_init__(self) -> None:
-        if self.rerank != "all" and self.rerank < 1:
+        if isinstance(self.rerank, int) and self.rerank < 1:
             raise ConfigError(f"`rerank` {self.rerank}: at least one candidate is needed")
 
     @property
