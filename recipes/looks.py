@@ -43,13 +43,18 @@ class Reading(NamedTuple):
     bias: Floats
 
 
-def looks_of(corpus: Corpus) -> Reading:
-    """The looks of the training pictures, in deviations, and motion as it is."""
+def looks_of(corpus: Corpus, share: float = 1.0) -> Reading:
+    """The looks of the training pictures, in deviations, and motion as it is.
+
+    share: of the pictures, drawn at random.
+    """
     footage = [
         corpus.footage(item.id)
         for item in corpus.items.values()
         if item.kind != "music" and item.split == "train"
     ]
+    drawn = np.random.default_rng(0).permutation(len(footage))[: round(share * len(footage))]
+    footage = [footage[n] for n in sorted(drawn.tolist())]
     views = [one.rows.reshape(-1, APPEARANCE_DIM) for one in footage]
     mean, deviation = scale_of([one.looks.astype(np.float64) for one in footage])
     true = [np.clip((one.looks - mean) / deviation, -MOST, MOST) for one in footage]
