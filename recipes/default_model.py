@@ -9,10 +9,11 @@
 
 WORK holds the composed data (`composed`, of the first editor, split by track and picture; `mixed`,
 val rows of which half are edited loosely; `others`, val rows of the `second` editor, for the
-calibration of what is said; test rows of the first editor, of the `loose` and of the
-`second` one, and `offset`, cut off the beat by a constant), the analyses they need (`cache`), a
-folder `run-SEED` for each training, `made-SEED.safetensors`, and the figures of all seeds,
-`figures-first.json` and so on. A second run goes on where a first one stopped.
+calibration of what is said; `pairs`, which `recipes/taste.py` is about; test rows of the first
+editor, of the `loose` and of the `second` one, and `offset`, cut off the beat by a constant), the
+analyses they need (`cache`), a folder `run-SEED` for each training, `made-SEED.safetensors`, and
+the figures of all seeds, `figures-first.json` and so on. A second run goes on where a first one
+stopped.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from composed_cases import Case, Corpus, cases
+from looks import folded, looks_of, read_off
 from mgsv.data.dataset import SplitData
 from mgsv.data.folder import DataFolder
 from mgsv.evaluation import protocol
@@ -59,6 +61,7 @@ DATA = {
     "composed": ComposeOptions(train=ROWS, val=400, test=0, noise=1.0, half=True),
     "mixed": ComposeOptions(train=0, val=800, test=0, loose=0.5, half=True),
     "others": ComposeOptions(train=0, val=400, test=0, composer="second", half=True),
+    "pairs": ComposeOptions(train=5_000, val=0, test=0, loose=0.5, noise=1.0, half=True),
     "first": ComposeOptions(train=0, val=0, test=400, half=True),
     "loose": ComposeOptions(train=0, val=0, test=400, loose=1.0, half=True),
     "second": ComposeOptions(train=0, val=0, test=400, composer="second", half=True),
@@ -67,6 +70,8 @@ DATA = {
 TESTS = ["first", "loose", "second", "offset"]
 PRESET = "cpu-small"
 SETTINGS: tuple[str, ...] = ("train.epochs=12", "train.val_rows=0")
+LOOKS_RATE = "train.embedding_rate=0.3"
+"""With few inputs, each weight of the first layer has further to go."""
 RANDOM_STARTS = 20
 
 
@@ -77,6 +82,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--jobs", type=int, default=2, help="processes that compose")
     parser.add_argument("--set", nargs="*", default=[], help="changes to the settings")
+    parser.add_argument(
+        "--looks", action="store_true", help="train on looks (`looks.py`), not on encoder values"
+    )
     parser.add_argument("--network", type=Path, help="a checkpoint; nothing is trained")
     parser.add_argument("--measure", nargs="*", choices=TESTS, default=TESTS, metavar="NAME")
     parser.add_argument(
@@ -89,7 +97,8 @@ def main() -> None:
     made_of(corpus, work, options.jobs, [*trains, "mixed", "others", *options.measure])
     models = {seed: work / f"made-{seed}.safetensors" for seed in options.seeds}
     missing = {seed: model for seed, model in models.items() if not model.exists()}
-    runs = {seed: options.network or trained(work, seed, options.set) for seed in missing}
+    run = looks_trained if options.looks else trained
+    runs = {seed: options.network or run(corpus, work, seed, options.set) for seed in missing}
     if missing:
         fit([*runs.values()], work / "mixed", work / "others", corpus, [*missing.values()])
     if options.ship:
@@ -124,12 +133,25 @@ def made_of(corpus: Corpus, work: Path, jobs: int, wanted: Collection[str]) -> N
                 )
 
 
-def trained(work: Path, seed: int, changes: Sequence[str]) -> Path:
+def trained(_corpus: Corpus, work: Path, seed: int, changes: Sequence[str]) -> Path:
     """The checkpoint of the run with this seed."""
-    output = work / f"run-{seed}"
+    return run_of(work / "composed", work / f"run-{seed}", seed, changes)
+
+
+def looks_trained(corpus: Corpus, work: Path, seed: int, changes: Sequence[str]) -> Path:
+    """The same of one that is trained on looks and reads what any other does."""
+    output, seen, reading = work / f"looks-{seed}", work / "looks", looks_of(corpus)
+    if not seen.exists():
+        read_off(work / "composed", reading, seen)
+    best = run_of(seen, output, seed, [LOOKS_RATE, *changes])
+    folded(best, reading, output / "network.safetensors")
+    return output / "network.safetensors"
+
+
+def run_of(data: Path, output: Path, seed: int, changes: Sequence[str]) -> Path:
     result = train(
         "made",
-        data=work / "composed",
+        data=data,
         output=output,
         preset=PRESET,
         set=(*SETTINGS, f"train.seed={seed}", *changes),

@@ -12,15 +12,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mgsv.errors import ConfigError
+from mgsv.library.packs import Key, Pack
 from mgsv.media.rhythm import ONSET_DELAY, ONSET_RATE
 from mgsv.memory.density import NEAR
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.base import Placement
 from mgsv.methods.calibration import Calibration
-from mgsv.methods.survey import RECORD, Survey, SurveyWeights, survey_track
+from mgsv.methods.editing import Edit
+from mgsv.methods.glance import first_look, second_look
+from mgsv.methods.kept import sketched
+from mgsv.methods.sketch import FIELDS
+from mgsv.methods.survey import (
+    BEYOND,
+    RECORD,
+    Survey,
+    SurveyWeights,
+    log_ratio,
+    survey_track,
+)
 from mgsv.methods.surveyed import OVERRULES
+from mgsv.methods.synchrony import pattern_of
 from survey_support import WEIGHTS, method_with
 from synthetic import edit_of, query, random_track, song
 
@@ -203,3 +217,28 @@ NO_SCALE = Survey(WEIGHTS, Fusion(scale=0.0), 0.1).as_record()
 def test_a_damaged_survey_is_refused(damaged: object) -> None:
     with pytest.raises(ConfigError, match="survey"):
         method_with({RECORD: damaged})
+
+
+def test_a_track_with_few_beats_has_no_more_evidence_than_an_edit_on_its_beats() -> None:
+    """Three cuts that meet the only three beats: each is many deviations off chance, but of an edit
+    that keeps to the music, d deviations off, r is exp(d^2 / 2), and up to BEYOND more count.
+    """
+    features, weights = song(), SurveyWeights(grid=2.4, beats=1.0)
+    sparse = replace(features, beats=features.beats[1:4], downbeats=features.beats[1:2])
+    clip = query(12.0, sparse.beats.astype(np.float64))  # from the start, which is likely before
+    apart = 2.4 * np.sqrt(3)
+    most = apart**2 / 2 + apart * BEYOND
+    found = survey_track(clip, sparse, weights)
+    assert found.odds.max() > most + 5  # one place of the track is told from another all the same
+    assert most - 2 < found.evidence <= most
+    edit, pack = Edit(pattern_of(clip)), Pack(None, "", FIELDS)
+    pack.add([Key("sparse")], [sketched(sparse)])
+    for look in (first_look(edit, weights, pack), second_look(edit, weights, pack, np.arange(1))):
+        assert most - 2 < look[0] <= most + 1e-6
+
+
+def test_the_ratio_is_that_of_two_normal_distributions() -> None:
+    apart, terms = 3.0, np.array([-2.0, 0.0, 2.5, 3.0 + BEYOND])
+    wanted = stats.norm.logpdf(terms, apart) - stats.norm.logpdf(terms)
+    np.testing.assert_allclose(log_ratio(terms, apart), wanted)
+    np.testing.assert_allclose(log_ratio(np.array([50.0]), apart, BEYOND), wanted[-1:])

@@ -23,7 +23,7 @@ from mgsv.media.video import CURVE_RATE
 from mgsv.methods.editing import LEAST_DEVIATION, SHAKES, Edit
 from mgsv.methods.origin import from_start
 from mgsv.methods.sketch import BIN, BINS, ENERGY_RATE, LEVELS, PHASES, RATE, SPARSE
-from mgsv.methods.survey import SurveyWeights, motion_counts
+from mgsv.methods.survey import BEYOND, SurveyWeights, log_ratio, motion_counts
 from mgsv.methods.synchrony import fft_size, unit
 from mgsv.portable import available_cores
 
@@ -150,7 +150,7 @@ def _weighed(
     spread = np.sqrt(np.maximum(levels @ height**2 / count - usual**2, 0) * left)
     apart = np.sqrt(len(edit.clip.cuts)) * np.array([weights.grid, weights.cuts])[:, None]
     deviations = (found - usual[..., None]) / np.maximum(spread, LEAST_DEVIATION)[..., None]
-    exponent = np.minimum(apart * deviations - apart**2 / 2, 10 * LARGEST)
+    exponent = np.minimum(log_ratio(deviations, apart, BEYOND), 10 * LARGEST)
     shares = np.array([weights.beats, weights.accents])[:, None]
     best, own = (shares * np.exp(exponent)).sum(axis=1).T
     habit = np.exp(_habit(weights))
@@ -251,7 +251,8 @@ def _exponent(
     slope = apart * scale / np.maximum(spread, LEAST_DEVIATION)
     level_at = np.repeat(slope.astype(np.float32), lengths) * hits
     level_at += np.repeat((-slope * usual - apart**2 / 2).astype(np.float32), lengths)
-    return np.asarray(level_at, np.float32)
+    most = log_ratio(np.array(np.inf), apart, BEYOND)
+    return np.asarray(np.minimum(level_at, most.astype(np.float32)), np.float32)
 
 
 def _motion_ratio(
@@ -282,7 +283,7 @@ def _motion_ratio(
     spread = np.sqrt(np.maximum((chance**2).sum(axis=(1, 2)) / seen - usual**2, 0))
     apart = np.sqrt(motion_counts(edit.clip.seconds)) * weights.motion
     deviations = (sums[:, 0] - usual[:, None]) / np.maximum(spread, LEAST_DEVIATION)[:, None]
-    exponent = np.minimum(apart * deviations - apart**2 / 2, LARGEST)
+    exponent = np.minimum(log_ratio(deviations, apart), LARGEST)
     ratio = (1 - weights.moving + weights.moving * np.exp(exponent)).astype(np.float32)
     step = round(RATE / ENERGY_RATE)
     return np.concatenate(

@@ -19,7 +19,8 @@ z in deviations of what the same track gives to the same clip with its cuts shak
 turned round. So a track with more starts, or with more beats, does not fit better for that. t, the
 `trust`, is below 1 because the starts of a track are not independent, and because composed edits,
 on which the rest is fitted, keep to the beats more cleanly than life. The evidence of a track is
-the mean ratio over the prior, with t = 1.
+the mean ratio over the prior, with t = 1, in which the z of cuts counts up to a little beyond d: on
+a track with few beats each hit is rare, and three cuts that meet them are no better for that.
 
 `fusion` then weighs the network's answer against this, as it does against past uses, and
 `placement` does the last step, to the frame. The weights are fitted with the network's fusion by
@@ -53,7 +54,7 @@ from mgsv.methods.synchrony import pattern_of
 
 Floats = npt.NDArray[np.float64]
 
-VERSION = "2"
+VERSION = "3"
 
 RECORD = "survey-2"
 """Where a checkpoint's record holds a `Survey`."""
@@ -65,6 +66,8 @@ LEAST_MOTION = 0.05
 USUAL_SECONDS = 16.0
 """Length of a clip whose motion counts once; with four times as much of it, chance agrees half as
 well."""
+BEYOND = 2.0
+"""Deviations beyond those of an edit on the music from which on cuts make no track fit better."""
 HABITS = ("border", "phrase", "downbeat", "beat", "voice")
 """Terms of the prior of later starts."""
 
@@ -304,7 +307,7 @@ def weigh(
 def evidence_of(seen: Terms, prior: Floats, weights: SurveyWeights) -> float:
     """Log of the mean ratio over the prior [N]; see `Surveyed`."""
     # Tracks are compared here, not starts that resemble each other: the ratios hold as they are.
-    full = edit_odds(seen, replace(weights, trust=1.0))
+    full = edit_odds(seen, replace(weights, trust=1.0), BEYOND)
     return float(np.log(prior @ np.exp(full - full.max())) + full.max())
 
 
@@ -322,27 +325,39 @@ def prior_of(seen: Terms, weights: SurveyWeights, habits: Habits | None = None) 
     return np.asarray(masses / masses.sum())
 
 
-def edit_odds(seen: Terms, weights: SurveyWeights) -> Floats:
-    """[N] log-odds of each start by cuts and motion against a clip that was cut to nothing."""
+def edit_odds(seen: Terms, weights: SurveyWeights, beyond: float = math.inf) -> Floats:
+    """[N] log-odds of each start by cuts and motion against a clip that was cut to nothing.
+
+    beyond: as `BEYOND`, if cuts are to count no further.
+    """
     odds = np.zeros(len(seen.starts))
     if "grid" in seen.edit:
         shares = {"grid": weights.beats, "cuts": weights.accents}
-        odds += _mixed(seen, shares, weights, seen.amount["cuts"])
+        odds += _mixed(seen, shares, weights, seen.amount["cuts"], beyond)
     if "motion" in seen.edit:
         odds += _mixed(seen, {"motion": weights.moving}, weights, seen.amount["motion"])
     return odds
 
 
 def _mixed(
-    seen: Terms, shares: Mapping[str, float], weights: SurveyWeights, amount: float
+    seen: Terms,
+    shares: Mapping[str, float],
+    weights: SurveyWeights,
+    amount: float,
+    beyond: float = math.inf,
 ) -> Floats:
     """[N] log-odds of a mixture: of clips that follow each of the terms, and of those that follow
     none, for which all starts are alike."""
     kinds = [np.full(len(seen.starts), _log(1 - sum(shares.values())))]
     for name, share in shares.items():
         apart = amount * getattr(weights, name)
-        kinds.append(_log(share) + weights.trust * (apart * seen.edit[name] - apart**2 / 2))
+        kinds.append(_log(share) + weights.trust * log_ratio(seen.edit[name], apart, beyond))
     return np.asarray(np.logaddexp.reduce(kinds))
+
+
+def log_ratio(term: Floats, apart: Floats | float, beyond: float = math.inf) -> Floats:
+    """Log of r, t = 1, of a term that is `apart` deviations off chance in edits on the music."""
+    return np.asarray(apart * np.minimum(term, apart + beyond) - np.square(apart) / 2)
 
 
 def _log(share: float) -> float:
