@@ -24,9 +24,10 @@ from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import export_checkpoint, import_checkpoint, models
 from mgsv.cli.streams import readable_streams
+from mgsv.cli.studio import studio
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
-from mgsv.errors import MgsvError, needs_research
+from mgsv.errors import MgsvError, needs_extra
 
 INTERRUPTED = 130
 """128 + SIGINT, what a shell reports for a program stopped by Ctrl-C."""
@@ -49,7 +50,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, explain, accept, library, annotate, doctor),
+    *(ground, explain, accept, studio, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
 ):
     app.add_command(command)
@@ -75,7 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MgsvError as error:
         return _failed(with_flags(str(error), command_at(app, given)), 1, debug)
     except ModuleNotFoundError as error:
-        return _failed(str(needs_research("this command", error)), 1, debug)
+        return _failed(str(needs_extra("this command", error)), 1, debug)
     except click.ClickException as error:
         error.show(sys.stderr)  # else click writes UTF-8 where the locale says ASCII
         return error.exit_code
