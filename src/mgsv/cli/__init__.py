@@ -23,6 +23,7 @@ from mgsv.cli.fields import command_at, with_flags
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import export_checkpoint, import_checkpoint, models
+from mgsv.cli.render import render
 from mgsv.cli.streams import readable_streams
 from mgsv.cli.studio import studio
 from mgsv.cli.train import reproduce, train
@@ -50,7 +51,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, explain, accept, studio, library, annotate, doctor),
+    *(ground, render, explain, accept, studio, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
 ):
     app.add_command(command)

@@ -230,6 +230,8 @@ class JobDocument:
     """The address of the file that was written, if any."""
     moment: MomentDocument | None
     """The best one that was found."""
+    event: int
+    """The number of its last event: rises over all jobs."""
 
 
 def job_document(job: StudioJob) -> JobDocument:
@@ -246,6 +248,7 @@ def job_document(job: StudioJob) -> JobDocument:
         [clean(note) for note in result.get("notes", [])],
         f"/api/v1/jobs/{job.id}/file" if "file" in result else "",
         _moment.validate_python(result.get("moment")),
+        job.event,
     )
 
 

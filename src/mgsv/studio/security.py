@@ -68,8 +68,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith(API):
-                    headers.setdefault("Cache-Control", "no-store")
+                api = scope["path"].startswith(API)
+                headers.setdefault("Cache-Control", "no-store" if api else "no-cache")
                 if new_workspace:
                     headers.append("Set-Cookie", _cookie(WORKSPACE_COOKIE, new_workspace, scope))
             await send(message)

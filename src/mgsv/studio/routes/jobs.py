@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header
+from fastapi import APIRouter, Body, Header, Query
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from mgsv.studio.documents import (
@@ -117,10 +117,13 @@ async def watch_job(
 
 @router.get("/events", responses=EVENTS, response_class=StreamingResponse)
 async def watch_jobs(
-    studio: InStudio, workspace: Workspace, last: LastEvent = ""
+    studio: InStudio,
+    workspace: Workspace,
+    after: Annotated[int, Query(ge=0, le=1 << 60)] = 0,
+    last: LastEvent = "",
 ) -> StreamingResponse:
-    """All jobs at each step, as server-sent events, without end."""
-    return _stream(studio, workspace, last, None)
+    """All jobs at each step after the event `after`, as server-sent events, without end."""
+    return _stream(studio, workspace, last or str(after), None)
 
 
 @router.head("/jobs/{job}/file", include_in_schema=False)
