@@ -246,7 +246,8 @@ def test_words_and_tempo_narrow(bikes: StudioPage) -> None:
     page.fill("#tempo-to", "120")
     page.keyboard.press("Enter")
     page.wait_for_function(
-        "[...document.querySelectorAll('#cards .tags')].every((e) => e.innerText.includes('acoustic'))"
+        """() => [...document.querySelectorAll("#cards .tags")].every((tags) =>
+          tags.innerText.includes("acoustic"))"""
     )
     page.fill("#words", "nosuchtag")
     page.keyboard.press("Enter")
@@ -308,12 +309,12 @@ def test_a_queue_is_gone_through(person: StudioPage, folders: Path) -> None:
     page = person.page
     person.drop(real_media.bikes(), real_media.big_buck_bunny())
     person.candidates()
-    page.wait_for_function("document.querySelectorAll('#clips tr').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('#clips tr').length === 2")
     page.wait_for_selector(".job", state="detached", timeout=60_000)
     page.click("#browse")
     page.click("#entries >> text=more")
     page.click("#entries >> text=talk.mp4")
-    page.wait_for_function("document.querySelectorAll('#clips tr').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#clips tr').length === 3")
     page.wait_for_selector(".job", state="detached", timeout=60_000)
     page.check("#needs-look")
     wanted = [one for one in person.api("/clips") if one["needs_look"]]
@@ -321,12 +322,12 @@ def test_a_queue_is_gone_through(person: StudioPage, folders: Path) -> None:
     page.uncheck("#needs-look")
     page.click("#render-all")
     page.wait_for_function(
-        "document.querySelectorAll('#clips a[download]').length === 3", timeout=60_000
+        "() => document.querySelectorAll('#clips a[download]').length === 3", timeout=60_000
     )
     page.click("#clips tr:nth-child(2) button.plain >> nth=0")
     assert page.inner_text("#clip-name") == "bigbuckbunny.mp4"
     page.click("#clips tr:nth-child(1) button[aria-label^=Remove]")
-    page.wait_for_function("document.querySelectorAll('#clips tr').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('#clips tr').length === 2")
 
 
 def test_the_clips_own_sound_is_heard_in_the_file(
@@ -337,7 +338,7 @@ def test_the_clips_own_sound_is_heard_in_the_file(
     person.drop(folders / "clips" / "more" / "talk.mp4")
     person.candidates()
     page.locator("#own-gain").fill("80")
-    page.wait_for_function("studio.clip.choice.keep_audio")
+    page.wait_for_function("() => studio.clip.choice.keep_audio")
     page.click("#render")
     with page.expect_download() as download:
         page.click("#made a")
@@ -351,14 +352,14 @@ def test_the_clips_own_sound_is_heard_in_the_file(
 def test_accept_timeline_and_explanation(bikes: StudioPage) -> None:
     page = bikes.page
     page.click("#accept")
-    page.wait_for_function("document.getElementById('accept').innerText === 'Accepted'")
+    page.wait_for_function("() => document.getElementById('accept').innerText === 'Accepted'")
     page.select_option("#timeline", "edl")
     with page.expect_download() as download:
         page.click("#made a")
     assert download.value.suggested_filename == "bikes.edl"
     page.click("#explain")
     page.wait_for_selector("#explanation:not([hidden])")
-    page.wait_for_function("document.querySelector('#explanation img').naturalWidth > 500")
+    page.wait_for_function("() => document.querySelector('#explanation img').naturalWidth > 500")
     assert "cuts" in page.inner_text("#explanation")
 
 
@@ -370,7 +371,9 @@ def test_two_tabs_do_not_disturb_each_other(person: StudioPage) -> None:
     other = person.open()
     other.wait_for_selector("#cards [role=option]")
     other.click("#clips tr:nth-child(2) button.plain >> nth=0")
-    other.wait_for_function("document.getElementById('clip-name').innerText.startsWith('big')")
+    other.wait_for_function(
+        "() => document.getElementById('clip-name').innerText.startsWith('big')"
+    )
     assert person.page.inner_text("#clip-name") == "bikes.mp4"
     before = person.choice()
     other.locator("#cards [role=option]").nth(2).click()
@@ -386,6 +389,7 @@ def test_what_a_screen_reader_meets(bikes: StudioPage) -> None:
     page.wait_for_selector("#explanation:not([hidden])")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(400)  # colours pass over into each other
         for state in ("stage", "keys", "folder"):
             if state == "keys":
                 page.click("#help")

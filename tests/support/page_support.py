@@ -92,8 +92,7 @@ class StudioPage:
         """Drag the moment, or one of its edges, by so much of the track."""
         page = self.page
         box, view = page.locator(what).bounding_box(), page.locator("#detail").bounding_box()
-        choice = self.choice()
-        shown = max(12.0, 3 * (choice["end"] - choice["start"]))
+        shown = page.evaluate("studio.waveform.shown")
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         if keys:
             page.keyboard.down(keys)

@@ -63,6 +63,7 @@ export class Jobs {
   #listener;
   #stream = null;
   #active = new Set();
+  #events = new Map(); // of each job: the number of its last event
   #last = 0;
 
   constructor(listener) {
@@ -71,6 +72,9 @@ export class Jobs {
 
   /** Takes note of a job as it was answered. */
   take(job) {
+    // The answer to a request may come after the stream has told how it went on.
+    if (job.event <= (this.#events.get(job.id) ?? -1)) return job;
+    this.#events.set(job.id, job.event);
     this.#last = Math.max(this.#last, job.event);
     if (["waiting", "running"].includes(job.state)) this.#active.add(job.id);
     else this.#active.delete(job.id);

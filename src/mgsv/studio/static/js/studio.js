@@ -4,8 +4,10 @@ import { Jobs, address, bytes, get, post, put, remove } from "./api.js";
 import { Cards } from "./cards.js";
 import { $, clock, element, later } from "./dom.js";
 import { History } from "./history.js";
+import { library } from "./library.js";
 import { Picture } from "./picture.js";
 import { Player } from "./player.js";
+import { attempt, problem } from "./problems.js";
 import { Queue } from "./queue.js";
 import { Waveform } from "./waveform.js";
 
@@ -68,7 +70,7 @@ async function show(id) {
   $("clip-name").textContent = name;
   $("no-picture").hidden = true;
   player.load(address(`/clips/${shown}/media`), duration);
-  $("strip").src = address(`/clips/${shown}/filmstrip`);
+  $("strip").removeAttribute("src"); // comes with the candidates, which it would keep waiting
   $("own").hidden = !clip.has_audio;
   refresh();
   if (clip.found) await candidates();
@@ -126,6 +128,7 @@ async function showTrack(track, choice) {
 
 async function candidates() {
   const { id } = clip;
+  $("strip").src = address(`/clips/${id}/filmstrip`);
   await attempt(async () => {
     const [found, data] = await Promise.all([get(`/clips/${id}/candidates`), get(`/clips/${id}/picture`)]);
     if (clip?.id !== id) return;
@@ -268,62 +271,12 @@ function explain(job) {
   $("explanation").hidden = false;
 }
 
-async function library(job) {
-  const known = job && job.state === "running" ? null : await get("/library").catch(() => null);
-  const reading = job ?? known?.index;
-  $("index").hidden = !["failed", "cancelled", "done"].includes(reading?.state);
-  if (reading?.state === "failed") problem(reading.problem);
-  if (known?.ready) {
-    $("library").textContent = `${known.tracks} tracks`;
-    $("tags").replaceChildren(...known.tags.map((tag) => element("option", { value: tag })));
-    $("tempo-from").placeholder = Math.floor(known.tempo_from);
-    $("tempo-to").placeholder = Math.ceil(known.tempo_to);
-    for (const note of reading?.notes ?? []) problem({ detail: note });
-  } else if (["waiting", "running"].includes(reading?.state)) {
-    const { step, seconds_left: left } = reading;
-    const stop = () => attempt(() => remove(`/jobs/${reading.id}`));
-    $("library").replaceChildren(
-      step?.total ? `Reading the music: ${step.done} of ${step.total}` : "Looking at the music …",
-      left == null ? " " : `, ${Math.ceil(left)} s left `,
-      element("button", { type: "button", onclick: stop }, "Cancel"),
-    );
-  } else {
-    $("library").textContent = "No music was read.";
-  }
-  if (known) $("browse").hidden = !known.folders.length;
-}
-
 function command() {
   const { choice, track, name } = clip;
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const own = choice.keep_audio ? ` --keep-audio --own-gain ${choice.own_gain}` : "";
   const [start, end] = [choice.start, choice.end].map((time) => Number(time.toFixed(4)));
   return `mgsv render ${quoted(name)} ${quoted(track.name)} --start ${start} --end ${end}${own}`;
-}
-
-// --- problems --------------------------------------------------------------------------------
-
-/** Says what went wrong, and what to do about it. */
-function problem(error, about = "") {
-  const { remedy = "" } = error;
-  const detail = error.detail ?? error.message;
-  const line = element(
-    "p",
-    {},
-    element("bdi", {}, about && !detail.includes(about) ? `${about}: ` : "", detail),
-    remedy ? `: ${remedy} ` : " ",
-    element("button", { type: "button", "aria-label": "Close this message", onclick: () => line.remove() }, "×"),
-  );
-  $("problems").append(line);
-  while ($("problems").children.length > 4) $("problems").firstChild.remove();
-}
-
-async function attempt(work) {
-  try {
-    return await work();
-  } catch (error) {
-    problem(error);
-  }
 }
 
 // --- hands and keys --------------------------------------------------------------------------

@@ -53,6 +53,11 @@ export class Waveform {
     return this.#drag !== null;
   }
 
+  /** Seconds of the track that are shown around the moment. */
+  get shown() {
+    return this.#view.to - this.#view.from;
+  }
+
   /** Shows a track: { duration, peaks, perSecond, beats, downbeats, sections }. */
   set track(track) {
     this.#track = track;
