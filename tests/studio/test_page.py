@@ -314,8 +314,7 @@ def test_a_queue_is_gone_through(person: StudioPage, folders: Path) -> None:
     page.click("#browse")
     page.click("#entries >> text=more")
     page.click("#entries >> text=talk.mp4")
-    page.wait_for_function("() => document.querySelectorAll('#clips tr').length === 3")
-    page.wait_for_selector(".job", state="detached", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('#clips td .note').length === 3")
     page.check("#needs-look")
     wanted = [one for one in person.api("/clips") if one["needs_look"]]
     assert page.locator("#clips tr").count() == len(wanted)

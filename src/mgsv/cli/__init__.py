@@ -25,7 +25,7 @@ from mgsv.cli.library import library
 from mgsv.cli.models import export_checkpoint, import_checkpoint, models
 from mgsv.cli.render import render
 from mgsv.cli.streams import readable_streams
-from mgsv.cli.studio import studio
+from mgsv.cli.studio import mcp, studio
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
 from mgsv.errors import MgsvError, needs_extra
@@ -51,7 +51,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, render, explain, accept, studio, library, annotate, doctor),
+    *(ground, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
 ):
     app.add_command(command)

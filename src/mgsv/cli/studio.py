@@ -93,3 +93,42 @@ def studio(
         most_stored=round(most_stored * 1e9),
     )
     serve(chosen, ready=lambda at: show.note(f"studio: {at} (Ctrl-C ends it)"), browser=browser)
+
+
+@click.command()
+@click.option(
+    "--music",
+    "-m",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR|TRACK",
+    help="A music folder or a track; may be given several times.  [default: the whole library]",
+)
+@click.option(
+    "--clips",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR",
+    help="A folder whose clips agents may read; may be given several times.",
+)
+@options.library
+@click.option("--allow-render", is_flag=True, help="Let agents write files, into --output.")
+@click.option("--output", "-o", type=options.FILE, metavar="DIR", help="Where they go.")
+def mcp(
+    music: tuple[Path, ...],
+    clips: tuple[Path, ...],
+    folder: Path | None,
+    allow_render: bool,
+    output: Path | None,
+) -> None:
+    """Offer clips and music to agents as tools, by the Model Context Protocol on stdin and stdout.
+
+    They only read, unless --allow-render is given.
+    """
+    from mgsv.errors import ConfigError
+
+    if allow_render != (output is not None):
+        raise ConfigError("`allow_render` and `output` go together", "give both or neither")
+    from mgsv.studio.agents import AgentOptions, create_agent_server
+
+    create_agent_server(AgentOptions(music, clips, folder, output)).run("stdio")

@@ -132,19 +132,23 @@ class Clips:
         Raises `Problem` where it is too large, `MediaError` where it is no video: nothing of it
         stays.
         """
-        self._check_room(workspace)
-        self._check_size(size or 0)
-        if self._uploads >= MOST_UPLOADS:
-            raise Problem(503, "too many clips are coming in", "try again", {"Retry-After": "2"})
         folder = self._stored / secrets.token_urlsafe(12)
         path = folder / safe_name(name)
         self._uploads += 1
         try:
+            if self._uploads > MOST_UPLOADS:
+                raise Problem(
+                    503, "too many clips are coming in", "try again", {"Retry-After": "2"}
+                )
+            self._check_room(workspace)
+            self._check_size(size or 0)
             folder.mkdir()
             await self._write(path, body, size)
             return await to_thread.run_sync(lambda: self._add(workspace, path, dropped=True))
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, Problem):  # the rest of the body is not read
+                error.headers = {**(error.headers or {}), "Connection": "close"}
             raise
         finally:
             self._uploads -= 1

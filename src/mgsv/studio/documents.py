@@ -267,6 +267,8 @@ class LibraryDocument:
     tempo_to: float
     folders: list[str]
     """Names of the folders whose clips may be picked."""
+    largest_clip: int
+    """Bytes of a clip that may be sent."""
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,12 @@ class Guard:
 
 
 def _too_large() -> Problem:
-    return Problem(413, f"the request has more than {LARGEST_BODY >> 10} kB", "send less")
+    return Problem(
+        413,
+        f"the request has more than {LARGEST_BODY >> 10} kB",
+        "send less",
+        {"Connection": "close"},  # the rest of it is not read
+    )
 
 
 def _host_name(host: str) -> str:

@@ -49,6 +49,7 @@ async def get_library(studio: InStudio) -> LibraryDocument:
         round(min(tempi, default=0.0), 1),
         round(max(tempi, default=0.0), 1),
         studio.folders.names(),
+        studio.options.largest_clip,
     )
 
 

@@ -28,4 +28,5 @@ export async function library(job) {
     $("library").textContent = "No music was read.";
   }
   if (known) $("browse").hidden = !known.folders.length;
+  return known;
 }

@@ -8,6 +8,7 @@ export class Queue {
   #jobs = new Map(); // of each clip: its jobs that have not ended, by kind
   #actions;
   #selected = "";
+  largest = Infinity; // bytes of a clip
 
   /** actions: select(clip), added(clip), removed(clip), cancel(job), problem(error). */
   constructor(actions) {
@@ -69,6 +70,12 @@ export class Queue {
   }
 
   async #send(file) {
+    if (file.size > this.largest) {
+      const detail = `${file.name}: the clip has more than ${(this.largest / 1e9).toFixed(1)} GB`;
+      const remedy = "put it into a folder that is named with --clips";
+      this.#actions.problem({ detail, remedy }); // before hours of sending it
+      return;
+    }
     const ending = new AbortController();
     const bar = element("progress", { max: 1, value: 0, "aria-label": `Sending ${file.name}` });
     const line = element(

@@ -386,7 +386,7 @@ document.addEventListener("keydown", (event) => {
 const remembered = localStorage.getItem("theme");
 if (remembered) document.documentElement.dataset.theme = remembered;
 await attempt(async () => {
-  await library();
+  queue.largest = (await library())?.largest_clip ?? Infinity;
   for (const known of await get("/clips")) queue.put(known);
   const wanted = location.hash.slice(1);
   const first = queue.get(wanted) ?? queue.clips[0];
