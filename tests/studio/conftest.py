@@ -18,9 +18,11 @@ from studio_support import API, Client, Running, running
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`clips` with two clips, one in a folder inside, and beside it what nobody may see."""
+def folders(tmp_path_factory: pytest.TempPathFactory, bundled_folder: Path) -> Path:
+    """`library`; `clips` with two clips, one in a folder inside; and beside it what nobody may
+    see."""
     base = tmp_path_factory.mktemp("studio")
+    copy_library(bundled_folder, base / "library")
     inside = base / "clips" / "more"
     inside.mkdir(parents=True)
     (base / "clips" / "bikes.mp4").write_bytes(real_media.bikes().read_bytes())
@@ -35,8 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def studio(folders: Path, bundled_folder: Path) -> Iterator[Running]:
-    copy_library(bundled_folder, folders / "library")
+def studio(folders: Path) -> Iterator[Running]:
     tracks = [*real_media.bgm_tracks(), *real_media.long_tracks()]
     music = [word for track in tracks for word in ("--music", track)]
     more = ["--clips", folders / "clips", "--library", folders / "library"]

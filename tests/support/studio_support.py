@@ -106,10 +106,11 @@ def running(folder: Path, *arguments: object, **environment: str) -> Iterator[Ru
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     for _ in range(600):
-        if found := re.search(r"studio: (http://\S+)", log.read_text()):
+        if found := re.search(r"studio: http://[^/]+:(\d+)/", log.read_text()):
+            address = f"http://127.0.0.1:{found[1]}"
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(found[1])
-                return found[1].partition("?")[0].rstrip("/")
+                httpx.get(address)
+                return address
         assert process.poll() is None, log.read_text()
         time.sleep(0.1)
     raise AssertionError(f"the studio does not answer: {log.read_text()}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
-from mgsv.errors import ConfigError
+from mgsv.errors import ConfigError, MgsvError
 from mgsv.grounding import GroundOptions, Session, render, write_timeline
 from mgsv.library import Library
 from mgsv.studio.documents import MomentDocument, TrackDocument
 from mgsv.studio.folders import Folders
+from mgsv.studio.problems import Problem
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
@@ -50,11 +54,9 @@ def create_agent_server(options: AgentOptions) -> MCPServer:
 
     def clip_at(name: str) -> Path:
         for number in range(len(folders.roots)):
-            try:
+            with contextlib.suppress(Problem):
                 return folders.clip(number, name)
-            except Exception as error:
-                missing = error
-        raise ValueError(f"{name}: {missing}")
+        raise ToolError(f"{name}: there is no such clip: choose one that list_clips names")
 
     @server.tool(annotations=READS)
     def list_clips() -> list[str]:
@@ -79,7 +81,8 @@ def create_agent_server(options: AgentOptions) -> MCPServer:
     @server.tool(annotations=READS)
     def find_music(clip: str, top: int = 5) -> dict[str, Any]:
         """The moments of tracks that fit a clip best, with reasons; seconds on the track."""
-        found = session.ground(clip_at(clip), GroundOptions(top=top))
+        with _told():
+            found = session.ground(clip_at(clip), GroundOptions(top=top))
         return {
             "moments": [asdict(MomentDocument.of(moment)) for moment in found],
             "better_than_chance": found.better_than_chance,
@@ -95,7 +98,7 @@ def _add_writers(server: MCPServer, session: Session, clip_at: Any, output: Path
     def moment_of(path: Path, track: str, start: float) -> Any:
         known = next((one for one in session.library.tracks() if one.id == track), None)
         if known is None:
-            raise ValueError(f"{track}: no such track; see list_tracks")
+            raise ToolError(f"{track}: there is no such track: choose one of list_tracks")
         return replace(session.place(path, known, start, reach=0), rank=1)
 
     @server.tool(annotations=WRITES)
@@ -103,7 +106,8 @@ def _add_writers(server: MCPServer, session: Session, clip_at: Any, output: Path
         """Write the clip with the music of a track (its id) from `start` on; the file's name."""
         path = clip_at(clip)
         target = output / f"{path.stem}.mgsv.mp4"
-        render(path, moment_of(path, track, start), target, keep_audio=keep_audio)
+        with _told():
+            render(path, moment_of(path, track, start), target, keep_audio=keep_audio)
         return target.name
 
     @server.tool(annotations=WRITES)
@@ -111,8 +115,18 @@ def _add_writers(server: MCPServer, session: Session, clip_at: Any, output: Path
         """Write an editor's timeline (otio, xml or edl) of the same; the file's name."""
         path = clip_at(clip)
         target = output / f"{path.stem}.{format}"
-        write_timeline(path, moment_of(path, track, start), target)
+        with _told():
+            write_timeline(path, moment_of(path, track, start), target)
         return target.name
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Has the agent read what went wrong, which else only the log would say."""
+    try:
+        yield
+    except MgsvError as error:
+        raise ToolError(str(error)) from error
 
 
 def _session(options: AgentOptions) -> Session:

@@ -147,7 +147,8 @@ class Clips:
             return await to_thread.run_sync(lambda: self._add(workspace, path, dropped=True))
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, Problem):  # the rest of the body is not read
+            if isinstance(error, Problem):
+                # The end of the body may never be read.
                 error.headers = {**(error.headers or {}), "Connection": "close"}
             raise
         finally:

@@ -8,6 +8,7 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
+from anyio import move_on_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,10 @@ API = "/api/"
 LARGEST_BODY = 64 << 10
 """Bytes of a request that is no upload."""
 LARGEST_QUERY = 4 << 10
+DRAINED = 16 << 20
+"""Bytes that are read of a refused request."""
+PATIENCE = 3.0
+"""Seconds for them."""
 TOKEN_COOKIE, WORKSPACE_COOKIE = "mgsv-token", "mgsv-workspace"
 YEAR = 365 * 24 * 3600
 
@@ -84,6 +89,7 @@ class Guard:
                 return
             limited = self._limited(scope, headers, receive)
         except Problem as problem:
+            await drain(receive)
             await respond(problem.document, problem.headers)(scope, receive, guarded)
             return
         workspace = cookies.get(WORKSPACE_COOKIE, "")
@@ -158,10 +164,24 @@ class Guard:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
+                await drain(receive)
                 raise _too_large()
             return message
 
         return counted
+
+
+async def drain(receive: Receive) -> None:
+    """Read what else comes of a request that is refused, for some seconds and megabytes: else many
+    programs that are still sending never see the answer.
+    """
+    left = DRAINED
+    with move_on_after(PATIENCE):
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                break
 
 
 def _too_large() -> Problem:

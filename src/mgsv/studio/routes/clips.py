@@ -26,6 +26,7 @@ from mgsv.studio.documents import (
 from mgsv.studio.folders import Entry
 from mgsv.studio.problems import Problem
 from mgsv.studio.routes.shared import API, FILE, InStudio, Workspace, file_response
+from mgsv.studio.security import drain
 from mgsv.studio.sounds import WAV, wav
 from mgsv.studio.studio import Studio
 from mgsv.studio.work import sound_of
@@ -70,7 +71,11 @@ async def upload_clip(
     """Add a clip whose bytes are the body of the request."""
     length = request.headers.get("content-length")
     size = int(length) if length is not None and length.isdecimal() else None
-    clip = await studio.clips.receive(workspace, name, size, request.stream())
+    try:
+        clip = await studio.clips.receive(workspace, name, size, request.stream())
+    except Problem:
+        await drain(request.receive)
+        raise
     response.headers["Location"] = f"{API}/clips/{clip.id}"
     return _document(studio, clip)
 
