@@ -19,7 +19,7 @@ import real_media
 from mgsv.errors import ConfigError
 from mgsv.studio.folders import Folders, safe_name
 from mgsv.studio.options import StudioOptions
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 from studio_support import API, Client, Running, running
 
 
@@ -144,7 +144,7 @@ def test_devices_and_pipes_in_a_folder_are_no_clips(tmp_path: Path) -> None:
     folders = Folders([tmp_path])
     assert folders.list(0) == []
     for name in ("pipe.mp4", "null.mp4", "loop.mp4"):
-        with pytest.raises(Problem):
+        with pytest.raises(Refusal):
             folders.clip(0, name)
 
 
@@ -236,7 +236,7 @@ def test_uploads_have_limits(folders: Path, tmp_path: Path) -> None:
         place = f"{API}/clips/upload?name=a.mp4"
         head = {"Content-Length": "2000001"}
         status, said = raw(small, f"POST {place} HTTP/1.1", host_of(small), *lines(head))
-        assert status == 413 and "--clips" in said
+        assert status == 413 and "pick it from a folder" in said
 
         def endless() -> object:
             while True:
@@ -419,9 +419,9 @@ def test_another_name_is_answered_where_it_was_given(outside: Running) -> None:
 
 def test_other_machines_are_not_let_in_without_a_token(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give a `token`"):
-        StudioOptions(host="0.0.0.0", folder=tmp_path)
+        StudioOptions(host="0.0.0.0", queue=tmp_path)
     with pytest.raises(ConfigError, match="give a `token`"):
-        StudioOptions(names=("studio.example",), folder=tmp_path)
+        StudioOptions(names=("studio.example",), queue=tmp_path)
 
 
 def test_it_listens_on_this_machine_alone(studio: Running) -> None:

@@ -311,7 +311,7 @@ def test_a_port_that_is_taken_is_said(studio: Running, tmp_path: Path) -> None:
     port = studio.url.rpartition(":")[2]
     done = subprocess.run(
         [sys.executable, "-m", "mgsv", "studio", "--no-browser", "--port", port,
-         "--folder", str(tmp_path)],
+         "--queue", str(tmp_path)],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1

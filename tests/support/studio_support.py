@@ -88,7 +88,7 @@ def running(folder: Path, *arguments: object, **environment: str) -> Iterator[Ru
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     command = [sys.executable, "-m", "mgsv", "studio", "--no-browser", "--port", "0"]
-    command += ["--folder", str(folder / "queue"), *map(str, arguments)]
+    command += ["--queue", str(folder / "queue"), *map(str, arguments)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment

@@ -27,8 +27,7 @@ from mgsv.cli import options, show
 )
 @options.library
 @click.option(
-    "--folder",
-    "place",
+    "--queue",
     type=options.FILE,
     metavar="DIR",
     help="Where the queue is kept.  [default: $MGSV_STUDIO, or the user's data folder]",
@@ -37,7 +36,6 @@ from mgsv.cli import options, show
 @click.option("--port", default=8421, show_default=True, help="0: any that is free.")
 @click.option(
     "--name",
-    "names",
     multiple=True,
     metavar="HOST",
     help="Another name by which browsers reach it, as through a proxy.",
@@ -58,10 +56,10 @@ def studio(
     music: tuple[Path, ...],
     clips: tuple[Path, ...],
     folder: Path | None,
-    place: Path | None,
+    queue: Path | None,
     host: str,
     port: int,
-    names: tuple[str, ...],
+    name: tuple[str, ...],
     token: str,
     workers: int,
     largest_clip: float,
@@ -76,23 +74,25 @@ def studio(
     import secrets
 
     from mgsv.studio.options import StudioOptions
-    from mgsv.studio.serve import serve
+    from mgsv.studio.serve import serve_studio
 
-    outside = bool(names) or host not in ("127.0.0.1", "::1", "localhost")
+    outside = bool(name) or host not in ("127.0.0.1", "::1", "localhost")
     chosen = StudioOptions(
         music=music,
         clips=clips,
         library=folder,
-        folder=place,
+        queue=queue,
         host=host,
         port=port,
-        names=names,
+        names=name,
         token=token or (secrets.token_urlsafe(24) if outside else ""),
         workers=workers,
         largest_clip=round(largest_clip * 1e9),
         most_stored=round(most_stored * 1e9),
     )
-    serve(chosen, ready=lambda at: show.note(f"studio: {at} (Ctrl-C ends it)"), browser=browser)
+    serve_studio(
+        chosen, ready=lambda at: show.note(f"studio: {at} (Ctrl-C ends it)"), browser=browser
+    )
 
 
 @click.command()

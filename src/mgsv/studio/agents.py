@@ -17,7 +17,7 @@ from mgsv.grounding import GroundOptions, Session, render, write_timeline
 from mgsv.library import Library
 from mgsv.studio.documents import MomentDocument, TrackDocument
 from mgsv.studio.folders import Folders
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
@@ -54,7 +54,7 @@ def create_agent_server(options: AgentOptions) -> MCPServer:
 
     def clip_at(name: str) -> Path:
         for number in range(len(folders.roots)):
-            with contextlib.suppress(Problem):
+            with contextlib.suppress(Refusal):
                 return folders.clip(number, name)
         raise ToolError(f"{name}: there is no such clip: choose one that list_clips names")
 

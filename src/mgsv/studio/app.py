@@ -20,7 +20,7 @@ from mgsv.studio.problems import MEDIA_TYPE, handle_problems
 from mgsv.studio.routes import clips, jobs, tracks
 from mgsv.studio.routes.shared import API
 from mgsv.studio.security import Guard
-from mgsv.studio.studio import Studio
+from mgsv.studio.studio import OpenStudio
 
 STATIC = Path(str(files("mgsv.studio"))) / "static"
 DESCRIPTION = """Find the music for video clips, and the moment of it; hear, move and render it.
@@ -45,7 +45,7 @@ def create_app(
 
     Raises `ConfigError` where the studio's folder cannot be used.
     """
-    studio = Studio(options)
+    studio = OpenStudio(options)
 
     @asynccontextmanager
     async def opened(_: FastAPI) -> AsyncIterator[None]:
@@ -76,9 +76,9 @@ def create_app(
     return app
 
 
-def guarded(app: FastAPI) -> ASGIApp:
+def behind_guard(app: FastAPI) -> ASGIApp:
     """The application as it is served: nothing reaches it but through the guard."""
-    studio: Studio = app.state.studio
+    studio: OpenStudio = app.state.studio
     return Guard(app, studio.options, clips.UPLOADS)
 
 

@@ -21,7 +21,7 @@ from mgsv.media.isolated import probe_video
 from mgsv.media.video import VideoInfo
 from mgsv.studio.folders import Folders, safe_name
 from mgsv.studio.options import StudioOptions
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 from mgsv.studio.store import DocumentStore
 
 MOST_CLIPS = 2000
@@ -47,7 +47,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Clip:
+class QueuedClip:
     """A clip of the queue."""
 
     id: str
@@ -82,26 +82,26 @@ class Clips:
         self._clips = {one["id"]: _read(one) for one in store.all("clip")}
         self._remove_strangers()
 
-    def of(self, workspace: str) -> list[Clip]:
+    def of(self, workspace: str) -> list[QueuedClip]:
         """Those of a workspace, in the order in which they came."""
         return [clip for clip in list(self._clips.values()) if clip.workspace == workspace]
 
-    def get(self, id: str, workspace: str) -> Clip:
-        """Raises `Problem` where this workspace has no such clip."""
+    def get(self, id: str, workspace: str) -> QueuedClip:
+        """Raises `Refusal` where this workspace has no such clip."""
         clip = self._clips.get(id)
         if clip is None or clip.workspace != workspace:
-            raise Problem(404, "there is no such clip", "see GET /clips")
+            raise Refusal(404, "there is no such clip", "see GET /clips")
         return clip
 
-    def file(self, clip: Clip) -> Path:
-        """Its file, which still lies where it may be read. Raises `Problem` where it does not."""
+    def file(self, clip: QueuedClip) -> Path:
+        """Its file, which still lies where it may be read. Raises `Refusal` where it does not."""
         if clip.dropped and clip.path.is_file():
             return clip.path
         if not clip.dropped and self._folders.holds(clip.path):
             return clip.path
-        raise Problem(410, f"{clip.name}: the file is gone", "remove it from the queue")
+        raise Refusal(410, f"{clip.name}: the file is gone", "remove it from the queue")
 
-    def update(self, id: str, **changes: Any) -> Clip | None:
+    def update(self, id: str, **changes: Any) -> QueuedClip | None:
         """The clip with `changes`; None where it was removed meanwhile."""
         with self._lock:
             if id not in self._clips:
@@ -110,7 +110,7 @@ class Clips:
             self._store.put("clip", id, _document(clip))
         return clip
 
-    def remove(self, clip: Clip) -> None:
+    def remove(self, clip: QueuedClip) -> None:
         """Take it out of the queue; a copy of our own is deleted, a picked file stays."""
         with self._lock:
             self._clips.pop(clip.id, None)
@@ -118,18 +118,18 @@ class Clips:
         if clip.dropped:
             shutil.rmtree(clip.path.parent, ignore_errors=True)
 
-    def pick(self, workspace: str, number: int, path: str) -> Clip:
-        """Add a clip of the folder `number`. Raises `Problem`, or `MediaError` for no video."""
+    def pick(self, workspace: str, number: int, path: str) -> QueuedClip:
+        """Add a clip of the folder `number`. Raises `Refusal`, or `MediaError` for no video."""
         self._check_room(workspace)
         place = self._folders.clip(number, path)
         return self._add(workspace, place, dropped=False)
 
     async def receive(
         self, workspace: str, name: str, size: int | None, body: AsyncIterator[bytes]
-    ) -> Clip:
+    ) -> QueuedClip:
         """Add a clip whose bytes come in `body`; memory does not grow with its size.
 
-        Raises `Problem` where it is too large, `MediaError` where it is no video: nothing of it
+        Raises `Refusal` where it is too large, `MediaError` where it is no video: nothing of it
         stays.
         """
         folder = self._stored / secrets.token_urlsafe(12)
@@ -137,7 +137,7 @@ class Clips:
         self._uploads += 1
         try:
             if self._uploads > MOST_UPLOADS:
-                raise Problem(
+                raise Refusal(
                     503, "too many clips are coming in", "try again", {"Retry-After": "2"}
                 )
             self._check_room(workspace)
@@ -147,7 +147,7 @@ class Clips:
             return await to_thread.run_sync(lambda: self._add(workspace, path, dropped=True))
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, Problem):
+            if isinstance(error, Refusal):
                 # The end of the body may never be read.
                 error.headers = {**(error.headers or {}), "Connection": "close"}
             raise
@@ -167,28 +167,28 @@ class Clips:
             self._check_size(written)
             await to_thread.run_sync(file.write, bytes(block))
         if size is not None and written != size:
-            raise Problem(400, f"{written} bytes came of {size}", "send it again")
+            raise Refusal(400, f"{written} bytes came of {size}", "send it again")
         if not written:
-            raise Problem(422, "the clip is empty", "send the bytes of a video as the body")
+            raise Refusal(422, "the clip is empty", "send the bytes of a video as the body")
 
     def _check_size(self, size: int) -> None:
         most = self._options.largest_clip
         if size > most:
-            remedy = "put it into a folder that is named with --clips"
-            raise Problem(413, f"the clip has more than {most / 1e9:.1f} GB", remedy)
+            remedy = "pick it from a folder that the studio was started with"
+            raise Refusal(413, f"the clip has more than {most / 1e9:.1f} GB", remedy)
         free = shutil.disk_usage(self._stored).free
         if size + KEPT_FREE > free or size + stored_bytes(self._stored.parent) > (
             self._options.most_stored
         ):
-            raise Problem(507, "there is no room for the clip", "remove clips from the queue")
+            raise Refusal(507, "there is no room for the clip", "remove clips from the queue")
 
     def _check_room(self, workspace: str) -> None:
         if len(self.of(workspace)) >= MOST_CLIPS:
-            raise Problem(429, f"the queue has {MOST_CLIPS} clips", "remove some")
+            raise Refusal(429, f"the queue has {MOST_CLIPS} clips", "remove some")
 
-    def _add(self, workspace: str, path: Path, *, dropped: bool) -> Clip:
+    def _add(self, workspace: str, path: Path, *, dropped: bool) -> QueuedClip:
         info: VideoInfo = probe_video(path)
-        clip = Clip(
+        clip = QueuedClip(
             id=path.parent.name if dropped else secrets.token_urlsafe(12),
             workspace=workspace,
             name=path.name,
@@ -222,12 +222,14 @@ def stored_bytes(folder: Path) -> int:
     return total
 
 
-def _document(clip: Clip) -> dict[str, Any]:
+def _document(clip: QueuedClip) -> dict[str, Any]:
     # A name that is not UTF-8 has lone surrogates, which JSON's escapes keep.
     return {**asdict(clip), "path": os.fspath(clip.path), "at": time.time()}
 
 
-def _read(document: dict[str, Any]) -> Clip:
-    known = {name: document[name] for name in Clip.__dataclass_fields__ if name in document}
+def _read(document: dict[str, Any]) -> QueuedClip:
+    known = {name: document[name] for name in QueuedClip.__dataclass_fields__ if name in document}
     choice = known.get("choice")
-    return Clip(**{**known, "path": Path(known["path"]), "choice": choice and Choice(**choice)})
+    return QueuedClip(
+        **{**known, "path": Path(known["path"]), "choice": choice and Choice(**choice)}
+    )

@@ -11,7 +11,7 @@ from mgsv.grounding import GroundOptions, RankedMoment
 from mgsv.grounding.reasons import reasons
 from mgsv.library import Track
 from mgsv.memory.use import Use
-from mgsv.studio.clips import Choice, Clip
+from mgsv.studio.clips import Choice, QueuedClip
 from mgsv.studio.jobs import Kind, State, StudioJob
 from mgsv.studio.problems import ProblemDocument
 
@@ -114,7 +114,7 @@ class ClipDocument:
     """The job that wrote the choice as a video; empty where none did."""
 
 
-def clip_document(clip: Clip, track: Track | None) -> ClipDocument:
+def clip_document(clip: QueuedClip, track: Track | None) -> ClipDocument:
     return ClipDocument(
         clip.id,
         clean(clip.name),
@@ -132,7 +132,7 @@ def clip_document(clip: Clip, track: Track | None) -> ClipDocument:
     )
 
 
-def needs_look(clip: Clip) -> str:
+def needs_look(clip: QueuedClip) -> str:
     if clip.found is None:
         return "no music was looked for yet"
     if clip.accepted:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgsv.media.extensions import VIDEO_EXTENSIONS
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 
 CLIP_EXTENSIONS = VIDEO_EXTENSIONS | {"gif", "png", "apng"}
 MOST_ENTRIES = 2000
@@ -42,7 +42,7 @@ class Folders:
     def clip(self, number: int, path: str) -> Path:
         """The clip at `path` below the folder `number`, all links followed.
 
-        Raises `Problem` where there is none, wherever else the path may lead.
+        Raises `Refusal` where there is none, wherever else the path may lead.
         """
         found = self._inside(number, path)
         if not found.is_file() or not _is_clip(found.name):
@@ -125,5 +125,5 @@ def _entry(entry: os.DirEntry[str], folder: Path, root: Path) -> Entry | None:
     return None
 
 
-def _missing() -> Problem:
-    return Problem(404, "there is no such clip or folder", "choose one that GET /folders lists")
+def _missing() -> Refusal:
+    return Refusal(404, "there is no such clip or folder", "choose one that GET /folders lists")

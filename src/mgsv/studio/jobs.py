@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mgsv.jobs import Cancelled, Job, Progress
 from mgsv.media.isolated import watched
-from mgsv.studio.problems import Naming, Problem, as_dict
+from mgsv.studio.problems import Naming, Refusal, problem_values
 from mgsv.studio.store import DocumentStore
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -85,11 +85,11 @@ class Board:
     def add(
         self, workspace: str, clip: str, kind: Kind, request: dict[str, Any] | None = None
     ) -> StudioJob:
-        """A new job. Raises `Problem` where too many are waiting."""
+        """A new job. Raises `Refusal` where too many are waiting."""
         with self._change:
             waiting = sum(one.workspace == workspace for one in self._waiting)
             if waiting >= self._most:
-                raise Problem(
+                raise Refusal(
                     429, f"{waiting} jobs are waiting", "wait for some", {"Retry-After": "5"}
                 )
             job = StudioJob(secrets.token_urlsafe(12), workspace, clip, kind, request or {})
@@ -105,10 +105,10 @@ class Board:
         return job
 
     def get(self, id: str, workspace: str) -> StudioJob:
-        """Raises `Problem` where this workspace has no such job."""
+        """Raises `Refusal` where this workspace has no such job."""
         job = self._jobs.get(id)
         if job is None or job.workspace not in (workspace, EVERYONE):
-            raise Problem(404, "there is no such job", "it may have ended long ago")
+            raise Refusal(404, "there is no such job", "it may have ended long ago")
         return job
 
     def of(self, workspace: str, clip: str = "") -> list[StudioJob]:
@@ -192,7 +192,7 @@ class Board:
         except Cancelled:
             self._finish(job, "cancelled")
         except Exception as error:
-            job.problem = as_dict(self._naming.problem(error))
+            job.problem = problem_values(self._naming.problem(error))
             self._finish(job, "failed")
         else:
             job.result = result

@@ -17,7 +17,7 @@ FOLDER_VARIABLE = "MGSV_STUDIO"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def default_folder() -> Path:
+def queue_folder() -> Path:
     """Where the queue is kept: `$MGSV_STUDIO`, else in the user's data directory."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named).expanduser() if named else platformdirs.user_data_path("mgsv") / "studio"
@@ -33,8 +33,8 @@ class StudioOptions:
     """Folders whose clips may be picked on the page, beside those that are dropped on it."""
     library: Path | None = None
     """Where the features of indexed music are kept; None: `mgsv.library.default_folder()`."""
-    folder: Path | None = None
-    """Where the queue, dropped clips and results are kept; None: `default_folder()`."""
+    queue: Path | None = None
+    """Where the queue, dropped clips and results are kept; None: `queue_folder()`."""
     host: str = "127.0.0.1"
     port: int = PORT
     """0: any that is free."""
@@ -76,4 +76,4 @@ class StudioOptions:
 
     @property
     def place(self) -> Path:
-        return self.folder or default_folder()
+        return self.queue or queue_folder()

@@ -36,7 +36,7 @@ class ProblemDocument:
     """For each field of a request that cannot be: its `field`, and the `detail`."""
 
 
-class Problem(HTTPException):
+class Refusal(HTTPException):
     """Ends a request with `document`."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Naming:
 
     def problem(self, error: Exception) -> ProblemDocument:
         """What is said of `error`; nothing of what is no `MgsvError`."""
-        if isinstance(error, Problem):
+        if isinstance(error, Refusal):
             return error.document
         if not isinstance(error, MgsvError):
             _log.error("unexpected problem", exc_info=error)
@@ -76,7 +76,7 @@ def handle_problems(app: FastAPI, naming: Naming) -> None:
     """Have every error of `app` answered by a problem document."""
 
     async def known(_: Request, error: Exception) -> JSONResponse:
-        headers = error.headers if isinstance(error, Problem) else None
+        headers = error.headers if isinstance(error, Refusal) else None
         return respond(naming.problem(error), headers)
 
     async def plain(_: Request, error: Exception) -> JSONResponse:
@@ -93,7 +93,7 @@ def handle_problems(app: FastAPI, naming: Naming) -> None:
         detail = f"`{first['field']}`: {first['detail']}" if first["field"] else first["detail"]
         return respond(_document(422, detail, "see /api/v1/openapi.json", errors))
 
-    app.add_exception_handler(Problem, known)
+    app.add_exception_handler(Refusal, known)
     app.add_exception_handler(MgsvError, known)
     app.add_exception_handler(Exception, known)
     app.add_exception_handler(HTTPException, plain)
@@ -101,10 +101,10 @@ def handle_problems(app: FastAPI, naming: Naming) -> None:
 
 
 def respond(document: ProblemDocument, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(as_dict(document), document.status, headers, MEDIA_TYPE)
+    return JSONResponse(problem_values(document), document.status, headers, MEDIA_TYPE)
 
 
-def as_dict(document: ProblemDocument) -> dict[str, Any]:
+def problem_values(document: ProblemDocument) -> dict[str, Any]:
     """Without what is empty."""
     return {name: value for name, value in vars(document).items() if value or name == "detail"}
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mgsv.studio.options import LOOPBACK_NAMES, StudioOptions
-from mgsv.studio.problems import Problem, respond
+from mgsv.studio.problems import Refusal, respond
 
 API = "/api/"
 LARGEST_BODY = 64 << 10
@@ -88,7 +88,7 @@ class Guard:
                 await entered(scope, receive, guarded)
                 return
             limited = self._limited(scope, headers, receive)
-        except Problem as problem:
+        except Refusal as problem:
             await drain(receive)
             await respond(problem.document, problem.headers)(scope, receive, guarded)
             return
@@ -102,12 +102,12 @@ class Guard:
 
     def _check_host(self, headers: Headers) -> None:
         if len(headers.getlist("host")) != 1:
-            raise Problem(400, "the request names no host, or several")
+            raise Refusal(400, "the request names no host, or several")
         name = _host_name(headers["host"])
         if name in self._names or (not self._options.local and _is_address(name)):
             return
-        raise Problem(
-            421, "this is no name of this studio's", "start it with --name and the host's name"
+        raise Refusal(
+            421, "this is no name of this studio's", "start it with `mgsv studio --name HOST`"
         )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -116,7 +116,7 @@ class Guard:
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         own = origin is None or urlsplit(origin).netloc.lower() == headers["host"].lower()
         if not own or site not in (None, "same-origin", "none"):
-            raise Problem(403, "a page of another site has sent this request")
+            raise Refusal(403, "a page of another site has sent this request")
 
     def _check_token(
         self, scope: Scope, headers: Headers, cookies: dict[str, str]
@@ -138,7 +138,7 @@ class Guard:
                     "Set-Cookie", _cookie(TOKEN_COOKIE, self._options.token, scope)
                 )
                 return response
-        raise Problem(
+        raise Refusal(
             401,
             "this studio wants a token",
             "open the address that `mgsv studio` printed, or send it as `Authorization: Bearer …`",
@@ -151,7 +151,7 @@ class Guard:
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive`, which refuses more than a request may bring."""
         if len(scope["query_string"]) > LARGEST_QUERY:
-            raise Problem(414, "the address is too long")
+            raise Refusal(414, "the address is too long")
         if scope["path"] == self._uploads:
             return receive
         length = headers.get("content-length", "0")
@@ -184,8 +184,8 @@ async def drain(receive: Receive) -> None:
                 break
 
 
-def _too_large() -> Problem:
-    return Problem(
+def _too_large() -> Refusal:
+    return Refusal(
         413,
         f"the request has more than {LARGEST_BODY >> 10} kB",
         "send less",

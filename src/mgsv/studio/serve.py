@@ -12,7 +12,7 @@ from collections.abc import Callable
 import uvicorn
 
 from mgsv.errors import ConfigError
-from mgsv.studio.app import create_app, guarded
+from mgsv.studio.app import behind_guard, create_app
 from mgsv.studio.options import StudioOptions
 
 GRACE = 3
@@ -20,13 +20,15 @@ GRACE = 3
 MOST_CONNECTIONS = 1000
 
 
-def serve(options: StudioOptions, *, ready: Callable[[str], None], browser: bool = False) -> None:
+def serve_studio(
+    options: StudioOptions, *, ready: Callable[[str], None], browser: bool = False
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     ready: called with the address once the port is taken. browser: open the page there.
     Raises `ConfigError` where the port or the folder cannot be used.
     """
-    app = guarded(create_app(options))
+    app = behind_guard(create_app(options))
     with contextlib.closing(_listening(options)) as listening:
         port = listening.getsockname()[1]
         ready(address(options, port))

@@ -16,11 +16,11 @@ from mgsv.jobs import Progress
 from mgsv.library import Library, Track
 from mgsv.media.video import CURVE_RATE
 from mgsv.methods.base import Query
-from mgsv.studio.clips import Clip, Clips
+from mgsv.studio.clips import Clips, QueuedClip
 from mgsv.studio.folders import Folders
 from mgsv.studio.jobs import EVERYONE, Board, StudioJob
 from mgsv.studio.options import StudioOptions
-from mgsv.studio.problems import Naming, Problem
+from mgsv.studio.problems import Naming, Refusal
 from mgsv.studio.store import DocumentStore
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ KEPT_PREVIEWS = 48 << 20
 """Bytes of sound and pictures that stay in memory."""
 
 
-class Studio:
+class OpenStudio:
     """What the routes share. `open` begins to read the library; `close` ends all work."""
 
     def __init__(self, options: StudioOptions) -> None:
@@ -103,9 +103,9 @@ class Studio:
 
     @property
     def session(self) -> Session:
-        """Raises `Problem` while the music is still being read for the first time."""
+        """Raises `Refusal` while the music is still being read for the first time."""
         if self._session is None:
-            raise Problem(503, "the music is still being read", "try again", {"Retry-After": "2"})
+            raise Refusal(503, "the music is still being read", "try again", {"Retry-After": "2"})
         return self._session
 
     def wait_for_session(self, job: StudioJob) -> Session:
@@ -127,17 +127,17 @@ class Studio:
         return self._tracks[1]
 
     def track(self, id: str) -> Track:
-        """Raises `Problem` where there is no such track."""
+        """Raises `Refusal` where there is no such track."""
         found = self.tracks().get(id)
         if found is None:
-            raise Problem(404, "there is no such track", "see GET /tracks")
+            raise Refusal(404, "there is no such track", "see GET /tracks")
         return found
 
     def known_track(self, id: str) -> Track | None:
         """None where it is not in view, or not known yet."""
         return self.tracks().get(id) if self._session is not None else None
 
-    def query(self, clip: Clip, job: StudioJob | None = None) -> Query:
+    def query(self, clip: QueuedClip, job: StudioJob | None = None) -> Query:
         """The clip as the session's method sees it, read at most once while it is kept."""
         session = self.session if job is None else self.wait_for_session(job)
         path = self.clips.file(clip)
@@ -150,12 +150,12 @@ class Studio:
 
         return self._queries.get(clip.id, read)
 
-    def picture(self, clip: Clip) -> dict[str, Any]:
+    def picture(self, clip: QueuedClip) -> dict[str, Any]:
         """What the clip's picture does over time, kept from when it was read."""
         known = self.store.get("picture", clip.id)
         return known or _picture(self.query(clip))
 
-    def remove(self, clip: Clip) -> None:
+    def remove(self, clip: QueuedClip) -> None:
         """Take a clip out of the queue, with what was written of it."""
         self.board.cancel_of(clip.id)
         for job in self.board.of(clip.workspace, clip.id):

@@ -20,37 +20,37 @@ from mgsv.media.soundtrack import SoundOptions
 from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import Query
 from mgsv.moment import Moment
-from mgsv.studio.clips import Choice, Clip
+from mgsv.studio.clips import Choice, QueuedClip
 from mgsv.studio.documents import (
     GroundingDocument,
     GroundRequest,
     MomentDocument,
 )
 from mgsv.studio.jobs import Kind, StudioJob, Work
-from mgsv.studio.problems import Problem
-from mgsv.studio.studio import Studio
+from mgsv.studio.problems import Refusal
+from mgsv.studio.studio import OpenStudio
 
 LIKE = 20
 """Tracks that "more like this" looks among."""
 _ground_request = TypeAdapter(GroundRequest)
 
 
-def works(studio: Studio) -> dict[Kind, Work]:
+def works(studio: OpenStudio) -> dict[Kind, Work]:
     """What to do for each kind of job."""
 
-    def of(work: Callable[[Studio, StudioJob, Clip], dict[str, Any]]) -> Work:
+    def of(work: Callable[[OpenStudio, StudioJob, QueuedClip], dict[str, Any]]) -> Work:
         return lambda job: work(studio, job, studio.clips.get(job.clip, job.workspace))
 
     return {
         "index": studio.do_index,
-        "ground": of(ground),
-        "render": of(render),
-        "timeline": of(write_timeline),
-        "explain": of(draw),
+        "ground": of(_ground),
+        "render": of(_render),
+        "timeline": of(_write_timeline),
+        "explain": of(_draw),
     }
 
 
-def ground(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
+def _ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
     """Find moments for the clip; the best one is its choice from then on."""
     request = _ground_request.validate_python(job.request)
     session = studio.wait_for_session(job)
@@ -72,7 +72,7 @@ def ground(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
     return {"notes": notes, "moment": asdict(MomentDocument.of(best))}
 
 
-def render(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
+def _render(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
     """Write the clip with its choice."""
     choice, track = _chosen(studio, job)
     output = studio.folder_of(job) / f"{Path(clip.name).stem}.mgsv.{job.request['container']}"
@@ -91,7 +91,7 @@ def render(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
     return {"file": str(output), "notes": [studio.naming(note) for note in report.notes]}
 
 
-def write_timeline(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
+def _write_timeline(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
     """Write the clip with its choice as a timeline."""
     choice, track = _chosen(studio, job)
     output = studio.folder_of(job) / f"{Path(clip.name).stem}.{job.request['format']}"
@@ -108,7 +108,7 @@ def write_timeline(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]
     return {"file": str(output), "notes": [studio.naming(note) for note in report.notes]}
 
 
-def draw(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
+def _draw(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
     """Draw why the choice fits."""
     choice, track = _chosen(studio, job)
     session, query = studio.wait_for_session(job), studio.query(clip, job)
@@ -127,11 +127,11 @@ def draw(studio: Studio, job: StudioJob, clip: Clip) -> dict[str, Any]:
     return {"file": str(picture.path), "notes": list(picture.reasons)}
 
 
-def remember(studio: Studio, clip: Clip, category: str) -> tuple[int, Use]:
-    """Remember the clip's choice as a use; the use, by its number. Raises `Problem` without a
+def remember(studio: OpenStudio, clip: QueuedClip, category: str) -> tuple[int, Use]:
+    """Remember the clip's choice as a use; the use, by its number. Raises `Refusal` without a
     choice."""
     if clip.choice is None:
-        raise Problem(409, f"{clip.name}: no music was chosen yet", "find some, or choose a moment")
+        raise Refusal(409, f"{clip.name}: no music was chosen yet", "find some, or choose a moment")
     track, choice = studio.track(clip.choice.track), clip.choice
     session, query = studio.session, studio.query(clip)
     feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
@@ -163,7 +163,7 @@ def sound_of(choice: Choice) -> SoundOptions:
     return SoundOptions(keep_audio=choice.keep_audio, own_gain=gain)
 
 
-def narrowed(studio: Studio, request: GroundRequest) -> list[str] | None:
+def narrowed(studio: OpenStudio, request: GroundRequest) -> list[str] | None:
     """The ids of the tracks to look at; None for all.
 
     Raises `ConfigError` where no track is as wanted.
@@ -192,7 +192,7 @@ def narrowed(studio: Studio, request: GroundRequest) -> list[str] | None:
     return None if len(kept) == len(studio.tracks()) else [track.id for track in kept]
 
 
-def _document(studio: Studio, found: Grounding) -> GroundingDocument:
+def _document(studio: OpenStudio, found: Grounding) -> GroundingDocument:
     return GroundingDocument(
         [MomentDocument.of(moment) for moment in found],
         found.score_meaning,
@@ -203,7 +203,7 @@ def _document(studio: Studio, found: Grounding) -> GroundingDocument:
     )
 
 
-def _chosen(studio: Studio, job: StudioJob) -> tuple[Choice, Track]:
+def _chosen(studio: OpenStudio, job: StudioJob) -> tuple[Choice, Track]:
     studio.wait_for_session(job)
     choice = Choice(**job.request["choice"])
     return choice, studio.track(choice.track)

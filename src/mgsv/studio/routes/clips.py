@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from mgsv.media import isolated
 from mgsv.moment import Moment
-from mgsv.studio.clips import Choice, Clip
+from mgsv.studio.clips import Choice, QueuedClip
 from mgsv.studio.documents import (
     ChoiceRequest,
     ClipDocument,
@@ -24,11 +24,11 @@ from mgsv.studio.documents import (
     clip_document,
 )
 from mgsv.studio.folders import Entry
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 from mgsv.studio.routes.shared import API, FILE, InStudio, Workspace, file_response
 from mgsv.studio.security import drain
 from mgsv.studio.sounds import WAV, wav
-from mgsv.studio.studio import Studio
+from mgsv.studio.studio import OpenStudio
 from mgsv.studio.work import sound_of
 
 router = APIRouter(tags=["clips"])
@@ -73,7 +73,7 @@ async def upload_clip(
     size = int(length) if length is not None and length.isdecimal() else None
     try:
         clip = await studio.clips.receive(workspace, name, size, request.stream())
-    except Problem:
+    except Refusal:
         await drain(request.receive)
         raise
     response.headers["Location"] = f"{API}/clips/{clip.id}"
@@ -98,7 +98,7 @@ async def get_candidates(
     """The moments that the last grounding found, best first."""
     found = studio.clips.get(clip, workspace).found
     if found is None:
-        raise Problem(404, "no music was looked for yet", "POST to /clips/{clip}/groundings")
+        raise Refusal(404, "no music was looked for yet", "POST to /clips/{clip}/groundings")
     return _grounding.validate_python(found)
 
 
@@ -110,7 +110,7 @@ async def choose(
     known = studio.clips.get(clip, workspace)
     track = studio.track(request.track)
     if not request.start < min(request.end, track.duration):
-        raise Problem(
+        raise Refusal(
             422,
             f"`start` {request.start:g}, `end` {request.end:g}: the track lasts "
             f"{track.duration:.2f} s",
@@ -165,7 +165,7 @@ async def get_sound(
     def make() -> bytes:
         with studio.sound_lock:
             if not start < end:
-                raise Problem(422, "the moment is empty", "give an end after its start")
+                raise Refusal(422, "the moment is empty", "give an end after its start")
             moment = Moment(start, end)
             return wav(isolated.preview_sound(path, music.path, moment, sound_of(choice)))
 
@@ -184,6 +184,6 @@ def list_folder(
     return studio.folders.list(folder, path)
 
 
-def _document(studio: Studio, clip: Clip) -> ClipDocument:
+def _document(studio: OpenStudio, clip: QueuedClip) -> ClipDocument:
     track = studio.known_track(clip.choice.track) if clip.choice else None
     return clip_document(clip, track)

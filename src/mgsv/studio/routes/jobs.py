@@ -21,9 +21,9 @@ from mgsv.studio.documents import (
     job_document,
 )
 from mgsv.studio.jobs import Kind, StudioJob
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 from mgsv.studio.routes.shared import FILE, STARTED, InStudio, Workspace, file_response, started
-from mgsv.studio.studio import Studio
+from mgsv.studio.studio import OpenStudio
 
 router = APIRouter(tags=["jobs"])
 MOST_WATCHERS = 200
@@ -135,16 +135,16 @@ async def get_file(
     known = studio.board.get(job, workspace)
     path = Path((known.result or {}).get("file", ""))
     if known.state != "done" or not path.is_file():
-        raise Problem(404, "the job has written no file", "wait until it is done")
+        raise Refusal(404, "the job has written no file", "wait until it is done")
     return file_response(path, path.name, download=download)
 
 
 def _with_choice(
-    studio: Studio, workspace: str, clip: str, kind: Kind, request: Any
+    studio: OpenStudio, workspace: str, clip: str, kind: Kind, request: Any
 ) -> JSONResponse:
     known = studio.clips.get(clip, workspace)
     if known.choice is None:
-        raise Problem(
+        raise Refusal(
             409, f"{known.name}: no music was chosen yet", "find some, or choose a moment"
         )
     values = {**_values(request), "choice": asdict(known.choice)}
@@ -155,9 +155,11 @@ def _values(request: Any) -> dict[str, Any]:
     return asdict(request)
 
 
-def _stream(studio: Studio, workspace: str, last: str, only: StudioJob | None) -> StreamingResponse:
+def _stream(
+    studio: OpenStudio, workspace: str, last: str, only: StudioJob | None
+) -> StreamingResponse:
     if studio.board.watchers >= MOST_WATCHERS:
-        raise Problem(503, "too many watch the jobs", "try again", {"Retry-After": "5"})
+        raise Refusal(503, "too many watch the jobs", "try again", {"Retry-After": "5"})
     after = int(last) if last.isdecimal() else 0
 
     async def events() -> AsyncIterator[str]:

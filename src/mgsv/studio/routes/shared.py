@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from mgsv.studio.documents import JobDocument, job_document
 from mgsv.studio.jobs import StudioJob
-from mgsv.studio.studio import Studio
+from mgsv.studio.studio import OpenStudio
 
 API = "/api/v1"
 MEDIA_TYPES = {
@@ -31,21 +31,21 @@ MEDIA_TYPES = {
 }
 """By ending; other files are bytes that no browser tries to understand."""
 FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+    200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
     206: {"description": "The range that was asked for"},
     416: {"description": "No such range"},
 }
 
 
-def _studio(request: Request) -> Studio:
-    return cast(Studio, request.app.state.studio)
+def _studio(request: Request) -> OpenStudio:
+    return cast(OpenStudio, request.app.state.studio)
 
 
 def _workspace(request: Request) -> str:
     return cast(str, request.state.workspace)
 
 
-InStudio = Annotated[Studio, Depends(_studio)]
+InStudio = Annotated[OpenStudio, Depends(_studio)]
 Workspace = Annotated[str, Depends(_workspace)]
 
 

@@ -25,10 +25,10 @@ from mgsv.studio.documents import (
     UseRequest,
     job_document,
 )
-from mgsv.studio.problems import Problem
+from mgsv.studio.problems import Refusal
 from mgsv.studio.routes.shared import FILE, STARTED, InStudio, Workspace, file_response, started
 from mgsv.studio.sounds import WAV, wav
-from mgsv.studio.studio import Studio
+from mgsv.studio.studio import OpenStudio
 from mgsv.studio.work import remember
 
 router = APIRouter(tags=["library"])
@@ -81,7 +81,7 @@ async def get_media(studio: InStudio, track: Identifier) -> FileResponse:
     """The track's file, whole or in ranges."""
     path = studio.track(track).path
     if not path.is_file():
-        raise Problem(410, f"{path.name}: the file is gone", "read the music again")
+        raise Refusal(410, f"{path.name}: the file is gone", "read the music again")
     return file_response(path, path.name)
 
 
@@ -120,7 +120,7 @@ async def get_sound(studio: InStudio, track: Identifier, start: Seconds, end: Se
     """A part of the track as it is; WAV."""
     known = studio.track(track)
     if not start < end:
-        raise Problem(422, "the moment is empty", "give an end after its start")
+        raise Refusal(422, "the moment is empty", "give an end after its start")
 
     def make() -> bytes:
         with studio.sound_lock:
@@ -139,7 +139,7 @@ def list_uses(studio: InStudio) -> list[UseDocument]:
 
 
 @router.post("/uses", status_code=201, tags=["uses"])
-def accept(
+def accept_choice(
     studio: InStudio, workspace: Workspace, request: UseRequest, response: Response
 ) -> UseDocument:
     """Remember a clip's choice as a use: later groundings take it into account."""
@@ -153,10 +153,10 @@ def forget(studio: InStudio, use: Annotated[int, PathParameter(ge=0, le=1 << 60)
     """Forget a use for good."""
     uses = studio.session.library.uses
     if use not in {id for id, _ in uses.all()}:
-        raise Problem(404, "there is no such use", "see GET /uses")
+        raise Refusal(404, "there is no such use", "see GET /uses")
     uses.forget([use])
 
 
-def _name(studio: Studio, track: str) -> str:
+def _name(studio: OpenStudio, track: str) -> str:
     known = studio.known_track(track)
     return known.path.name if known else ""

@@ -72,7 +72,7 @@ export class Queue {
   async #send(file) {
     if (file.size > this.largest) {
       const detail = `${file.name}: the clip has more than ${(this.largest / 1e9).toFixed(1)} GB`;
-      const remedy = "put it into a folder that is named with --clips";
+      const remedy = "pick it from a folder that the studio was started with";
       this.#actions.problem({ detail, remedy }); // before hours of sending it
       return;
     }
