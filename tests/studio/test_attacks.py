@@ -405,6 +405,11 @@ def test_others_need_the_token(outside: Running) -> None:
         entered = stranger.get("/", params={"token": "sesame-of-many-words"})
         assert entered.status_code == 303 and entered.headers["location"] == "/"
         cookie = entered.headers["set-cookie"]
+        for path in ("//evil.example/", "///evil.example", "/\\evil.example"):
+            status, text = raw(
+                outside, f"GET {path}?token=sesame-of-many-words HTTP/1.1", host_of(outside)
+            )
+            assert status == 303 and "location: /evil.example" in text, "it leads to no other host"
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
         assert stranger.get("/").status_code == 200
         assert stranger.get(f"{API}/clips").status_code == 200

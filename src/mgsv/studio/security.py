@@ -95,7 +95,7 @@ class Guard:
         workspace = cookies.get(WORKSPACE_COOKIE, "")
         if not _WORKSPACE.fullmatch(workspace):
             workspace = ""
-            if scope["path"] == "/":
+            if _is_page(scope):
                 workspace = new_workspace = secrets.token_urlsafe(16)
         scope.setdefault("state", {})["workspace"] = workspace
         await self._app(scope, limited, guarded)
@@ -130,10 +130,10 @@ class Guard:
             return None
         if self._is_token(cookies.get(TOKEN_COOKIE, "")):
             return None
-        if scope["path"] == "/" and scope["method"] == "GET":
+        if _is_page(scope):
             query = scope["query_string"][:LARGEST_QUERY].decode("latin-1")
             if self._is_token(parse_qs(query).get("token", [""])[0]):
-                response = RedirectResponse("/", 303)
+                response = RedirectResponse("/" + scope["path"].lstrip("/\\"), 303)
                 response.headers.append(
                     "Set-Cookie", _cookie(TOKEN_COOKIE, self._options.token, scope)
                 )
@@ -182,6 +182,11 @@ async def drain(receive: Receive) -> None:
             left -= len(message.get("body", b""))
             if message["type"] == "http.disconnect" or not message.get("more_body"):
                 break
+
+
+def _is_page(scope: Scope) -> bool:
+    """Whether a person opens it, rather than a script of the page."""
+    return scope["method"] == "GET" and not scope["path"].startswith((API, "/static/"))
 
 
 def _too_large() -> Refusal:

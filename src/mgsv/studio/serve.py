@@ -7,9 +7,11 @@ import errno
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvicorn
+from fastapi import APIRouter
 
 from mgsv.errors import ConfigError
 from mgsv.studio.app import behind_guard, create_app
@@ -21,14 +23,19 @@ MOST_CONNECTIONS = 1000
 
 
 def serve_studio(
-    options: StudioOptions, *, ready: Callable[[str], None], browser: bool = False
+    options: StudioOptions,
+    *,
+    ready: Callable[[str], None],
+    browser: bool = False,
+    routers: Sequence[APIRouter] = (),
+    pages: Sequence[tuple[str, Path]] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    ready: called with the address once the port is taken. browser: open the page there.
-    Raises `ConfigError` where the port or the folder cannot be used.
+    ready: called with the address once the port is taken. browser: open the page there. routers,
+    pages: see `create_app`. Raises `ConfigError` where the port or the folder cannot be used.
     """
-    app = behind_guard(create_app(options))
+    app = behind_guard(create_app(options, routers=routers, pages=pages))
     with contextlib.closing(_listening(options)) as listening:
         port = listening.getsockname()[1]
         ready(address(options, port))
