@@ -32,6 +32,8 @@ KEPT_FREE = 1 << 30
 """Bytes of the disk that dropped clips leave to others."""
 BLOCK = 1 << 20
 """Bytes that are written at once."""
+UNCHECKED = 64 << 20
+"""Bytes between two looks at the room on the disk."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Clips:
                     503, "too many clips are coming in", "try again", {"Retry-After": "2"}
                 )
             self._check_room(workspace)
-            self._check_size(size or 0)
+            self._check_length(size or 0)
+            self.check_disk(size or 0)
             folder.mkdir()
             await self._write(path, body, size)
             return await to_thread.run_sync(lambda: self._add(workspace, path, dropped=True))
@@ -155,32 +158,37 @@ class Clips:
             self._uploads -= 1
 
     async def _write(self, path: Path, body: AsyncIterator[bytes], size: int | None) -> None:
-        written, block = 0, bytearray()
+        written, checked, block = 0, 0, bytearray()
         with path.open("wb", buffering=0) as file:
             async for chunk in body:
                 block += chunk
                 written += len(chunk)
                 if len(block) >= BLOCK:
-                    self._check_size(written)
+                    self._check_length(written)
+                    if written - checked > UNCHECKED:
+                        checked = written
+                        await to_thread.run_sync(self.check_disk, UNCHECKED)
                     await to_thread.run_sync(file.write, bytes(block))
                     block.clear()
-            self._check_size(written)
+            self._check_length(written)
             await to_thread.run_sync(file.write, bytes(block))
         if size is not None and written != size:
             raise Refusal(400, f"{written} bytes came of {size}", "send it again")
         if not written:
             raise Refusal(422, "the clip is empty", "send the bytes of a video as the body")
 
-    def _check_size(self, size: int) -> None:
+    def check_disk(self, size: int) -> None:
+        """Raises `Refusal` where there is no room for so many bytes more."""
+        kept = self._stored.parent
+        free = shutil.disk_usage(kept).free
+        if size + KEPT_FREE > free or size + stored_bytes(kept) > self._options.most_stored:
+            raise Refusal(507, "there is no room for the clip", "remove clips from the queue")
+
+    def _check_length(self, size: int) -> None:
         most = self._options.largest_clip
         if size > most:
             remedy = "pick it from a folder that the studio was started with"
             raise Refusal(413, f"the clip has more than {most / 1e9:.1f} GB", remedy)
-        free = shutil.disk_usage(self._stored).free
-        if size + KEPT_FREE > free or size + stored_bytes(self._stored.parent) > (
-            self._options.most_stored
-        ):
-            raise Refusal(507, "there is no room for the clip", "remove clips from the queue")
 
     def _check_room(self, workspace: str) -> None:
         if len(self.of(workspace)) >= MOST_CLIPS:

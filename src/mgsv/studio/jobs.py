@@ -63,8 +63,16 @@ class Board:
     `work` by kind. What was waiting or running when the studio ended waits again.
     """
 
-    def __init__(self, store: DocumentStore, naming: Naming, most_waiting: int) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        naming: Naming,
+        most_waiting: int,
+        forgotten: Callable[[StudioJob], None],
+    ) -> None:
+        """forgotten: called with a job that ended long ago and is no longer kept."""
         self._store, self._naming, self._most = store, naming, most_waiting
+        self._forgotten = forgotten
         self._jobs: dict[str, StudioJob] = {}
         self._waiting: deque[StudioJob] = deque()
         self._work: dict[Kind, Work] = {}
@@ -247,6 +255,7 @@ class Board:
         for job in ended[: max(0, len(ended) - KEPT)]:
             del self._jobs[job.id]
             self._store.drop("job", job.id)
+            self._forgotten(job)
 
 
 def _document(job: StudioJob) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class OpenStudio:
         music = [path.expanduser().resolve() for path in options.music]
         self.naming = Naming([*self.folders.roots, *music], options.place / "files")
         self.clips = Clips(options, self.store, self.folders)
-        self.board = Board(self.store, self.naming, options.most_jobs)
+        self.board = Board(self.store, self.naming, options.most_jobs, self._forget)
         self.previews: Kept[bytes] = Kept(KEPT_PREVIEWS, len)
         self.sound_lock = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
         self._queries: Kept[Query] = Kept(KEPT_QUERIES, lambda _: 1)
@@ -162,6 +162,9 @@ class OpenStudio:
             shutil.rmtree(self.results / job.id, ignore_errors=True)
         self.store.drop("picture", clip.id)
         self.clips.remove(clip)
+
+    def _forget(self, job: StudioJob) -> None:
+        shutil.rmtree(self.results / job.id, ignore_errors=True)
 
     def folder_of(self, job: StudioJob) -> Path:
         """A new folder for what the job writes."""

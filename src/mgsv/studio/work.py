@@ -75,6 +75,7 @@ def _ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, A
 def _render(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
     """Write the clip with its choice."""
     choice, track = _chosen(studio, job)
+    studio.clips.check_disk(clip.size)
     output = studio.folder_of(job) / f"{Path(clip.name).stem}.mgsv.{job.request['container']}"
     report = isolated.render(
         studio.clips.file(clip),
