@@ -6,6 +6,7 @@ PYTHONPATH=tests/support .venv/bin/python benchmarks/studio.py [--minutes 2] [--
   page looks at, and plays parts of its media; 95th percentile of calls but jobs, errors, memory.
 - From the clip that is dropped to its first candidates, among `--tracks` tracks, warm.
 - The memory for an upload of `--gigabytes`.
+- In Chromium: first paint, picture and sound in step, frames while a moment is dragged.
 """
 
 from __future__ import annotations
@@ -118,6 +119,61 @@ def first_candidates(studio: Running) -> None:
     print(f"from the dropped clip to candidates among {count} tracks: {min(took[1:]):.2f} s")
 
 
+def in_the_browser(studio: Running) -> None:
+    """First paint, picture and sound in step, and frames while a ten-minute track is dragged."""
+    from page_support import StudioPage, chromium
+
+    with chromium() as browser:
+        person = StudioPage(browser, studio.url)
+        page = person.page
+        page.reload()
+        page.wait_for_selector("body.ready")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"first paint, loaded before: {paint:.0f} ms")
+        person.drop(demo_clip())
+        person.candidates()
+        page.click("#play")
+        page.wait_for_timeout(1500)
+        off = []
+        for _ in range(40):
+            clocks = page.evaluate("studio.player.clocks()")
+            off.append(abs(clocks["audio"] - clocks["video"]))
+            page.wait_for_timeout(100)
+        print(f"picture and sound: at most {1000 * max(off):.0f} ms apart in {len(off)} looks")
+        page.click("#play")
+        page.evaluate(TEN_MINUTES)
+        page.evaluate(COUNT_FRAMES)
+        for _ in range(4):
+            person.drag("#region", 8.0)
+            person.drag("#region", -8.0)
+        gaps = np.array(page.evaluate("window.gaps"))
+        print(
+            f"frames while dragging on a track of ten minutes: every {np.median(gaps):.1f} ms, "
+            f"95 % within {np.percentile(gaps, 95):.1f} ms"
+        )
+        person.close()
+
+
+TEN_MINUTES = """() => {
+  const beats = Array.from({ length: 1200 }, (_, n) => n / 2);
+  studio.waveform.track = {
+    duration: 600, perSecond: 62.5, beats, downbeats: beats.filter((_, n) => n % 4 === 0),
+    sections: [0, 100, 200, 300, 400, 500],
+    peaks: Array.from({ length: 37500 }, (_, n) => 50 + 40 * Math.sin(n / 9)),
+  };
+}"""
+COUNT_FRAMES = """() => {
+  window.gaps = [];
+  let last = 0;
+  const tick = (now) => {
+    if (studio.waveform.dragging && last) window.gaps.push(now - last);
+    last = studio.waveform.dragging ? now : 0;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+
+
 def upload(studio: Running, gigabytes: float) -> None:
     """A clip with so much after its end that no player minds: a `free` box of MP4."""
     clip, size = demo_clip().read_bytes(), round(gigabytes * 1e9)
@@ -193,6 +249,7 @@ def main() -> None:
             first_candidates(studio)
             many(studio, given.sessions, given.minutes)
             upload(studio, given.gigabytes)
+            in_the_browser(studio)
 
 
 if __name__ == "__main__":
