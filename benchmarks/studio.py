@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import tempfile
 import threading
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import numpy as np
 
 from mgsv.demo import demo_clip, demo_music
 from mgsv.library import Library
+from mgsv.media.audio import read_audio
 from studio_support import API, Client, Running, running
 
 PAUSE = 0.5
@@ -49,8 +50,10 @@ class Tally:
         return answer
 
 
-def session(studio: Running, until: float, tally: Tally, seed: int) -> None:
-    """One person at the page."""
+def session(
+    studio: Running, together: threading.Barrier, minutes: float, tally: Tally, seed: int
+) -> None:
+    """One person at the page, from when all have candidates."""
     chance = random.Random(seed)
     with studio.client() as client:
         try:
@@ -58,6 +61,8 @@ def session(studio: Running, until: float, tally: Tally, seed: int) -> None:
             client.do(f"clips/{clip}/groundings")
             found = client.get(f"{API}/clips/{clip}/candidates").json()["moments"]
             size = demo_clip().stat().st_size
+            together.wait()
+            until = time.monotonic() + 60 * minutes
             while time.monotonic() < until:
                 track = chance.choice(found)["track"]["id"]
                 first = chance.randrange(size)
@@ -84,9 +89,10 @@ def session(studio: Running, until: float, tally: Tally, seed: int) -> None:
 
 def many(studio: Running, sessions: int, minutes: float) -> None:
     tally, memory = Tally(), []
-    until = time.monotonic() + 60 * minutes
+    together = threading.Barrier(sessions)
     people = [
-        threading.Thread(target=session, args=(studio, until, tally, n)) for n in range(sessions)
+        threading.Thread(target=session, args=(studio, together, minutes, tally, n))
+        for n in range(sessions)
     ]
     for person in people:
         person.start()
@@ -212,15 +218,17 @@ def upload(studio: Running, gigabytes: float) -> None:
 
 
 def larger(folder: Path, count: int) -> None:
-    """So many tracks in `folder`: the demo's, each time with other bytes after its end."""
+    """So many tracks in `folder`: the demo's at other speeds, which are other recordings."""
     tracks = sorted(demo_music()[0].glob("*/*.opus"))
     folder.mkdir()
     for number in range(count):
-        source = tracks[number % len(tracks)]
-        copy = folder / f"{number:04}{source.suffix}"
-        shutil.copy(source, copy)
-        with copy.open("ab") as file:
-            file.write(number.to_bytes(4, "big"))
+        speed = 0.8 + 0.4 * number / count
+        samples = read_audio(tracks[number % len(tracks)], 16_000).samples
+        with wave.open(str(folder / f"{number:04}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(round(16_000 * speed))
+            file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 def main() -> None:
