@@ -15,6 +15,7 @@ from mgsv.errors import (
     MediaError,
     MgsvError,
     OutputError,
+    needs_extra,
     reason_of,
 )
 
@@ -49,3 +50,17 @@ def test_an_error_is_the_same_in_another_process(error: MgsvError) -> None:
 )
 def test_a_reason_is_one_line_without_the_file(error: Exception, line: str) -> None:
     assert reason_of(error, "a\nb.mp4") == line
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "research"), ("fastapi.routing", "studio"), ("uvicorn", "studio"), ("mcp", "mcp")],
+)
+def test_what_is_missing_is_named_with_its_extra(module: str, extra: str) -> None:
+    missing = ModuleNotFoundError(f"No module named {module!r}", name=module)
+    assert f"pip install 'mgsv[{extra}]'" in str(needs_extra("this command", missing))
+
+
+def test_what_is_no_extra_is_raised_again() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        needs_extra("this command", ModuleNotFoundError("No module named 'x'", name="x"))
