@@ -195,7 +195,8 @@ class _Maker:
         if len(different) < 2:
             self.leave_out(path, "all systems choose the same moment of the same track")
             return
-        picture, sounds = f"{secrets.token_hex(8)}.mp4", []
+        picture = f"{secrets.token_hex(8)}.mp4"
+        sounds: list[SoundReport] = []
         try:
             _write_picture(path, self._folder / MEDIA / picture, self._options.height)
             for level in (LOUDNESS, None):

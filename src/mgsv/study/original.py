@@ -52,11 +52,12 @@ def find_originals(
         )
     best: dict[Path, tuple[float, Original]] = {}
     for one in report.found:
-        covered = one.match.video.duration / one.row.video_total_duration
+        seconds = one.row.video_total_duration or 0.0
+        covered = one.match.video.duration / seconds if seconds else 0.0
         if covered < COVERED or abs(one.match.speed - 1) > SAME_SPEED:
             continue
         if covered > best.get(one.path, (0.0,))[0]:
-            best[one.path] = covered, _whole(one.match, one.row.video_total_duration)
+            best[one.path] = covered, _whole(one.match, seconds)
     return {path: found for path, (_, found) in best.items()}, report.notes
 
 
