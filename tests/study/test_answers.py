@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_listeners import paper_study
 
 from mgsv.errors import ConfigError, DataError
 from mgsv.study.answers import Answer, AnswerBook
 from mgsv.study.design import Side, trials_of
-from study_support import paper_study
 
 HEARD = (Side.A, Side.B, Side.A)
 

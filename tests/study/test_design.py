@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_listeners import paper_study
 
 from mgsv.study.design import Question, Side, all_pairs, trials_of
-from study_support import paper_study
 
 STUDY = paper_study(clips=5, systems=3, trials=6, checks=2)
 """15 pairs, of which each listener gets six in each pass."""

@@ -97,7 +97,7 @@ def trials_of(study: Study, listener: int) -> tuple[Trial, ...]:
     trials: list[Trial] = []
     for question in questions:
         asked = _dealt(study, pairs, listener, question)
-        rng.shuffle(asked)  # type: ignore[arg-type]  # a list of tuples
+        rng.shuffle(asked)
         for check in _checks(study.clips, study.checks, rng):
             # Not the first: what is asked is learned there.
             at = int(rng.integers(1, len(asked) + 1))

@@ -68,5 +68,6 @@ def _design(systems: int, first: npt.NDArray[np.intp], second: npt.NDArray[np.in
 
 
 def _softmax(scores: Floats) -> Floats:
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    shifted: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    total: Floats = shifted.sum(axis=-1, keepdims=True)
+    return shifted / total
