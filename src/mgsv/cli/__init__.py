@@ -24,6 +24,7 @@ from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import export_checkpoint, import_checkpoint, models
 from mgsv.cli.streams import readable_streams
+from mgsv.cli.study import study
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
 from mgsv.errors import MgsvError, needs_research
@@ -51,6 +52,7 @@ def app(debug: bool) -> None:
 for command in (
     *(ground, explain, accept, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
+    study,
 ):
     app.add_command(command)
 
