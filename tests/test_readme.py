@@ -93,7 +93,9 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / made).exists()
 
 
-@pytest.mark.parametrize("page", ["annotate", "data", "train", "evaluate", "systems", "memory"])
+@pytest.mark.parametrize(
+    "page", ["annotate", "data", "train", "evaluate", "systems", "memory", "studio"]
+)
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)
@@ -139,3 +141,4 @@ def test_the_demo(tmp_path: Path) -> None:
     (cut,) = re.findall(r"cut to happy_acoustic_s411.opus from (\S+) on", done.stdout)
     assert first == cut
     assert "nothing here fits better" not in done.stderr
+    assert done.stdout.rstrip().endswith(f"--clips {tmp_path / 'demo'}")

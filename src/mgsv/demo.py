@@ -126,6 +126,13 @@ def _cropped(picture: Picture) -> Picture:
     return picture[top : top + HEIGHT, left : left + WIDTH]
 
 
+def studio_command(output: Path, music: Sequence[Path]) -> list[str]:
+    """The page with the demo's own clip and library."""
+    words = [word for place in music for word in ("--music", str(place))]
+    return [".venv/bin/mgsv", "studio", *words, "--library", str(output / "library"),
+            "--clips", str(output)]  # fmt: skip
+
+
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), default="demo", show_default=True)
 def run_demo(output: Path) -> None:
@@ -149,7 +156,9 @@ def run_demo(output: Path) -> None:
     print(
         f"\nThe clip was cut to {edit.track.name} from {clock(edit.moment.start)} on.\n"
         f"Watch {video}, or open {timeline} in an editor that reads OpenTimelineIO.\n"
-        "On your own files:  .venv/bin/mgsv ground clip.mp4 --music ~/Music"
+        "On your own files:  .venv/bin/mgsv ground clip.mp4 --music ~/Music\n"
+        "Hear all of it, and move it, in a browser:\n"
+        f"  {shlex.join(studio_command(output, music))}"
     )
 
 

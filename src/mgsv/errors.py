@@ -72,16 +72,23 @@ RESEARCH = frozenset(
 """Modules that come with the extra `research` alone."""
 
 
-def needs_research(what: str, missing: ImportError) -> ConfigError:
-    """The error where `what` cannot be done without a package of the extra `research`.
+STUDIO = frozenset({"fastapi", "starlette", "uvicorn", "pydantic", "anyio"})
+"""Likewise, with the extra `studio`."""
+EXTRAS = {**dict.fromkeys(RESEARCH, "research"), **dict.fromkeys(STUDIO, "studio"), "mcp": "mcp"}
+"""The extra that a module comes with."""
+
+
+def needs_extra(what: str, missing: ImportError) -> ConfigError:
+    """The error where `what` cannot be done without a package of an extra.
 
     Raises `missing` again where it is no such package that is missing.
     """
     name = (missing.name or "").partition(".")[0]
-    if name not in RESEARCH:
+    if name not in EXTRAS:
         raise missing
     return ConfigError(
-        f"{what} needs the package {name}", "install it with: pip install 'mgsv[research]'"
+        f"{what} needs the package {name}",
+        f"install it with: pip install 'mgsv[{EXTRAS[name]}]'",
     )
 
 

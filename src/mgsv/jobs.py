@@ -67,10 +67,14 @@ class Job:
 
     def report(self, step: Progress) -> None:
         """Pass `step` on to the listener. Raises `Cancelled` after `cancel`."""
-        if self._cancelled.is_set():
-            raise Cancelled
+        self.check()
         if self._listener is not None:
             self._listener(step)
+
+    def check(self) -> None:
+        """Raises `Cancelled` after `cancel`."""
+        if self._cancelled.is_set():
+            raise Cancelled
 
     def cancel(self) -> None:
         """End the job at its next step."""

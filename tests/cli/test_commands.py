@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 import mgsv as package
@@ -259,7 +260,6 @@ def test_the_command_is_the_function() -> None:
 @pytest.mark.slow
 def test_the_rendered_sound_is_the_reported_moment(mgsv: Run, music: Path, tmp_path: Path) -> None:
     """In-point within 5 ms: the video's sound against the track's, by cross-correlation."""
-    import numpy as np
 
     target = tmp_path / "out.mp4"
     done = mgsv("ground", real_media.bikes(), "--music", music, "--json", "--output", target)
@@ -273,3 +273,17 @@ def test_the_rendered_sound_is_the_reported_moment(mgsv: Run, music: Path, tmp_p
     spectrum = np.fft.rfft(window, size) * np.conj(np.fft.rfft(piece, size))
     lag = int(np.argmax(np.fft.irfft(spectrum)[:16_000]))
     assert abs(lag - 8000) <= 0.005 * 16_000
+
+
+def test_a_chosen_moment_is_rendered(mgsv: Run, tmp_path: Path) -> None:
+    clip, track = real_media.bikes(), real_media.long_tracks()[1]
+    arguments = ("render", clip, track, "--start", "43.21", "--output", "out.mp4")
+    done = mgsv(*arguments, "--timeline", "cut.edl")
+    assert done.returncode == 0, done.stderr
+    assert "video: out.mp4" in done.stderr and (tmp_path / "cut.edl").exists()
+    heard = read_audio(tmp_path / "out.mp4", 16_000).samples[16_000 : 3 * 16_000]
+    music = read_audio(track, 16_000).samples[round(44.21 * 16_000) :][: len(heard)]
+    assert np.corrcoef(heard, music)[0, 1] > 0.9
+    assert "it exists already" in mgsv(*arguments).stderr
+    wrong = mgsv("render", clip, track, "--start", "5", "--end", "4")
+    assert wrong.stderr == "mgsv: --start 5, --end 4: no moment: end after the start\n"

@@ -16,10 +16,11 @@ import real_media
 from library_support import write_tone
 from mgsv.encoders.registry import EncoderPair
 from mgsv.encoders.tiny import TinyMusic, TinyVideo
-from mgsv.errors import ConfigError, EncoderMismatch, MgsvError
+from mgsv.errors import ConfigError, EncoderMismatch, LibraryError, MgsvError
 from mgsv.grounding import session as module
 from mgsv.grounding.options import OptionFields
 from mgsv.grounding.tracks import Tracks
+from mgsv.jobs import Progress
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.memory.fusion import Fusion
 from mgsv.methods.registry import open_method
@@ -218,3 +219,40 @@ def test_the_memory_is_built_once(bundled_folder: Path, tmp_path: Path, own_libr
         assert known is not None and len(known.memory) == 1
         session.ground(query, mgsv.GroundOptions(memory="only", popularity=True))
         assert session._contents is known
+
+
+def test_only_some_tracks_are_looked_at(session: mgsv.Session, bundled: Library) -> None:
+    chosen = {track.id for track in bundled.tracks()[3:5]}
+    found = session.ground(real_media.bikes(), mgsv.GroundOptions(top=5), within=chosen)
+    assert {moment.track.id for moment in found} == chosen
+    every = session.ground(real_media.bikes(), mgsv.GroundOptions(top=30))
+    same = [one for one in every if one.track.id in chosen]
+    assert [one.track.id for one in same] == [one.track.id for one in found]
+    assert [one.start for one in same] == [one.start for one in found]
+
+
+def test_of_no_track_nothing_is_found(session: mgsv.Session) -> None:
+    with pytest.raises(LibraryError, match="none of the tracks asked for"):
+        session.ground(real_media.bikes(), within=["0000"])
+
+
+def test_a_moment_is_placed_near_a_start(bundled: Library) -> None:
+    """With no reach it stays where it is put, and what speaks for it is the same."""
+    session = mgsv.Session(bundled, method="made")
+    query = session.read(real_media.bikes())
+    track = max(bundled.tracks(), key=lambda one: one.duration)
+    near = session.place(query, track, 30.0)
+    assert abs(near.start - 30.0) <= 2.5 and near.why
+    there = session.place(query, track, near.start, reach=0)
+    assert (there.start, there.end) == (near.start, near.end)
+    assert there.evidence["cuts_on_beat"] == near.evidence["cuts_on_beat"]
+    with pytest.raises(ConfigError, match="`start` 5000: the track lasts"):
+        session.place(query, track, 5000.0)
+
+
+def test_each_second_that_is_read_is_a_step(bundled: Library) -> None:
+    steps: list[Progress] = []
+    mgsv.Session(bundled, method="made").read(real_media.bikes(), steps.append)
+    assert [(one.what, one.done, one.total) for one in steps] == [
+        ("reading", second, 10) for second in range(1, 11)
+    ]

@@ -23,11 +23,13 @@ from mgsv.cli.fields import command_at, with_flags
 from mgsv.cli.ground import ground
 from mgsv.cli.library import library
 from mgsv.cli.models import export_checkpoint, import_checkpoint, models
+from mgsv.cli.render import render
 from mgsv.cli.streams import readable_streams
 from mgsv.cli.study import study
+from mgsv.cli.studio import mcp, studio
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
-from mgsv.errors import MgsvError, needs_research
+from mgsv.errors import MgsvError, needs_extra
 
 INTERRUPTED = 130
 """128 + SIGINT, what a shell reports for a program stopped by Ctrl-C."""
@@ -50,7 +52,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, explain, accept, library, annotate, doctor),
+    *(ground, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
     study,
 ):
@@ -77,7 +79,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MgsvError as error:
         return _failed(with_flags(str(error), command_at(app, given)), 1, debug)
     except ModuleNotFoundError as error:
-        return _failed(str(needs_research("this command", error)), 1, debug)
+        return _failed(str(needs_extra("this command", error)), 1, debug)
     except click.ClickException as error:
         error.show(sys.stderr)  # else click writes UTF-8 where the locale says ASCII
         return error.exit_code

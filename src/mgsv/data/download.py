@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mgsv.data.folder import CSV_FOLDER, FEATURE_FOLDER, FRAMES_ROOT
-from mgsv.errors import DataError, needs_research, shown
+from mgsv.errors import DataError, needs_extra, shown
 from mgsv.files import new_folder, put_in_place, refuse_existing
 from mgsv.jobs import Listener, Progress
 
@@ -154,7 +154,7 @@ def _hub() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise needs_research("downloading", error) from error
+        raise needs_extra("downloading", error) from error
     return huggingface_hub
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mgsv.encoders.registry import fingerprint
-from mgsv.errors import ConfigError, needs_research, shown
+from mgsv.errors import ConfigError, needs_extra, shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def load_pretrained(
     try:
         import transformers
     except ImportError as error:
-        raise needs_research(f"the encoder {encoder!r}", error) from error
+        raise needs_extra(f"the encoder {encoder!r}", error) from error
     name = repository.rpartition("/")[2]
     source = repository if folder is None else str(_local(Path(folder), name, encoder))
     log: Any = transformers.logging

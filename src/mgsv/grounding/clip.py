@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mgsv.encoders.registry import EncoderPair
 from mgsv.errors import MediaError
+from mgsv.jobs import Listener, Progress
 from mgsv.media import isolated
+from mgsv.media.video import Frame
 from mgsv.methods.base import Method, Query
 
 MIN_CLIP_SECONDS = 1.0
@@ -16,16 +20,19 @@ MIN_CLIP_SECONDS = 1.0
 PathLike = str | os.PathLike[str]
 
 
-def read_clip(video: PathLike, method: Method, encoders: EncoderPair) -> Query:
+def read_clip(
+    video: PathLike, method: Method, encoders: EncoderPair, progress: Listener | None = None
+) -> Query:
     """The clip as `method` sees it: its curves, and its features where the method wants them.
 
-    One decode pass. Raises MediaError where the clip cannot be used.
+    One decode pass. progress: called after each second of the clip that was read, where the method
+    wants features. Raises MediaError where the clip cannot be used.
     """
     path = Path(video)
     before = _state(path)
     if method.wants_features:
         scan = isolated.VideoScan(path, shorter_side=encoders.video.image_size)
-        frame_feats = encoders.video.encode(scan, lambda: scan.curves)
+        frame_feats = encoders.video.encode(_reported(scan, progress), lambda: scan.curves)
     else:
         scan = isolated.VideoScan(path)
         frame_feats = None
@@ -42,6 +49,20 @@ def read_clip(video: PathLike, method: Method, encoders: EncoderPair) -> Query:
             f"give a clip of at least {MIN_CLIP_SECONDS:g} s",
         )
     return Query(scan.info, scan.curves, frame_feats, tuple(scan.warnings))
+
+
+def _reported(scan: isolated.VideoScan, progress: Listener | None) -> Iterable[Frame]:
+    """The frames of `scan`, each of which is a step of the job."""
+    if progress is None:
+        return scan
+    seconds = isolated.probe_video(scan.path).duration
+    return _counted(scan, progress, math.ceil(seconds) or None)
+
+
+def _counted(scan: isolated.VideoScan, progress: Listener, total: int | None) -> Iterator[Frame]:
+    for number, frame in enumerate(scan, start=1):
+        progress(Progress("reading", number, total and max(number, total), scan.path))
+        yield frame
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
@@ -17,7 +17,7 @@ from mgsv.grounding.recall import ShortlistRecall, shortlist_recall
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
-from mgsv.library import Library
+from mgsv.library import Library, Track
 from mgsv.library.recordings import Recording, distinct
 from mgsv.library.walk import left_out
 from mgsv.memory.fusion import Fusion
@@ -31,10 +31,11 @@ from mgsv.methods.base import (
     Query,
 )
 from mgsv.methods.memory import WITH_HABITS, with_memory
+from mgsv.methods.placement import REACH, place
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
-from mgsv.moment import clock
+from mgsv.moment import Moment, clock
 
 MOVED = 0.05
 """Seconds by which the memory must have moved a moment for a note about it."""
@@ -134,14 +135,22 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, video: PathLike) -> Query:
+    def read(self, video: PathLike, progress: Listener | None = None) -> Query:
         """The clip as the session's method sees it; raises MediaError where it cannot be used."""
-        return read_clip(video, self.method, self.encoders)
+        return read_clip(video, self.method, self.encoders, progress)
 
-    def ground(self, video: PathLike | Query, options: GroundOptions | None = None) -> Grounding:
+    def ground(
+        self,
+        video: PathLike | Query,
+        options: GroundOptions | None = None,
+        *,
+        within: Collection[str] | None = None,
+    ) -> Grounding:
         """Find the tracks of the library, and the moment on each, that best fit `video`.
 
-        video: any local video file of at least a second, or what `read` gave for it.
+        Args:
+            video: any local video file of at least a second, or what `read` gave for it.
+            within: ids of the only tracks to look at; None: all in view.
 
         Raises:
             MediaError: the clip cannot be used.
@@ -158,6 +167,8 @@ class Session:
             contents = self._look(known=known)
             method = self._with_memory(contents, options)
             tracks = _wanted(contents, method, options.placement)
+            if within is not None:
+                tracks = tracks.only(within)
             shortlist, scores = _shortlist(query, tracks, method, options)
             if all(recording.track.path.exists() for recording, _ in shortlist):
                 break  # else files were deleted since the library was looked at: look again
@@ -195,6 +206,34 @@ class Session:
         method = self._with_memory(contents, options)
         tracks = _wanted(contents, method, options.placement)
         return shortlist_recall(query, tracks, method, options.top, options.placement)
+
+    def place(
+        self,
+        video: PathLike | Query,
+        track: Track,
+        start: float,
+        options: GroundOptions | None = None,
+        *,
+        reach: float = REACH,
+    ) -> RankedMoment:
+        """The moment on `track` that fits `video` best near `start`, and what speaks for it.
+
+        Args:
+            video: see `ground`.
+            start: seconds on the track.
+            reach: seconds to either side in which it may start; 0: at `start`, come what may.
+
+        The score is 0: the moment was not compared with other tracks. Raises as `ground` does.
+        """
+        options = options or GroundOptions()
+        query = _heard(video if isinstance(video, Query) else self.read(video), options.music_at)
+        features = self.library.features(track)
+        if not 0 <= start < track.duration:
+            raise ConfigError(f"`start` {start:g}: the track lasts {track.duration:.2f} s")
+        wanted = Moment(start, start + query.seconds)
+        placed = place(query, features, wanted, options.placement, reach=reach)
+        moment = (placed.moment if reach else wanted).clamped(track.duration)
+        return RankedMoment(1, track, moment.start, moment.end, 0.0, dict(placed.evidence))
 
     def accept(self, found: Grounding, rank: int = 1, *, category: str = "") -> tuple[Use, bool]:
         """Remember that the moment of `rank` was used; see `mgsv.accept`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +95,17 @@ class Tracks(TrackList):
         self._kept: dict[int, TrackCurves] = {}
         self._room, self._derived, self._curves = room, derived, curves
         self._lock = threading.Lock()
+
+    def only(self, ids: Collection[str]) -> Tracks:
+        """Those of these ids, in the same order; what is kept in memory is kept here.
+
+        Raises `LibraryError` where there is none.
+        """
+        places = {track.id: n for n, track in enumerate(self.tracks) if track.id in set(ids)}
+        if not places:
+            raise LibraryError("none of the tracks asked for is here", "ask for others")
+        chosen = [self.tracks[n] for n in places.values()]
+        return Tracks(lambda track: self[places[track.id]], chosen, room=0)
 
     def __len__(self) -> int:
         return len(self.tracks)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import contextvars
 import io
 import os
 import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,8 @@ class Decoder:
         self._silent = self._stuck = 0.0
         while True:
             kind, value = self._channel.receive()
+            if self._ready:
+                _check.get()()
             if kind != "beat":
                 return kind, value
             self._silent = 0.0
@@ -193,6 +196,24 @@ class Decoder:
                 raise Stuck(self._silent)
 
 
+@contextlib.contextmanager
+def watched(check: Callable[[], None]) -> Iterator[None]:
+    """Inside, in this thread, `check` is called every half a second while a decoder works.
+
+    What it raises, as `Job.check` does, ends the decoder and with it whatever it was writing.
+    """
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def _go_on() -> None:
+    """The check where nobody watches."""
+
+
+_check: contextvars.ContextVar[Callable[[], None]] = contextvars.ContextVar("check", default=_go_on)
 _all: set[Decoder] = set()  # that have been started and not ended
 _idle: list[Decoder] = []
 

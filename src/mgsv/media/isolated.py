@@ -19,22 +19,34 @@ from typing import Any, ParamSpec, TypeVar
 
 from mgsv import errors
 from mgsv.errors import MediaError, MgsvError, NoDecoder, shown
-from mgsv.media import audio, pictureclock, pictures, video, worker
+from mgsv.media import audio, pictureclock, pictures, preview, video, worker
 from mgsv.media import render as rendering
-from mgsv.media.decoder import SWITCH, Ended, NotStarted, Stuck, borrowed, switched_off
+from mgsv.media.decoder import (
+    SWITCH,
+    Ended,
+    NotStarted,
+    Stuck,
+    borrowed,
+    switched_off,
+    watched,
+)
 from mgsv.media.video import Frame
 
 __all__ = [
     "VideoScan",
     "count_sounds",
+    "film_strip",
     "has_moving_picture",
     "isolate",
+    "preview_sound",
+    "preview_track",
     "probe_audio",
     "probe_video",
     "read_audio",
     "read_picture_clock",
     "read_still",
     "render",
+    "watched",
 ]
 
 P = ParamSpec("P")
@@ -81,7 +93,10 @@ def isolate(
 
 
 count_sounds = isolate(audio.count_sounds)
+film_strip = isolate(preview.film_strip)
 has_moving_picture = isolate(video.has_moving_picture)
+preview_sound = isolate(preview.preview_sound, ("video", "track"))
+preview_track = isolate(preview.preview_track, ("track",))
 probe_audio = isolate(audio.probe_audio)
 probe_video = isolate(video.probe_video)
 read_audio = isolate(audio.read_audio)

@@ -7,6 +7,7 @@ waveform is gone through in chunks: an hour of it needs some megabytes beyond it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -275,6 +276,16 @@ def _refined(likeness: NDArray[np.float64], lag: int, longest: int) -> float:
             break
         period = (peak + float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))) / multiple
     return period
+
+
+def peaks(energy: NDArray[np.floating], per_second: float) -> NDArray[np.float64]:
+    """[N] amplitudes from 0 to 1 of a stored `energy` curve: the loudest of each step, of which
+    there are `per_second`, at most `ONSET_RATE`.
+    """
+    count = max(1, math.ceil(len(energy) / ONSET_RATE * per_second))
+    edges = np.minimum(np.arange(count) * len(energy) // count, max(0, len(energy) - 1))
+    level = np.maximum.reduceat(energy.astype(np.float64), edges) if len(energy) else np.zeros(1)
+    return np.where(level > 0, 10 ** ((level - 1) * ENERGY_RANGE_DB / 20), 0.0)
 
 
 def _energy(samples: NDArray[np.float32]) -> Curve:

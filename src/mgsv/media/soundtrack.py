@@ -7,9 +7,11 @@ again, last on the decoded AAC, since lossy coding moves peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
+
+from av.audio.frame import AudioFrame
 
 from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
@@ -43,6 +45,7 @@ _MAX_ROUNDS = 4
 
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
+_OWN_GAIN = (-40.0, 12.0)  # dB
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class SoundOptions:
 
     keep_audio: bool = False
     """The clip's own sound stays on top, and the music ducks under it."""
+    own_gain: float = 0.0
+    """dB by which the clip's own sound is louder in the mix than usual; less than 0: softer."""
     loudness: float = -14.0
     """Integrated LUFS."""
     true_peak: float = -1.0
@@ -65,6 +70,7 @@ class SoundOptions:
         _check("loudness", self.loudness, *_LOUDNESS, "LUFS")
         _check("true_peak", self.true_peak, *_TRUE_PEAK, "dBTP")
         _check("fade", self.fade, 0.0, 60.0, "seconds")
+        _check("own_gain", self.own_gain, *_OWN_GAIN, "dB")
         check_music_at(self.music_at)
 
 
@@ -89,17 +95,9 @@ def make_soundtrack(
 ) -> Soundtrack:
     """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
-    first = round(options.music_at * RATE)
-    if first >= samples:
-        raise late_music(options.music_at, seconds)
-    sound, notes = _music(track, moment, samples - first, options.fade, scratch)
-    if first:
-        sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
-    if options.keep_audio:
-        own, word = _own_sound(video, origin, samples, scratch)
-        notes += [word] if word else []
-        if own is not None:
-            sound = _mixed(own, sound, scratch)
+    sound, notes = mixed(
+        video, track, moment, origin=origin, samples=samples, options=options, scratch=scratch
+    )
     return _finished(sound, options, notes, scratch)
 
 
@@ -116,6 +114,39 @@ def make_own_soundtrack(
         raise MediaError(video, word, "give a clip with sound")
     sound = Spool(scratch()).fill(filtered(own.frames(), *_fades(own, options.fade)))
     return _finished(sound, options, [word] if word else [], scratch)
+
+
+def mixed(
+    video: StrPath,
+    track: StrPath,
+    moment: Moment,
+    *,
+    origin: float,
+    samples: int,
+    options: SoundOptions,
+    scratch: Scratch,
+) -> tuple[Spool, list[str]]:
+    """The sound before mastering, and what the user should know; see `make_soundtrack`."""
+    first = round(options.music_at * RATE)
+    if first >= samples:
+        raise late_music(options.music_at, samples / RATE)
+    sound, notes = _music(track, moment, samples - first, options.fade, scratch)
+    if first:
+        sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
+    if options.keep_audio:
+        own, word = _own_sound(video, origin, samples, scratch)
+        notes += [word] if word else []
+        if own is not None:
+            sound = _ducked(own, sound, options.own_gain, scratch)
+    return sound, notes
+
+
+def mastered_once(sound: Spool, options: SoundOptions) -> Iterator[AudioFrame]:
+    """`sound` as it is mastered, but for what AAC adds to the peaks and a second measuring."""
+    level = measure_level(sound.frames(), true_peaks=False)
+    ceiling = options.true_peak - _PEAK_MARGIN
+    gain = min(_gain(level, options.loudness), ceiling + _MAX_LIMITING - level.peak)
+    return filtered(sound.frames(), *_limited(gain, ceiling))
 
 
 def check_music_at(seconds: float) -> None:
@@ -200,9 +231,11 @@ def _own_sound(
     return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""
 
 
-def _mixed(own: Spool, music: Spool, scratch: Scratch) -> Spool:
-    """The music ducking under the clip's own sound."""
-    own_gain = min(_gain(measure_level(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+def _ducked(own: Spool, music: Spool, more: float, scratch: Scratch) -> Spool:
+    """The music ducking under the clip's own sound, which is `more` dB louder than usual."""
+    own_gain = (
+        min(_gain(measure_level(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST) + more
+    )
     music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
     return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
 

@@ -13,7 +13,7 @@ A checkpoint may bring a survey of the whole track by the clip's cuts and motion
 from __future__ import annotations
 
 from mgsv.encoders.registry import SEGMENT_STEP
-from mgsv.errors import ConfigError, needs_research, shown
+from mgsv.errors import ConfigError, needs_extra, shown
 from mgsv.methods.base import Method, Placer, Ranker
 from mgsv.methods.first_stage import FirstStage
 from mgsv.methods.model_placer import ModelPlacer
@@ -84,5 +84,5 @@ def open_model(system: System) -> GroundingModel:
     try:
         from mgsv.models.adapter import grounding_model
     except ModuleNotFoundError as error:
-        raise needs_research(f"{shown(system.files[0])}: a checkpoint", error) from None
+        raise needs_extra(f"{shown(system.files[0])}: a checkpoint", error) from None
     return grounding_model(system.open(), system.fingerprint)

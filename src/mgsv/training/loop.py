@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mgsv.data.batch import Batch
-from mgsv.errors import ConfigError, needs_research
+from mgsv.errors import ConfigError, needs_extra
 from mgsv.jobs import Listener, Progress
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.distributed import gather
@@ -28,7 +28,7 @@ try:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 except ModuleNotFoundError as error:
-    raise needs_research("training", error) from error
+    raise needs_extra("training", error) from error
 
 Rows = npt.NDArray[np.int64]
 

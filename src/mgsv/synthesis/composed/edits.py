@@ -18,7 +18,7 @@ from pathlib import Path
 from mgsv.data.annotations import SPLITS
 from mgsv.data.folder import COMPOSED, ENCODERS_FILE, PACKED_FOLDER, packed_name
 from mgsv.encoders.registry import music_encoder, video_encoder
-from mgsv.errors import ConfigError, MgsvError, OutputError, needs_research, reason_of
+from mgsv.errors import ConfigError, MgsvError, OutputError, needs_extra, reason_of
 from mgsv.files import new_folder, refuse_existing
 from mgsv.jobs import Executor, Listener, Processes, Progress, in_order
 from mgsv.synthesis.composed.corpus import Item, ItemKind, find_items, read_manifest
@@ -93,7 +93,7 @@ def compose(
     try:
         import mgsv.encoders.networks.efficientnet  # noqa: F401 (computes the pictures' features)
     except ModuleNotFoundError as error:
-        raise needs_research("composing", error) from None
+        raise needs_extra("composing", error) from None
     options, output = options or ComposeOptions(), Path(output)
     refuse_existing(output)
     executor, progress = executor or Processes(1), progress or (lambda _: None)

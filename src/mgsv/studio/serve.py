@@ -1,0 +1,75 @@
+"""Serve a studio until it is interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from mgsv.errors import ConfigError
+from mgsv.studio.app import behind_guard, create_app
+from mgsv.studio.options import StudioOptions
+
+GRACE = 3
+"""Seconds that requests under way get at the end."""
+MOST_CONNECTIONS = 1000
+
+
+def serve_studio(
+    options: StudioOptions, *, ready: Callable[[str], None], browser: bool = False
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    ready: called with the address once the port is taken. browser: open the page there.
+    Raises `ConfigError` where the port or the folder cannot be used.
+    """
+    app = behind_guard(create_app(options))
+    with contextlib.closing(_listening(options)) as listening:
+        port = listening.getsockname()[1]
+        ready(address(options, port))
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE,
+            ws="none",
+        )
+        if browser:
+            threading.Timer(0.5, webbrowser.open, [address(options, port)]).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run([listening])
+
+
+def address(options: StudioOptions, port: int) -> str:
+    """What to open in a browser."""
+    host = next(iter(options.names), options.host)
+    host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    token = f"?token={options.token}" if options.token else ""
+    return f"http://{host}:{port}/{token}"
+
+
+def _listening(options: StudioOptions) -> socket.socket:
+    kind = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listening = socket.socket(kind, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((options.host, options.port))
+        listening.listen(256)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"`port` {options.port}: another program has it", "give another, or 0 for any"
+            ) from error
+        raise ConfigError(
+            f"`host` {options.host}, `port` {options.port}: {error.strerror}", "give others"
+        ) from error
+    return listening
