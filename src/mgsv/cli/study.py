@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 COMPOSITE = "composite"
 GO_ON = "run the same command again to go on"
 
+_systems = click.option(
+    "--systems",
+    default="original,made",
+    show_default=True,
+    metavar="NAME,...",
+    help="`original` (the clips' own soundtracks), and methods as of `mgsv ground`.",
+)
+_models = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="The checkpoint of one of --systems; may be repeated.",
+)
+
 
 @click.group()
 def study() -> None:
@@ -43,26 +58,14 @@ def study() -> None:
     metavar="DIR|TRACK",
     help="The music that systems choose from; may be repeated.",
 )
-@click.option(
-    "--systems",
-    default="original,made",
-    show_default=True,
-    metavar="NAME,...",
-    help="`original` (the clips' own soundtracks), and methods as of `mgsv ground`.",
-)
+@_systems
 @click.option("--output", "-o", type=options.FILE, required=True, metavar="DIR", help="The study.")
 @click.option("--trials", default=20, show_default=True, help="Pairs per listener and question.")
 @click.option("--checks", default=3, show_default=True, help="Identical pairs among these.")
 @click.option("--longest", default=60.0, show_default=True, help="Seconds of a clip, at most.")
 @click.option("--most-clips", default=200, show_default=True, help="Clips, at most.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn at random.")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="The checkpoint of one of --systems; may be repeated.",
-)
+@_models
 @options.matcher
 @options.detector
 @options.first_stage
@@ -95,9 +98,35 @@ def create(
     for name, given in (("--clips", clips), ("--music", music)):
         if not given:
             raise ConfigError(f"{name} is missing", "name a folder")
-    from mgsv.models.system import System
     from mgsv.study.create import create_study
     from mgsv.study.options import StudyOptions
+
+    chosen = StudyOptions(
+        systems=_names(systems),
+        files=_files(models, matcher, detector, first_stage),
+        trials=trials,
+        checks=checks,
+        longest=longest,
+        most_clips=most_clips,
+        seed=seed,
+        encoders=encoders,
+    )
+    with show.resumable(GO_ON), show.progress(progress, "study") as listen:
+        made = create_study(clips, music, output, chosen, library=folder, progress=listen)
+    _print(made)
+    show.note(f"study: {shown(made.folder)}, {len(made.key.clips)} clips")
+    return 1 if made.failed else 0
+
+
+def _names(systems: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in systems.split(",") if name.strip())
+
+
+def _files(
+    models: tuple[str, ...], matcher: Path | None, detector: Path | None, first_stage: Path | None
+) -> dict[str, System]:
+    """Which checkpoints which system has."""
+    from mgsv.models.system import System
 
     files: dict[str, System] = {}
     for text in models:
@@ -109,20 +138,7 @@ def create(
         files[COMPOSITE] = System(
             COMPOSITE, matcher=matcher, detector=detector, first_stage=first_stage
         )
-    chosen = StudyOptions(
-        systems=tuple(name.strip() for name in systems.split(",") if name.strip()),
-        files=files,
-        trials=trials,
-        checks=checks,
-        longest=longest,
-        most_clips=most_clips,
-        seed=seed,
-        encoders=encoders,
-    )
-    with show.resumable(GO_ON), show.progress(progress, "study") as listen:
-        made = create_study(clips, music, output, chosen, library=folder, progress=listen)
-    _print(made)
-    return 1 if made.failed else 0
+    return files
 
 
 def _print(made: Created) -> None:
@@ -139,7 +155,6 @@ def _print(made: Created) -> None:
             show.line(f"{shown(Path(clip.path).name)}  {who}: {what}")
             for note in variant.notes:
                 show.note(f"note: {shown(clip.path)}, {who}: {note}")
-    show.note(f"study: {shown(made.folder)}, {len(made.key.clips)} clips")
 
 
 @study.command()
@@ -178,3 +193,66 @@ def report(folder: Path, output: Path | None, resamples: int, as_json: bool) -> 
     if output is not None:
         show.note(f"report: {shown(write_report(found, output))}")
     return 1 if found.damaged else 0
+
+
+@click.command()
+@click.argument("clips", type=options.FILE, nargs=-1, required=True)
+@click.option(
+    "--music",
+    "-m",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR|TRACK",
+    help="The music that systems choose from; may be repeated.",
+)
+@_systems
+@click.option("--output", "-o", type=options.FILE, required=True, metavar="DIR", help="The page.")
+@click.option("--title", default="Music for clips", show_default=True, help="Of the page.")
+@click.option("--longest", default=60.0, show_default=True, help="Seconds of a clip, at most.")
+@_models
+@options.matcher
+@options.detector
+@options.first_stage
+@options.library
+@options.encoders
+@options.progress
+def showcase(
+    clips: tuple[Path, ...],
+    music: tuple[Path, ...],
+    systems: str,
+    output: Path,
+    title: str,
+    longest: float,
+    models: tuple[str, ...],
+    matcher: Path | None,
+    detector: Path | None,
+    first_stage: Path | None,
+    folder: Path | None,
+    encoders: str,
+    progress: str,
+) -> int:
+    """Write a static page of CLIPS with the music of several systems side by side.
+
+    The new folder can be opened as it is, or put on any web space; nothing is loaded from
+    elsewhere. The exit status is 1 where a clip is left out.
+    """
+    if not music:
+        raise ConfigError("--music is missing", "name a folder")
+    from mgsv.files import refuse_existing
+    from mgsv.study.options import StudyOptions
+    from mgsv.study.showcase import write_showcase
+
+    refuse_existing(output)
+    chosen = StudyOptions(
+        systems=_names(systems),
+        files=_files(models, matcher, detector, first_stage),
+        longest=longest,
+        encoders=encoders,
+    )
+    with show.progress(progress, "showcase") as listen:
+        made = write_showcase(
+            clips, music, output, chosen, title=title, library=folder, progress=listen
+        )
+    _print(made)
+    show.note(f"page: {shown(output / 'index.html')}")
+    return 1 if made.failed else 0
