@@ -16,7 +16,7 @@ from mgsv.study.answers import AnswerBook
 from mgsv.study.design import Question
 from mgsv.study.exclusion import why_excluded
 from mgsv.study.report import StudyReport, report_sessions, report_study
-from mgsv.study.report_files import report_text, write_report
+from mgsv.study.report_files import report_text, write_study_report
 
 WORTH = (1.2, 0.0, -0.6)
 STUDY = paper_study(clips=20, systems=3)
@@ -95,7 +95,7 @@ def test_win_rates_are_sums(report: StudyReport) -> None:
 
 
 def test_the_files(report: StudyReport, tmp_path: Path) -> None:
-    folder = write_report(report, tmp_path / "report")
+    folder = write_study_report(report, tmp_path / "report")
     document = json.loads((folder / "report.json").read_text())
     assert document["schema"] == "mgsv.study-report/1"
     rates = list(csv.DictReader(io.StringIO((folder / "win_rates.csv").read_text())))
@@ -111,7 +111,7 @@ def test_the_files(report: StudyReport, tmp_path: Path) -> None:
     assert text == report_text(report)
     assert "fits the picture" in text and "heard a difference in" in text
     with pytest.raises(OutputError, match="it exists already"):
-        write_report(report, tmp_path / "report")
+        write_study_report(report, tmp_path / "report")
 
 
 def test_answers_on_the_disk_become_a_report(own_study: Path) -> None:

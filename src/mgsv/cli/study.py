@@ -179,7 +179,7 @@ def report(folder: Path, output: Path | None, resamples: int, as_json: bool) -> 
         raise ConfigError(f"`resamples` {resamples}: needs at least 100")
     from mgsv.files import refuse_existing
     from mgsv.study.report import report_study
-    from mgsv.study.report_files import report_text, write_report
+    from mgsv.study.report_files import report_text, write_study_report
 
     if output is not None:
         refuse_existing(output)
@@ -191,7 +191,7 @@ def report(folder: Path, output: Path | None, resamples: int, as_json: bool) -> 
     for line in found.damaged:
         show.note(f"left out: {line}")
     if output is not None:
-        show.note(f"report: {shown(write_report(found, output))}")
+        show.note(f"report: {shown(write_study_report(found, output))}")
     return 1 if found.damaged else 0
 
 

@@ -21,7 +21,7 @@ STEP_NAMES = ("much better", "better", "no difference", "better", "much better")
 _COLOURS = ("#1f4e85", BLUE, FAINT, ORANGE, "#a85d12")
 
 
-def write_report(report: StudyReport, output: StrPath) -> Path:
+def write_study_report(report: StudyReport, output: StrPath) -> Path:
     """Write the new folder `output`: report.txt, report.json, win_rates.csv, strengths.csv,
     answers.csv, bars.png and bars.svg. Raises `OutputError` where there is anything of that name.
     """
