@@ -6,15 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs the extra mgsv[studio]")
 pytest.importorskip("uvicorn", reason="the studio needs the extra mgsv[studio]")
 
+from mgsv.study.design import trials_of
+from mgsv.study.study import open_study
 from page_support import StudioPage, chromium
 from studio_support import API, Client, Running, running
 from study_support import heard_study
@@ -174,8 +177,12 @@ def hear_both(page: Any) -> float:
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_from_the_first_pair_to_the_report(served: Running) -> None:
+def test_from_the_first_pair_to_the_report(
+    served: Running, record_property: Callable[[str, object], None]
+) -> None:
     """By keyboard alone, with the page closed in between and gone on with elsewhere."""
+    study = open_study(served.folder.parent / "study")
+    trials = trials_of(study, 0)
     with chromium() as browser:
         listener = StudioPage(browser, served.url)
         page = listener.page
@@ -201,7 +208,7 @@ def test_from_the_first_pair_to_the_report(served: Running) -> None:
             if page.evaluate("study.sounds.playing"):
                 lags.append(page.evaluate("study.sounds.lag"))
             page.wait_for_selector("#steps:not([disabled])")
-            page.keyboard.press(str(1 + number % 5))
+            page.keyboard.press("3" if trials[number].is_check else str(1 + number % 5))
             page.keyboard.press("Enter")
             wait_until(page, f"document.getElementById('bar').value === {number + 1}")
             if number == 0:
@@ -226,15 +233,30 @@ def test_from_the_first_pair_to_the_report(served: Running) -> None:
         assert not listener.errors and not listener.elsewhere
         assert listener.context.cookies() == []
         listener.close()
-    assert max(jumps) < 0.02  # the clock of the sound goes on, nothing starts again
+    record_property("picture behind the sound, s", sorted(round(one, 3) for one in lags))
+    # The picture is brought back when it is off by more than 30 ms; a busy machine may be late.
+    assert lags and abs(float(np.median(lags))) < 0.1
+    # The sounds go on: their clock steps by some blocks on a busy machine, by 30 ms as was seen.
+    # To start again would be a step of a quarter of what was heard, and more.
+    assert max(map(abs, jumps)) < 0.1
     (lines,) = answers(served)
-    assert [line["preference"] for line in lines] == [-2, -1, 0, 1, 2, -2]
+    given = [0 if one.is_check else one.number % 5 - 2 for one in trials]
+    assert [line["preference"] for line in lines] == given
     assert all({*line["heard"]} == {"a", "b"} for line in lines)
-    command = [sys.executable, "-m", "mgsv", "study", "report", served.folder.parent / "study"]
+    command = [sys.executable, "-m", "mgsv", "study", "report", study.folder, "--json"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    # One session of four comparisons, with checks that were not passed: said so, in one line.
-    assert done.returncode == 1
-    assert "none of 1 sessions counts" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["sessions"], report["complete"], report["excluded"]) == (1, 1, [])
+    assert [result["answers"] for result in report["questions"]] == [2, 2]
+    # System 0 is `c0s0` or `c1s0`; counted here from what was pressed.
+    won = [
+        one.number % 5 - 2 if one.b.endswith("s0") else 2 - one.number % 5
+        for one in trials
+        if one.question == "fit" and not one.is_check
+    ]
+    (pair,) = report["questions"][0]["pairs"]
+    assert pair["rate"] == sum((one > 0) + (one == 0) / 2 for one in won) / 2
 
 
 @pytest.mark.browser

@@ -1,7 +1,8 @@
 // Two sounds over one picture, at the same place: both run all the time, and one is heard.
 
 const FADE = 0.008; // seconds of the switch: no click, and still at once
-const LATE = 0.03; // seconds that the picture may be off before it is brought back
+const AHEAD = 0.05; // seconds in which both sounds are made ready to start together
+const LATE = 0.015; // seconds that the picture may be off; beyond, it runs slower or faster
 
 export class TwoSounds {
   #context = null;
@@ -12,6 +13,8 @@ export class TwoSounds {
   #place = 0;
   #video;
   #timer = 0;
+  #start = 0;
+  #last; // place at the tick before
   side = null;
   playing = false;
   heard = [];
@@ -60,7 +63,7 @@ export class TwoSounds {
     if (this.playing || !this.#buffers.a) return;
     await this.#context.resume();
     const from = this.#place >= this.seconds - 0.05 ? 0 : this.#place;
-    const at = this.#context.currentTime + 0.05;
+    const at = this.#context.currentTime + AHEAD;
     for (const side of ["a", "b"]) {
       const source = new AudioBufferSourceNode(this.#context, { buffer: this.#buffers[side] });
       const gain = new GainNode(this.#context, { gain: side === this.side ? 1 : 0 });
@@ -72,7 +75,8 @@ export class TwoSounds {
     this.#began = at - from;
     this.playing = true;
     this.#video.currentTime = from;
-    this.#video.play().catch(() => {});
+    const wait = AHEAD + (this.#context.outputLatency || 0);
+    this.#start = setTimeout(() => this.#video.play().catch(() => {}), 1000 * wait);
     this.#note();
     this.#timer = setInterval(() => this.#tick(), 50);
     this.onchange();
@@ -122,7 +126,8 @@ export class TwoSounds {
     for (const source of this.#sources) source.stop();
     this.#sources = [];
     this.playing = false;
-    this.last = undefined;
+    clearTimeout(this.#start);
+    this.#last = undefined;
     this.#video.pause();
     this.#video.playbackRate = 1;
   }
@@ -133,11 +138,12 @@ export class TwoSounds {
       this.pause();
       return;
     }
-    if (this.last !== undefined) this.listened[this.side] += Math.max(0, place - this.last);
-    this.last = place;
+    if (this.#last !== undefined) this.listened[this.side] += Math.max(0, place - this.#last);
+    this.#last = place;
     const lag = this.lag;
     if (Math.abs(lag) > 0.25 && !this.#video.seeking) this.#video.currentTime = place;
-    else this.#video.playbackRate = Math.abs(lag) > LATE ? (lag > 0 ? 1.08 : 0.92) : 1;
+    else if (Math.abs(lag) < LATE) this.#video.playbackRate = 1;
+    else this.#video.playbackRate = Math.min(1.2, Math.max(0.8, 1 + 3 * lag));
     this.onchange();
   }
 }
