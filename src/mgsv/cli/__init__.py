@@ -26,6 +26,7 @@ from mgsv.cli.models import export_checkpoint, import_checkpoint, models
 from mgsv.cli.render import render
 from mgsv.cli.streams import readable_streams
 from mgsv.cli.studio import mcp, studio
+from mgsv.cli.study import showcase, study
 from mgsv.cli.train import reproduce, train
 from mgsv.cli.uses import accept
 from mgsv.errors import MgsvError, needs_extra
@@ -53,6 +54,7 @@ def app(debug: bool) -> None:
 for command in (
     *(ground, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
+    *(study, showcase),
 ):
     app.add_command(command)
 

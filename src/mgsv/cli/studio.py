@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mgsv.cli import options, show
+from mgsv.errors import ConfigError
 
 
 @click.command()
@@ -24,6 +25,12 @@ from mgsv.cli import options, show
     multiple=True,
     metavar="DIR",
     help="A folder whose clips may be picked on the page; may be given several times.",
+)
+@click.option(
+    "--study",
+    type=options.FILE,
+    metavar="DIR",
+    help="Run this listening test instead, which `mgsv study create` made, and nothing else.",
 )
 @options.library
 @click.option(
@@ -55,6 +62,7 @@ from mgsv.cli import options, show
 def studio(
     music: tuple[Path, ...],
     clips: tuple[Path, ...],
+    study: Path | None,
     folder: Path | None,
     queue: Path | None,
     host: str,
@@ -74,8 +82,12 @@ def studio(
     import secrets
 
     from mgsv.studio.options import StudioOptions
-    from mgsv.studio.serve import serve_studio
+    from mgsv.studio.serve import serve_studio, serve_study
 
+    if study is not None and (music or clips):
+        raise ConfigError(
+            "`study` with `music` or `clips`: listeners get the study alone", "leave them out"
+        )
     outside = bool(name) or host not in ("127.0.0.1", "::1", "localhost")
     chosen = StudioOptions(
         music=music,
@@ -90,9 +102,14 @@ def studio(
         largest_clip=round(largest_clip * 1e9),
         most_stored=round(most_stored * 1e9),
     )
-    serve_studio(
-        chosen, ready=lambda at: show.note(f"studio: {at} (Ctrl-C ends it)"), browser=browser
-    )
+
+    def ready(at: str) -> None:
+        show.note(f"studio: {at} (Ctrl-C ends it)")
+
+    if study is not None:
+        serve_study(study, chosen, ready=ready, browser=browser)
+    else:
+        serve_studio(chosen, ready=ready, browser=browser)
 
 
 @click.command()
@@ -125,8 +142,6 @@ def mcp(
 
     They only read, unless --allow-render is given.
     """
-    from mgsv.errors import ConfigError
-
     if allow_render != (output is not None):
         raise ConfigError("`allow_render` and `output` go together", "give both or neither")
     from mgsv.studio.agents import AgentOptions, create_agent_server

@@ -79,7 +79,7 @@ def render(
         stream = video_stream(clip, video)
         extent = survey(clip, stream, video)
         why_not = obstacle(stream, extent, _suffix(path))
-    with _workshop(path) as scratch:
+    with workshop(path) as scratch:
         made = make_soundtrack(
             video,
             track,
@@ -110,7 +110,7 @@ def _suffix(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _workshop(path: Path) -> Iterator[Scratch]:
+def workshop(path: Path) -> Iterator[Scratch]:
     """Unnamed temporary files beside `path`, where its user has room; gone at the end.
 
     An `OSError` that leaves the block is one of writing there.

@@ -95,22 +95,25 @@ def make_soundtrack(
 ) -> Soundtrack:
     """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
-    loudness, true_peak = options.loudness, options.true_peak
     sound, notes = mixed(
         video, track, moment, origin=origin, samples=samples, options=options, scratch=scratch
     )
-    aac = _mastered(sound, loudness, true_peak, scratch)
-    level = aac.level
-    if samples < LOUDNESS_BLOCK * RATE:
-        notes.append("the clip is too short to have a loudness; the music's level was kept")
-    elif math.isinf(level.loudness):
-        notes.append("the sound is silent")
-    elif level.loudness < loudness - _TOLERANCE:
-        notes.append(
-            f"the {true_peak:g} dBTP ceiling keeps the loudness at {level.loudness:.1f} LUFS"
-            f" instead of {loudness:g}"
-        )
-    return Soundtrack(aac, level, tuple(notes))
+    return _finished(sound, options, notes, scratch)
+
+
+def make_own_soundtrack(
+    video: StrPath, *, origin: float, seconds: float, options: SoundOptions, scratch: Scratch
+) -> Soundtrack:
+    """The clip's own sound alone, faded and mastered as music is; see `make_soundtrack`.
+
+    Raises `MediaError` where it has none.
+    """
+    samples = max(1, round(seconds * RATE))
+    own, word = _own_sound(video, origin, samples, scratch)
+    if own is None:
+        raise MediaError(video, word, "give a clip with sound")
+    sound = Spool(scratch()).fill(filtered(own.frames(), *_fades(own, options.fade)))
+    return _finished(sound, options, [word] if word else [], scratch)
 
 
 def mixed(
@@ -188,18 +191,18 @@ def _music(
     if (missing := seconds - music.seconds) > SLACK:
         what = "the moment" if wanted - music.seconds < SLACK else "the track"
         notes.append(f"{what} ends {missing:.1f} s before the clip; the music fades out there")
-    fade_in = _fade_samples(FADE_IN, music)
-    fade_out = _fade_samples(fade, music)
-    faded = filtered(
-        music.frames(),
-        ("afade", f"type=in:start_sample=0:nb_samples={fade_in}:curve=hsin"),
-        (
-            "afade",
-            f"type=out:start_sample={music.samples - fade_out}:nb_samples={fade_out}:curve=hsin",
-        ),
-        *_fitted(samples),
-    )
+    faded = filtered(music.frames(), *_fades(music, fade), *_fitted(samples))
     return Spool(scratch()).fill(faded), notes
+
+
+def _fades(sound: Spool, seconds: float) -> tuple[Filter, Filter]:
+    """In at the start, and out for `seconds` at the end."""
+    fade_in, fade_out = _fade_samples(FADE_IN, sound), _fade_samples(seconds, sound)
+    start = sound.samples - fade_out
+    return (
+        ("afade", f"type=in:start_sample=0:nb_samples={fade_in}:curve=hsin"),
+        ("afade", f"type=out:start_sample={start}:nb_samples={fade_out}:curve=hsin"),
+    )
 
 
 def _fade_samples(seconds: float, sound: Spool) -> int:
@@ -235,6 +238,24 @@ def _ducked(own: Spool, music: Spool, more: float, scratch: Scratch) -> Spool:
     )
     music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
     return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
+
+
+def _finished(
+    sound: Spool, options: SoundOptions, notes: list[str], scratch: Scratch
+) -> Soundtrack:
+    loudness, true_peak = options.loudness, options.true_peak
+    aac = _mastered(sound, loudness, true_peak, scratch)
+    level = aac.level
+    if sound.samples < LOUDNESS_BLOCK * RATE:
+        notes.append("the clip is too short to have a loudness; the music's level was kept")
+    elif math.isinf(level.loudness):
+        notes.append("the sound is silent")
+    elif level.loudness < loudness - _TOLERANCE:
+        notes.append(
+            f"the {true_peak:g} dBTP ceiling keeps the loudness at {level.loudness:.1f} LUFS"
+            f" instead of {loudness:g}"
+        )
+    return Soundtrack(aac, level, tuple(notes))
 
 
 def _gain(level: Level, loudness: float) -> float:

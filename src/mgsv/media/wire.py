@@ -38,6 +38,7 @@ _MODULES = {
     "RenderReport": "mgsv.media.render",
     "PictureRun": "mgsv.media.pictureclock",
     "SoundOptions": "mgsv.media.soundtrack",
+    "SoundReport": "mgsv.media.soundfile",
     "TimelineReport": "mgsv.media.timeline.write",
     "VideoCurves": "mgsv.media.shots",
     "VideoInfo": "mgsv.media.video",

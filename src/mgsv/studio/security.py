@@ -55,8 +55,13 @@ class Guard:
     that bring no cookie share one.
     """
 
-    def __init__(self, app: ASGIApp, options: StudioOptions, uploads: str) -> None:
-        """uploads: the one path whose body may be large; its route has a limit of its own."""
+    def __init__(
+        self, app: ASGIApp, options: StudioOptions, uploads: str, *, workspaces: bool = True
+    ) -> None:
+        """uploads: the one path whose body may be large; its route has a limit of its own.
+        workspaces: whether browsers get them; without, no browser is told from another.
+        """
+        self._workspaces = workspaces
         self._app, self._options, self._uploads = app, options, uploads
         self._names = LOOPBACK_NAMES | {name.lower() for name in options.names}
 
@@ -95,7 +100,7 @@ class Guard:
         workspace = cookies.get(WORKSPACE_COOKIE, "")
         if not _WORKSPACE.fullmatch(workspace):
             workspace = ""
-            if _is_page(scope):
+            if self._workspaces and _is_page(scope):
                 workspace = new_workspace = secrets.token_urlsafe(16)
         scope.setdefault("state", {})["workspace"] = workspace
         await self._app(scope, limited, guarded)

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import APIRouter
+from starlette.types import ASGIApp
 
 from mgsv.errors import ConfigError
+from mgsv.files import StrPath
 from mgsv.studio.app import behind_guard, create_app
+from mgsv.studio.listening import create_listening_app
 from mgsv.studio.options import StudioOptions
+from mgsv.study.study import open_study
 
 GRACE = 3
 """Seconds that requests under way get at the end."""
@@ -36,6 +40,22 @@ def serve_studio(
     pages: see `create_app`. Raises `ConfigError` where the port or the folder cannot be used.
     """
     app = behind_guard(create_app(options, routers=routers, pages=pages))
+    _serve(app, options, ready, browser)
+
+
+def serve_study(
+    folder: StrPath, options: StudioOptions, *, ready: Callable[[str], None], browser: bool = False
+) -> None:
+    """Serve the listening test in `folder`, and nothing else; see `serve_studio`.
+
+    Raises as `open_study` does, too.
+    """
+    _serve(create_listening_app(open_study(folder), options), options, ready, browser)
+
+
+def _serve(
+    app: ASGIApp, options: StudioOptions, ready: Callable[[str], None], browser: bool
+) -> None:
     with contextlib.closing(_listening(options)) as listening:
         port = listening.getsockname()[1]
         ready(address(options, port))

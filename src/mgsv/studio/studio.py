@@ -45,9 +45,9 @@ class OpenStudio:
         self.naming = Naming([*self.folders.roots, *music], options.place / "files")
         self.clips = Clips(options, self.store, self.folders)
         self.board = Board(self.store, self.naming, options.most_jobs, self._forget)
-        self.previews: Kept[bytes] = Kept(KEPT_PREVIEWS, len)
+        self.previews: Recent[bytes] = Recent(KEPT_PREVIEWS, len)
         self.sound_lock = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
-        self._queries: Kept[Query] = Kept(KEPT_QUERIES, lambda _: 1)
+        self._queries: Recent[Query] = Recent(KEPT_QUERIES, lambda _: 1)
         self._session: Session | None = None
         self._ready = threading.Event()
         self._tracks: tuple[object, dict[str, Track]] | None = None
@@ -183,7 +183,7 @@ def _picture(query: Query) -> dict[str, Any]:
     }
 
 
-class Kept(Generic[T]):
+class Recent(Generic[T]):
     """Values that stay in memory until `room` is used up; the one used longest ago goes first.
 
     Two threads that want the same one make it once.
