@@ -15,16 +15,14 @@ from mgsv.grounding.clip import MIN_CLIP_SECONDS, read_clip
 from mgsv.grounding.options import GroundOptions, OptionFields
 from mgsv.grounding.recall import ShortlistRecall, shortlist_recall
 from mgsv.grounding.result import Grounding, RankedMoment
+from mgsv.grounding.shortlist import find_shortlist, ranked_moment
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library, Track
-from mgsv.library.recordings import Recording, distinct
 from mgsv.library.walk import left_out
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import (
-    Candidate,
-    Detection,
     Method,
     Placement,
     PlacementWeights,
@@ -169,13 +167,13 @@ class Session:
             tracks = _wanted(contents, method, options.placement)
             if within is not None:
                 tracks = tracks.only(within)
-            shortlist, scores = _shortlist(query, tracks, method, options)
+            shortlist, scores = find_shortlist(query, tracks, method, options)
             if all(recording.track.path.exists() for recording, _ in shortlist):
                 break  # else files were deleted since the library was looked at: look again
         recordings, candidates = [one for one, _ in shortlist], [one for _, one in shortlist]
         placed = method.place(query, candidates, options.placement)
         pairs = zip(recordings, placed, strict=True)
-        moments = tuple(_ranked(rank, *pair) for rank, pair in enumerate(pairs, start=1))
+        moments = tuple(ranked_moment(rank, *pair) for rank, pair in enumerate(pairs, start=1))
         chance = method.ranker.chance(query, tracks, scores)
         remarks = _remarks(query, moments, chance, method)
         feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
@@ -373,32 +371,6 @@ def _heard(query: Query, music_at: float) -> Query:
 def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:
     whole = method.wants_features or placement.start_on == "border"
     return contents.features if whole else contents.curves
-
-
-def _shortlist(
-    query: Query, tracks: Tracks, method: Method, options: GroundOptions
-) -> tuple[list[tuple[Recording, Candidate]], dict[int, float]]:
-    """The `top` best recordings, best first, each as the best of its tracks; and all final scores
-    that were computed on the way, by place in `tracks`.
-    """
-    least = options.top
-    while True:
-        best = method.shortlist(query, tracks, least, options.placement)
-        names = [tracks.tracks[n] for n, _ in best]
-        recordings = distinct(names, tracks.curves.of, options.top)
-        if len(recordings) == options.top or len(best) == len(tracks):
-            break
-        least *= 4  # they were too few, with many of each
-    chosen = (best[one.place] for one in recordings)
-    candidates = [Candidate(tracks[n], ranked) for n, ranked in chosen]
-    scores = {n: ranked.score for n, ranked in best}
-    return list(zip(recordings, candidates, strict=True)), scores
-
-
-def _ranked(rank: int, recording: Recording, found: Detection) -> RankedMoment:
-    start, end = found.moment.start, found.moment.end
-    evidence = dict(found.evidence)
-    return RankedMoment(rank, recording.track, start, end, found.score, evidence, recording.also_as)
 
 
 def _remarks(
