@@ -69,15 +69,15 @@ def test_a_line_that_was_cut_short_costs_that_line_alone(book: AnswerBook) -> No
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"trial": 99}, "`trial` 99: was not asked"),
-        ({"preference": 3}, "`preference` 3: no step"),
-        ({"preference": True}, "`preference` True: no step"),
+        ({"trial": 99}, "trial 99 was not asked"),
+        ({"preference": 3}, "the preference 3 is no step"),
+        ({"preference": True}, "the preference True is no step"),
         ({"heard": ["a"]}, "both sides have to be heard"),
-        ({"heard": "ab"}, "`heard`: no list"),
+        ({"heard": "ab"}, "what was heard is no list"),
         ({"listened": [9, 0.5]}, "both sides have to be heard"),
-        ({"listened": [9, "x"]}, "no times"),
-        ({"seconds": -1}, "no times"),
-        ({"a": "another"}, "`a`: is not what was asked"),
+        ({"listened": [9, "x"]}, "no numbers"),
+        ({"seconds": -1}, "no numbers"),
+        ({"a": "another"}, "the a is not what was asked"),
     ],
 )
 def test_what_was_not_asked_is_no_answer(

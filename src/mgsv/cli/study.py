@@ -27,7 +27,7 @@ _systems = click.option(
 )
 _models = click.option(
     "--model",
-    "models",
+    "checkpoint",
     multiple=True,
     metavar="NAME=FILE",
     help="The checkpoint of one of --systems; may be repeated.",
@@ -82,7 +82,7 @@ def create(
     longest: float,
     most_clips: int,
     seed: int,
-    models: tuple[str, ...],
+    checkpoint: tuple[str, ...],
     matcher: Path | None,
     detector: Path | None,
     first_stage: Path | None,
@@ -103,7 +103,7 @@ def create(
 
     chosen = StudyOptions(
         systems=_names(systems),
-        files=_files(models, matcher, detector, first_stage),
+        files=_files(checkpoint, matcher, detector, first_stage),
         trials=trials,
         checks=checks,
         longest=longest,
@@ -223,7 +223,7 @@ def showcase(
     output: Path,
     title: str,
     longest: float,
-    models: tuple[str, ...],
+    checkpoint: tuple[str, ...],
     matcher: Path | None,
     detector: Path | None,
     first_stage: Path | None,
@@ -245,7 +245,7 @@ def showcase(
     refuse_existing(output)
     chosen = StudyOptions(
         systems=_names(systems),
-        files=_files(models, matcher, detector, first_stage),
+        files=_files(checkpoint, matcher, detector, first_stage),
         longest=longest,
         encoders=encoders,
     )

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import overload
 
+import numpy as np
+
 from mgsv.errors import LibraryError, shown
 from mgsv.grounding.habits import learned_habits
 from mgsv.jobs import Listener, Progress
@@ -101,11 +103,18 @@ class Tracks(TrackList):
 
         Raises `LibraryError` where there is none.
         """
-        places = {track.id: n for n, track in enumerate(self.tracks) if track.id in set(ids)}
+        wanted = set(ids)
+        places = {track.id: n for n, track in enumerate(self.tracks) if track.id in wanted}
         if not places:
             raise LibraryError("none of the tracks asked for is here", "ask for others")
-        chosen = [self.tracks[n] for n in places.values()]
-        return Tracks(lambda track: self[places[track.id]], chosen, room=0)
+        rows = np.array([*places.values()], np.intp)
+        return Tracks(
+            lambda track: self[places[track.id]],
+            [self.tracks[n] for n in places.values()],
+            room=0,
+            derived=None if self._derived is None else self._derived.at(rows),
+            curves=None if self._curves is None else self._curves.only(wanted),
+        )
 
     def __len__(self) -> int:
         return len(self.tracks)

@@ -184,7 +184,7 @@ def least_heard(seconds: float) -> float:
 
 def _asked(trials: tuple[Trial, ...], number: Any) -> Trial:
     if type(number) is not int or not 0 <= number < len(trials):
-        raise ConfigError(f"`trial` {number!r}: was not asked", f"give 0 to {len(trials) - 1}")
+        raise ConfigError(f"trial {number!r} was not asked", f"give 0 to {len(trials) - 1}")
     return trials[number]
 
 
@@ -192,21 +192,21 @@ def _checked(study: Study, trial: Trial, found: Mapping[str, Any]) -> Answer:
     """The answer to `trial`; ConfigError for values that no listener can give."""
     preference, heard = found["preference"], found["heard"]
     if type(preference) is not int or preference not in STEPS:
-        raise ConfigError(f"`preference` {preference!r}: no step", "give -2 to 2")
+        raise ConfigError(f"the preference {preference!r} is no step", "give -2 to 2")
     if not isinstance(heard, list) or len(heard) > MOST_SWITCHES or not set(heard) <= {*Side}:
-        raise ConfigError("`heard`: no list of a and b", f"give at most {MOST_SWITCHES}")
+        raise ConfigError("what was heard is no list of a and b", f"give at most {MOST_SWITCHES}")
     sides = tuple(Side(one) for one in heard)
     listened = found["listened"]
     times = [*listened, found["seconds"]] if isinstance(listened, list) else []
     if len(times) != 3 or not all(type(one) in (int, float) and 0 <= one < 1e6 for one in times):
-        raise ConfigError("`listened`, `seconds`: no times", "give seconds")
+        raise ConfigError("the times of listening are no numbers", "give seconds")
     least = least_heard(study.clip(trial.clip).seconds)
     if set(sides) != {*Side} or min(listened) < least:
         raise ConfigError("both sides have to be heard", f"listen to each for at least {least:g} s")
     a, b, seconds = (float(one) for one in times)
     for name, value in (("question", trial.question), ("a", trial.a), ("b", trial.b)):
         if found.get(name, value) != value:
-            raise ConfigError(f"`{name}`: is not what was asked")
+            raise ConfigError(f"the {name} is not what was asked")
     return Answer(trial, preference, sides, (a, b), seconds)
 
 
