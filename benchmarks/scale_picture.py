@@ -78,12 +78,21 @@ def picture(quality: Sequence[Table], times: Sequence[Table]) -> bytes:
         for name, label, colour, style in lines:
             shares = [one[name] for one in quality]
             left.plot(sizes, shares, style, color=colour, label=label, marker="o", markersize=3)
-        left.set(xscale="log", xlabel="tracks", ylabel="share", ylim=(0, 1.03))
+        left.set(xlabel="tracks", ylabel="share", ylim=(0, 1.03))
+        for axes, known in ((left, sizes), (right, [one["tracks"] for one in times])):
+            axes.set_xscale("log")
+            axes.set_xticks(known, [f"{size:,}" for size in known])
+            axes.minorticks_off()
         left.legend(loc="lower left", fontsize="small")
-        sizes = [one["tracks"] for one in times]
         for name, label, colour in (("warm", "warm", BLUE), ("cold", "cold", ORANGE)):
-            right.plot(sizes, [one[name] for one in times], color=colour, label=label, marker="o")
-        right.set(xscale="log", xlabel="tracks", ylabel="seconds a query", ylim=(0, None))
+            right.plot(
+                [one["tracks"] for one in times],
+                [one[name] for one in times],
+                color=colour,
+                label=label,
+                marker="o",
+            )
+        right.set(xlabel="tracks", ylabel="seconds a query", ylim=(0, None))
         right.legend(loc="upper left", fontsize="small")
         return encoded(figure, "png")
 
