@@ -114,7 +114,8 @@ def flattened(function: Callable[..., object]) -> Iterator[tuple[str, object]]:
         (kind, *_) = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
         if is_dataclass(kind):
             for field in inspect.signature(kind).parameters.values():  # type: ignore[arg-type]
-                yield field.name, field.default
+                if field.name != "executor":
+                    yield field.name, field.default
         else:
             yield name, parameter.default
 

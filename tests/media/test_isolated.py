@@ -51,7 +51,7 @@ def clip(tmp_path: Path) -> Path:
 def children() -> dict[int, str]:
     """The processes this one has started and that live: id → command line.
 
-    Without those of multiprocessing, which other tests may have left with a pool.
+    Without those of multiprocessing and servers, which other tests may have left.
     """
     found = {}
     for folder in Path("/proc").iterdir():
@@ -62,7 +62,8 @@ def children() -> dict[int, str]:
                     found[int(folder.name)] = (folder / "cmdline").read_text()
             except OSError:  # it has just ended
                 continue
-    return {pid: line for pid, line in found.items() if "multiprocessing" not in line}
+    others = "multiprocessing", "postgres", "moto.server", "mgsv\0studio"
+    return {pid: line for pid, line in found.items() if not any(one in line for one in others)}
 
 
 def alive(pid: int) -> bool:
