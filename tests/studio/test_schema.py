@@ -29,7 +29,7 @@ def test_it_describes_every_call(client: Client) -> None:
     assert example["content"]["application/json"]["examples"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_thousand_made_up_calls(studio: Running, client: Client, tmp_path: Path) -> None:
     """schemathesis: no call fails on the server's side, and each answer is as described."""
     pytest.importorskip("schemathesis", reason="schemathesis is missing")
