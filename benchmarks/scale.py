@@ -259,6 +259,10 @@ def fit(seen: Sequence[Seen]) -> None:
         tried.append((own, tower, evidence))
     for (ten, best, _), tower, evidence in sorted(tried):
         print(f"tower {tower}, evidence {evidence}: best {best:.3f}, ten best {ten:.3f}")
+    found = measures(seen, FirstStage())
+    for most in SHORTLISTS:
+        shares = found[f"best_in_{most}"], found[f"ten_in_{most}"]
+        print(f"as in mgsv, {most} candidates: best {shares[0]:.3f}, ten best {shares[1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ published videos use a track from its start, so a place must be right more often
 
 SURVEYED_CANDIDATES = 50
 """Tracks that get the final score: a second look at sketches foresees the survey's evidence so well
-that more of them find no more (`benchmarks/scale.py`)."""
+that more of them find hardly more on val edits (`benchmarks/scale.py --fit`)."""
 
 TASTE = 1.0
 """Log-odds that a person's preference of tags counts, per log-odds of a track's own tags."""
