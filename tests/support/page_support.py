@@ -58,6 +58,8 @@ class StudioPage:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._listen)
         page.on("request", self._look)
+        # Chromium hands a file chooser over only from some time after the first listener came.
+        page.on("filechooser", lambda _: None)
         page.goto(self.url)
         page.wait_for_selector("body.ready")
         return page
