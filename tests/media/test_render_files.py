@@ -193,7 +193,7 @@ print(int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     peaks: list[int] = []
     for seconds in (20, 80):

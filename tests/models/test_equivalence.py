@@ -297,7 +297,7 @@ HOLES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("places", [None, 10])
+@pytest.mark.parametrize("places", [None, pytest.param(10, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("_", "valid"), HOLES, ids=[name for name, _ in HOLES])
 def test_odd_masks_give_finite_results(

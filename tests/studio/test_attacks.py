@@ -338,6 +338,7 @@ def test_ranges_that_would_cost_much(client: Client, clip: str) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.thorough
 def test_jobs_have_limits(folders: Path, tmp_path: Path) -> None:
     with (
         running(tmp_path, "--library", folders / "library", "--workers", "1") as studio,

@@ -261,7 +261,7 @@ def test_from_the_first_pair_to_the_report(
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_the_page_can_be_used_by_all(served_once: Running, scheme: str) -> None:
     """No serious findings of axe, in each state; no sideways scrolling at 360 px."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")

@@ -411,7 +411,9 @@ def test_what_a_screen_reader_meets(bikes: StudioPage) -> None:
         page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("width", [360, 800, 1440, 2560])
+@pytest.mark.parametrize(
+    "width", [360, *(pytest.param(n, marks=pytest.mark.thorough) for n in (800, 1440)), 2560]
+)
 def test_it_fits_any_width(browser: Any, studio: Running, width: int) -> None:
     person = StudioPage(browser, studio.url, viewport={"width": width, "height": 800})
     try:
