@@ -180,7 +180,11 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
-    ["nothing", "an earlier result", pytest.param("another's leftover", marks=pytest.mark.thorough)],
+    [
+        "nothing",
+        "an earlier result",
+        pytest.param("another's leftover", marks=pytest.mark.thorough),
+    ],
 )
 @pytest.mark.parametrize("kind", ["file", "replaced file", "folder"])
 def test_a_kill_at_any_step_leaves_the_old_or_the_new(

@@ -402,7 +402,7 @@ class TestInterrupt:
         previous = signal.signal(signal.SIGALRM, interrupt)
         try:
             with pytest.raises(KeyboardInterrupt):
-                # One that comes while PyAV notes the place of an error of its own is lost, 1 of 400.
+                # 1 of 400 is lost: it comes while PyAV notes the place of an error of its own.
                 signal.setitimer(signal.ITIMER_REAL, after, 1.0)
                 for _ in range(20):  # about 5 s
                     list(VideoScan(path, shorter_side=224))

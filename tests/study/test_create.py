@@ -13,6 +13,7 @@ import pytest
 
 from mgsv.errors import ConfigError, DataError, OutputError
 from mgsv.media.audio import read_audio
+from mgsv.portable import lock
 from mgsv.study import create as creating
 from mgsv.study.create import create_study
 from mgsv.study.options import StudyOptions
@@ -122,6 +123,16 @@ def test_an_ended_run_is_gone_on_with(
     assert len(open_study(tmp_path / "study").clips) == 2
     with pytest.raises(OutputError, match="there is a study already"):
         create_study(*arguments, library=made.library)
+
+
+def test_two_processes_do_not_make_one_study(made: Made, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    with (study / creating.LOCK).open("ab") as file:
+        assert lock(file.fileno())
+        with pytest.raises(OutputError, match="another process is making this study"):
+            create_study([made.clips], [made.music], study, OPTIONS, library=made.library)
+    assert [path.name for path in study.iterdir()] == [creating.LOCK]
 
 
 def test_clips_that_cannot_be_used_are_named(made: Made, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from mgsv.media.isolated import VideoScan, isolate, probe_video
 from mgsv.media.pictures import write_film
 from mgsv.media.soundfile import SoundReport, write_music_sound, write_own_sound
 from mgsv.media.soundtrack import SoundOptions
+from mgsv.methods.base import Method
 from mgsv.methods.registry import open_method
 from mgsv.models.system import System
 from mgsv.moment import Moment
+from mgsv.portable import lock
 from mgsv.study.options import LOUDNESS, ORIGINAL, StudyOptions
 from mgsv.study.original import find_originals
 from mgsv.study.study import (
@@ -49,6 +52,8 @@ QUALITY = 21
 """H.264's CRF."""
 FASTEST, SLOWEST = 30, 10
 """Pictures per second: twice as many are halved, and fewer shown again."""
+
+LOCK = "lock"
 
 _music_sound = isolate(write_music_sound, ("video", "track"), "output")
 _own_sound = isolate(write_own_sound, ("video",), "output")
@@ -103,9 +108,43 @@ def create_study(
         if name != ORIGINAL
     }
     folder = Path(output)
+    _earlier_key(folder, options)  # before the folder is made
+    paths = _clips(clips, options.most_clips)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with _alone(folder):
+        return _create(folder, paths, music, options, methods, library, progress)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from making the same study: each would clean up the other's files."""
+    try:
+        file = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with file:
+        with suppress(OSError):  # no locks on this filesystem
+            if not lock(file.fileno()):
+                raise OutputError(
+                    folder, "another process is making this study", "wait until it has finished"
+                )
+        yield
+
+
+def _create(
+    folder: Path,
+    paths: Sequence[Path],
+    music: Sequence[StrPath],
+    options: StudyOptions,
+    methods: Mapping[str, Method],
+    library: StrPath | None,
+    progress: Listener | None,
+) -> Created:
     key = _earlier_key(folder, options)
     earlier = len(key.clips)
-    paths = _clips(clips, options.most_clips)
     maker = _Maker(folder, key, options)
     todo = list(maker.new(paths))
     answers: dict[Path, list[_Answer]] = {path: [] for path in todo}
@@ -280,7 +319,7 @@ def _earlier_key(folder: Path, options: StudyOptions) -> StudyKey:
     if (folder / STUDY).exists():
         raise OutputError(folder, "there is a study already", "choose another output name")
     if not (folder / KEY).exists():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
             raise OutputError(folder, "the folder is not empty", "choose another output name")
         if folder.exists() and not folder.is_dir():
             raise OutputError(folder, "there is a file of this name", "choose another output name")
