@@ -192,6 +192,11 @@ def ablations(
     help="Systems by their names (`mgsv models`).  [default: all 13]",
 )
 @options.changes("train.epochs=2, or of one system, as in conquer.train.epochs=2")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be trained, what it takes here, and what is missing.",
+)
 @options.as_json
 @options.progress
 def table(
@@ -200,6 +205,7 @@ def table(
     preset: str,
     models: tuple[str, ...],
     set: tuple[str, ...],
+    dry_run: bool,
     as_json: bool,
     progress: str,
 ) -> int:
@@ -208,8 +214,17 @@ def table(
     The paper's figures stand beside; the table is also written to --output, as JSON, text and page.
     A row that fails is reported while the others go on, and the exit status is then 1.
     """
-    from mgsv.training.table import PAPER, reproduce_table
+    from mgsv.training.table import PAPER, plan_table, reproduce_table
 
+    if dry_run:
+        plan = plan_table(
+            data=data, output=output, preset=preset, models=models or tuple(PAPER), set=set
+        )
+        if as_json:
+            show.document(plan.document())
+        else:
+            show.line(plan.text())
+        return 1 if plan.problems else 0
     with show.resumable(_AGAIN), show.progress(progress, "table") as listen:
         document = reproduce_table(
             data=data,

@@ -21,6 +21,7 @@ from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, count_param
 from mgsv.models.system import System
 from mgsv.training.config import configure, lines_for
 from mgsv.training.fit import widths_of
+from mgsv.training.plan import TablePlan, plan_runs
 from mgsv.training.runs import (
     THETA,
     best_checkpoint,
@@ -101,6 +102,23 @@ def reproduce_table(
     return document
 
 
+def plan_table(
+    *,
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    preset: str = "cpu-ablation",
+    models: Iterable[str] = tuple(PAPER),
+    set: Iterable[str] = (),
+) -> TablePlan:
+    """What `reproduce_table` with the same arguments would train, how long it would take on this
+    machine, and what it lacks here. Nothing is written. Raises what `reproduce_table` does.
+    """
+    names = [*models]
+    runs = _Runs(Path(output), data, preset, tuple(set), None)
+    changes = {name: tuple(lines_for(name, runs.changes)) for name in runs.check(names)}
+    return plan_runs(changes, data=data, output=output, preset=preset, changes=changes)
+
+
 class _Runs:
     """The runs of one table."""
 
@@ -117,8 +135,8 @@ class _Runs:
         self._done: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, str] = {}
 
-    def check(self, names: Sequence[str]) -> None:
-        """Refuse before any training what no row could run with."""
+    def check(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Refuse before any training what no row could run with; the systems that are trained."""
         for name in names:
             if name not in PAPER:
                 raise ConfigError(f"no system {name!r} in the table", f"choose {', '.join(PAPER)}")
@@ -135,6 +153,7 @@ class _Runs:
             SplitData.open(self.data, split)
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigError(f"`output` {shown(self.folder)}: is a file", "name a folder")
+        return tuple(needed)
 
     def row(self, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The row of the system `name`, and the document of its evaluation unless it failed."""
