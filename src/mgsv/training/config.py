@@ -113,11 +113,27 @@ _SMALL = (
     "conquer.train.lr=3e-4",
 )
 
+_WORLD = (
+    *_SMALL,
+    "model.tef=true",
+    "model.span_norm=valid",
+    "model.input_dropout=0",
+    "model.mlp_hidden=128",
+    "train.lr=5e-4",
+    "made.train.lr=1e-3",
+    "conquer.train.lr=3e-4",
+    "train.batch_size=32",
+    "train.val_rows=0",
+    "train.epochs=8",
+    "conquer.train.epochs=4",
+)
+
 PRESETS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
         "paper": (),
         "cpu-small": (*_SMALL, "train.epochs=4"),
         "cpu-ablation": (*_SMALL, "train.batch_size=32", "train.epochs=3", "train.rows=20000"),
+        "small-world": _WORLD,
         "overnight": (*_SMALL, "model.hidden_dim=128", "model.feed_forward=256", "train.epochs=60"),
         "tiny": (
             "model.hidden_dim=16",
