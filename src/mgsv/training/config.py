@@ -162,6 +162,10 @@ apart. `similarity_start`: see :meth:`mgsv.models.blocks.Attention.start_as_simi
 query: a row has one moment, and which of ten or thirty queries holds it is learned far more slowly
 than the moment.
 
+`small-world` is for the planted benchmark of that name. The values of the DETRs hold no positions,
+so segments get their place in the track (`tef`), and spans are relative to the track, as in the
+settings of the DETRs' own authors.
+
 `tiny` only shows that everything runs, in seconds on a few dozen rows."""
 
 
