@@ -87,7 +87,7 @@ class OnlyDetects(nn.Module):
 
     def __init__(self, model: TinyModel) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.config = model, model.config
 
     def detect(self, batch: Batch) -> Tensor:
         return self.model.detect(batch)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mgsv.data.annotations import Annotations, Row
 from mgsv.data.batch import Batch
+from mgsv.models.configs import InputConfig
 from mgsv.models.matching import Embedded
 from mgsv.moment import CANVAS_SECONDS
 
@@ -19,6 +20,8 @@ FRAME_DIM, SEGMENT_DIM = 5, 7
 
 class TinyModel(nn.Module):
     """Two linear towers and a span head; dropout makes its loss depend on the random generator."""
+
+    config = InputConfig()
 
     def __init__(self, dim: int = 8, dropout: float = 0.3) -> None:
         super().__init__()

@@ -27,6 +27,7 @@ from mgsv.synthesis.planted.options import FULL
 from mgsv.synthesis.planted.rows import track_segments, video_frames
 from mgsv.synthesis.planted.songs import SongOptions, song, states_at
 from mgsv.synthesis.planted.views import View, best_start, predict_oracle, views
+from mgsv.synthesis.planted.worlds import WORLDS
 from tolerances import FEW32
 
 
@@ -52,7 +53,7 @@ def test_it_is_laid_out_as_the_hub_data_set(planted: Path) -> None:
         assert "+" in row.music_id
         valid = frames.read(row.video_id).mask
         assert valid.all()
-        assert len(valid) == video_frames(row) == min(int(row.video_end), 49) + 1
+        assert len(valid) == video_frames(row, WORLDS["full"]) == min(int(row.video_end), 49) + 1
         assert len(segments.read(row.music_id).mask) == int(row.music_total_duration / 2.5) + 1
     for split in ("val", "test"):
         ids = data.annotations(split).music_ids
@@ -233,4 +234,4 @@ def test_a_folder_that_was_not_planted_has_no_oracle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "count"), [(2.4, 1), (2.5, 2), (31.0, 13), (999.0, 96)])
 def test_segment_count(seconds: float, count: int) -> None:
-    assert track_segments(seconds) == count
+    assert track_segments(seconds, WORLDS["full"]) == count

@@ -102,15 +102,28 @@ def _compose_options() -> tuple[type, ...]:
 @click.argument("output", type=options.FILE)
 @click.option("--files", is_flag=True, help="Write the published feature files too; for tests.")
 @options.progress
-def plant(output: Path, files: bool, progress: str, **recipe: Any) -> None:
+@click.pass_context
+def plant(
+    context: click.Context, /, output: Path, files: bool, progress: str, **recipe: Any
+) -> None:
     """Make the planted benchmark in the new folder OUTPUT, laid out like MGSV-EC.
 
-    By default it is as large as MGSV-EC, several GB; for a first trial make it smaller.
+    By default it is as large as MGSV-EC, several GB. With --world small all systems learn to the
+    end on two cores; --train, --val, --test, --tracks, --latent-dim, --noise, --style and
+    --grain then have other defaults.
     """
+    from click.core import ParameterSource
+
     from mgsv.synthesis import planted
 
+    given = {
+        name: value
+        for name, value in recipe.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    world = given.pop("world", "full")
     with show.progress(progress, "plant") as listen:
-        planted.plant(output, planted.PlantOptions(**recipe), files=files, progress=listen)
+        planted.plant(output, planted.PlantOptions.of(world, **given), files=files, progress=listen)
     show.note(f"data: {shown(output)}")
 
 

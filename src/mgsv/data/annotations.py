@@ -128,8 +128,12 @@ class Annotations:
     @cached_property
     def spans(self) -> npt.NDArray[np.float32]:
         """[N, 2] (centre, width) relative to the 240 s canvas, the end clamped to it."""
-        clamped = np.minimum(self.moments, CANVAS_SECONDS)
-        return moments_to_spans(clamped).astype(np.float32)
+        return self.spans_on(CANVAS_SECONDS)
+
+    def spans_on(self, canvas: float) -> npt.NDArray[np.float32]:
+        """[N, 2] (centre, width) relative to `canvas` seconds, the end clamped to them."""
+        clamped = np.minimum(self.moments, canvas)
+        return moments_to_spans(clamped, canvas).astype(np.float32)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> Annotations:

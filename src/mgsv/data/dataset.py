@@ -18,6 +18,7 @@ from mgsv.data.features import FeatureFolder
 from mgsv.data.folder import DataFolder, Kind
 from mgsv.data.packed import PackedStore, Slots
 from mgsv.data.sampler import BucketedBatches
+from mgsv.moment import CANVAS_SECONDS
 
 IntArray = npt.NDArray[np.int64]
 
@@ -40,15 +41,21 @@ class SplitData:
     """The rows of one split with their features; `batch` is the way in for models.
 
     Both stores are packed ones. All ids are looked up at once, so a missing one shows here and not
-    after an hour of training.
+    after an hour of training. Spans are relative to `canvas_seconds`.
     """
 
-    def __init__(self, rows: Annotations, frames: PackedStore, segments: PackedStore) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: Annotations,
+        frames: PackedStore,
+        segments: PackedStore,
+        canvas_seconds: float = CANVAS_SECONDS,
+    ) -> None:
+        self.rows, self.canvas_seconds = rows, canvas_seconds
         self.frames, self.segments = frames, segments
         self._frame_places = frames.places(rows.video_ids)
         self._segment_places = segments.places(rows.music_ids)
-        self._spans = torch.from_numpy(rows.spans)
+        self._spans = torch.from_numpy(rows.spans_on(canvas_seconds))
         self._video_seconds = torch.from_numpy(rows.video_seconds.astype(np.float32))
         self._track_seconds = torch.from_numpy(rows.track_seconds.astype(np.float32))
 
@@ -61,7 +68,7 @@ class SplitData:
     def from_folder(cls, folder: DataFolder, split: str, *, stride: float = 2.5) -> SplitData:
         """As `open`, of a folder that is open already."""
         frames, segments = (PackedStore(folder.packed(kind, stride)) for kind in KINDS)
-        return cls(folder.annotations(split), frames, segments)
+        return cls(folder.annotations(split), frames, segments, segments.slots * stride)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,14 +124,20 @@ class CardDataset(Dataset[tuple[dict[str, Tensor], dict[str, Any], Tensor]]):
     data_map: `frame_feats [50, 512]`, `frame_mask [50]`, `segment_feats [96, 768]`, `segment_mask
     [96]`, all float32; meta_map: `video_id`, `music_id`, and in seconds `v_duration` (of the
     video's segment), `m_duration` (of the whole track) and `gt_moment [1, 2]`; spans_target [1,
-    2]: (centre, width) relative to 240 s. Works with torch's DataLoader and its default
+    2]: (centre, width) relative to the canvas, 240 s. Works with torch's DataLoader and its default
     collation, from the published folders or from packed stores.
     """
 
-    def __init__(self, rows: Annotations, frames: FeatureSource, segments: FeatureSource) -> None:
+    def __init__(
+        self,
+        rows: Annotations,
+        frames: FeatureSource,
+        segments: FeatureSource,
+        canvas_seconds: float = CANVAS_SECONDS,
+    ) -> None:
         self.rows = rows
         self.frames, self.segments = frames, segments
-        self._spans = torch.from_numpy(rows.spans)
+        self._spans = torch.from_numpy(rows.spans_on(canvas_seconds))
 
     @classmethod
     def open(
@@ -139,7 +152,8 @@ class CardDataset(Dataset[tuple[dict[str, Tensor], dict[str, Any], Tensor]]):
                 sources.append(PackedStore(store))
             else:
                 sources.append(FeatureFolder.of(kind, root, stride))
-        return cls(data.annotations(split), *sources)
+        frames, segments = sources
+        return cls(data.annotations(split), frames, segments, segments.slots * stride)
 
     def __len__(self) -> int:
         return len(self.rows)

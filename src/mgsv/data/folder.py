@@ -27,6 +27,8 @@ PACKED_FOLDER = Path("packed")
 FRAMES_ROOT = "vit_feature1"
 FRAME_SLOTS, SEGMENT_SLOTS = 50, 96
 """Places of a fully padded video, and of a track at the stride of 2.5 s."""
+PLANTED = "planted.json"
+"""In a planted benchmark: its options."""
 COMPOSED = "composed.json"
 """In a folder of composed edits: what it was made from and how."""
 EXPORTED = "export.json"

@@ -24,7 +24,7 @@ from mgsv.evaluation.results import Results
 from mgsv.jobs import Listener, Progress
 from mgsv.models.composite import SystemParts, parts_of
 from mgsv.models.matching import Embedded
-from mgsv.moment import CANVAS_SECONDS, spans_to_moments
+from mgsv.moment import spans_to_moments
 
 IntArray = npt.NDArray[np.int64]
 
@@ -119,7 +119,10 @@ def answer(
                 return _ranked(parts, read, block, candidates)
             if parts.detector is None:
                 return Answers(block)
-            found = [_moments(parts.detector.detect(batch)) for _, batch in read.batches(block)]
+            found = [
+                _moments(parts.detector.detect(batch), parts.detector.config.canvas_seconds)
+                for _, batch in read.batches(block)
+            ]
             return Answers(block, np.concatenate(found))
     finally:
         model.train(was_training)
@@ -188,9 +191,10 @@ def _ranked(parts: SystemParts, read: _Reader, block: IntArray, candidates: int)
     for at, batch in read.batches(block):
         videos, tracks = matcher.embed_videos(batch), matcher.embed_tracks(batch)
         if detector is matcher:
-            found.append(_moments(detector.detect(batch, (videos, tracks))))
+            spans = detector.detect(batch, (videos, tracks))
+            found.append(_moments(spans, detector.config.canvas_seconds))
         elif detector is not None:
-            found.append(_moments(detector.detect(batch)))
+            found.append(_moments(detector.detect(batch), detector.config.canvas_seconds))
         embedded.append(videos)
         fresh = np.unique(column[at], return_index=True)[1]
         fresh = fresh[left[column[at[fresh]]]]
@@ -245,7 +249,7 @@ def _reranked(
     return np.where(chosen, final + lift, scores.astype(np.float64))
 
 
-def _moments(found: torch.Tensor) -> npt.NDArray[np.float64]:
+def _moments(found: torch.Tensor, canvas: float) -> npt.NDArray[np.float64]:
     """[B, 3] start, end and score of the best of `found` [B, K, 3] = (centre, width, score)."""
     best = found[:, 0].double().cpu().numpy()
-    return np.column_stack([spans_to_moments(best[:, :2], CANVAS_SECONDS), best[:, 2]])
+    return np.column_stack([spans_to_moments(best[:, :2], canvas), best[:, 2]])

@@ -9,15 +9,15 @@ import numpy as np
 from mgsv.data.annotations import Annotations
 from mgsv.data.batch import Batch
 from mgsv.data.dataset import SplitData
-from mgsv.data.folder import DataFolder, read_licence
+from mgsv.data.folder import PLANTED, DataFolder, read_licence
 from mgsv.evaluation.protocol import IntArray, Pairs
 from mgsv.runtime.model import Encoder, Encoders
-from mgsv.synthesis.planted import RECIPE, recipe_fingerprint
+from mgsv.synthesis.planted import recipe_fingerprint
 
 
 def is_planted(folder: DataFolder) -> bool:
     """Whether a data folder holds a planted benchmark."""
-    return (folder.root / RECIPE).exists()
+    return (folder.root / PLANTED).exists()
 
 
 def encoders_of(folder: DataFolder, split: SplitData) -> Encoders:
@@ -53,7 +53,7 @@ def part_of(split: SplitData, rows: int, seed: int | None = None) -> SplitData:
     if seed is not None:
         at = np.sort(np.random.default_rng(seed).choice(len(split), rows, replace=False))
     chosen = Annotations(tuple(split.rows[int(i)] for i in at))
-    return SplitData(chosen, split.frames, split.segments)
+    return SplitData(chosen, split.frames, split.segments, split.canvas_seconds)
 
 
 class ShuffledVideos:

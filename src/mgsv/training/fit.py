@@ -98,7 +98,8 @@ def train(
     folder = Path(output)
     source = DataFolder.open(data)
     whole = SplitData.from_folder(source, "train")
-    architecture, config = configure(model, preset, (*widths_of(whole), *changes), start=settings)
+    sizes = sizes_of(whole) if start is None else widths_of(whole)
+    architecture, config = configure(model, preset, (*sizes, *changes), start=settings)
     rows, val = _rows(source, whole, config)
     _refuse_widths(architecture, whole)
     encoders = encoders_of(source, whole)
@@ -181,7 +182,7 @@ def refuse_other_run(
     """
     source = DataFolder.open(data)
     whole = SplitData.from_folder(source, "train")
-    architecture, config = configure(model, preset, (*widths_of(whole), *set))
+    architecture, config = configure(model, preset, (*sizes_of(whole), *set))
     rows, val = _rows(source, whole, config)
     try:
         then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -286,6 +287,16 @@ def _require_same(fabric: Fabric, identity: Mapping[str, Any], folder: Path) -> 
         )
 
 
+def sizes_of(split: SplitData) -> tuple[str, ...]:
+    """The settings by which a new model takes features as wide as those of `split`, and as many."""
+    return (
+        *widths_of(split),
+        f"model.max_frames={split.frames.slots}",
+        f"model.max_segments={split.segments.slots}",
+        f"model.canvas_seconds={split.canvas_seconds}",
+    )
+
+
 def widths_of(split: SplitData) -> tuple[str, str]:
     """The settings by which a model takes features as wide as those of `split`."""
     return (f"model.frame_dim={split.frames.dim}", f"model.segment_dim={split.segments.dim}")
@@ -298,6 +309,7 @@ def _refuse_widths(architecture: registry.Config, split: SplitData) -> None:
         ("segment_dim", split.segments.dim, False),
         ("max_frames", split.frames.slots, True),
         ("max_segments", split.segments.slots, True),
+        ("canvas_seconds", split.canvas_seconds, False),
     ):
         own = getattr(architecture, field)
         if own < value or (own != value and not most):

@@ -27,7 +27,7 @@ from mgsv.evaluation.sources import part_of
 from mgsv.models import registry
 from mgsv.models.registry import about
 from mgsv.training.config import TrainConfig, configure
-from mgsv.training.fit import widths_of
+from mgsv.training.fit import sizes_of
 from mgsv.training.loop import Loss
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.runs import text_table
@@ -123,7 +123,7 @@ def plan_runs(
     problems, runs, device = [], [], "cpu"
     free_memory = 0.0
     for name in names:
-        architecture, config = configure(name, preset, (*widths_of(whole), *changes[name]))
+        architecture, config = configure(name, preset, (*sizes_of(whole), *changes[name]))
         rows = part_of(whole, config.rows, config.seed)
         if len(rows) < config.batch_size:
             problems.append(

@@ -20,7 +20,7 @@ from mgsv.jobs import Listener
 from mgsv.models.registry import COMPOSITE, PAPERS_COMPOSITE, about, count_parameters
 from mgsv.models.system import System
 from mgsv.training.config import configure, lines_for
-from mgsv.training.fit import widths_of
+from mgsv.training.fit import sizes_of
 from mgsv.training.plan import TablePlan, plan_runs
 from mgsv.training.runs import (
     THETA,
@@ -158,8 +158,8 @@ class _Runs:
     def row(self, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The row of the system `name`, and the document of its evaluation unless it failed."""
         parts = PAPERS_COMPOSITE if name == COMPOSITE else (name,)
-        widths = widths_of(SplitData.open(self.data, "train"))
-        settings = [configure(part, self.preset, (*widths, *self._set(part))) for part in parts]
+        sizes = sizes_of(SplitData.open(self.data, "train"))
+        settings = [configure(part, self.preset, (*sizes, *self._set(part))) for part in parts]
         counts = map(count_parameters, parts, [architecture for architecture, _ in settings])
         row: dict[str, Any] = {
             "name": name,

@@ -21,14 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from mgsv.data.annotations import SPLITS, Row, write_annotations
-from mgsv.data.folder import CSV_FOLDER, FRAME_SLOTS, PACKED_FOLDER, SEGMENT_SLOTS, packed_name
+from mgsv.data.folder import CSV_FOLDER, PACKED_FOLDER, PLANTED, packed_name
 from mgsv.data.packed import FloatArray, PackWriter
+from mgsv.errors import ConfigError
 from mgsv.files import new_folder
 from mgsv.jobs import Listener, Progress
-from mgsv.synthesis.planted.options import RECIPE, PlantOptions
+from mgsv.synthesis.planted.options import PlantOptions
 from mgsv.synthesis.planted.rows import music_id, plan_rows, track_segments, video_frames
-from mgsv.synthesis.planted.songs import STATES, song, states_at
-from mgsv.synthesis.planted.views import FRAME_DIM, SEGMENT_DIM, views
+from mgsv.synthesis.planted.songs import song, states_at
+from mgsv.synthesis.planted.views import views
+from mgsv.synthesis.planted.worlds import world_named
 
 
 def plant(
@@ -42,10 +44,16 @@ def plant(
 
     The features are written as a packed store, and with `files` also as the published folders of
     `.pt` files. `progress` is called after each track and video. The folder appears whole or not at
-    all; OutputError where it exists or cannot be written. The same options give the same bytes.
-    Memory stays below 1 GB at any size: rows are streamed.
+    all; OutputError where it exists or cannot be written, ConfigError for `files` of a world that
+    is not as large as the published files. The same options give the same bytes. Memory stays below
+    1 GB at any size: rows are streamed.
     """
     options = options or PlantOptions()
+    if files and options.world != "full":
+        raise ConfigError(
+            f"`files` with `world` {options.world}: published files have MGSV-EC's size",
+            "leave `files` out: training and evaluation read the packed stores",
+        )
     output = Path(output)
     with new_folder(output, parents=True) as folder:
         _fill(folder, options, files, progress or (lambda _: None))
@@ -53,29 +61,30 @@ def plant(
 
 
 def _fill(folder: Path, options: PlantOptions, files: bool, progress: Listener) -> None:
-    (folder / RECIPE).write_text(json.dumps(asdict(options), indent=1) + "\n", encoding="utf-8")
+    (folder / PLANTED).write_text(json.dumps(asdict(options), indent=1) + "\n", encoding="utf-8")
     rows = plan_rows(options)
     csvs = folder / CSV_FOLDER
     csvs.mkdir(parents=True)
     for split in SPLITS:
         write_annotations(csvs / f"{split}_data.csv", rows[split])
 
+    world = world_named(options.world)
     frame_view, segment_view = views(options)
     tracks = {row.music_id: row.music_total_duration for split in SPLITS for row in rows[split]}
     numbers = {music_id(options, number): number for number in range(options.tracks)}
-    songs = np.zeros((options.tracks, STATES, options.latent_dim), np.float32)
+    songs = np.zeros((options.tracks, world.segments, options.latent_dim), np.float32)
     with PackWriter(
-        folder / PACKED_FOLDER / packed_name("segments"), SEGMENT_DIM, SEGMENT_SLOTS
+        folder / PACKED_FOLDER / packed_name("segments"), world.segment_dim, world.segments
     ) as store:
         for done, (name, seconds) in enumerate(tracks.items()):
             number = numbers[name]
             songs[number] = song(options.seed, number, options)
-            length = track_segments(seconds)
+            length = track_segments(seconds, world)
             rng = np.random.default_rng((options.seed, 4, number))
             store.add(name, segment_view.project(songs[number, :length], rng))
             progress(Progress("tracks", done + 1, len(tracks)))
     with PackWriter(
-        folder / PACKED_FOLDER / packed_name("frames"), FRAME_DIM, FRAME_SLOTS
+        folder / PACKED_FOLDER / packed_name("frames"), world.frame_dim, world.frames
     ) as store:
         done, total = 0, sum(map(len, rows.values()))
         for split in SPLITS:
@@ -98,7 +107,7 @@ def video_states(
     row: Row, states: FloatArray, options: PlantOptions, rng: np.random.Generator
 ) -> FloatArray:
     """[F, K] what the video shows at whole seconds: the moment's states, style and noise."""
-    seconds = row.music_start + np.arange(video_frames(row))
+    seconds = row.music_start + np.arange(video_frames(row, world_named(options.world)))
     shape = (len(seconds), options.latent_dim)
     style = options.style * rng.standard_normal((1, options.latent_dim), np.float32)
     noise = options.noise * rng.standard_normal(shape, np.float32)

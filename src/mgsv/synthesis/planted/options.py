@@ -7,13 +7,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mgsv.config import option, to_dict
+from mgsv.data.folder import PLANTED
 from mgsv.errors import ConfigError
 from mgsv.synthesis.planted.songs import SongOptions
-
-RECIPE = "planted.json"
-"""In the benchmark's folder: its options."""
+from mgsv.synthesis.planted.worlds import world_named
 
 FULL = {"train": 49_194, "val": 2_000, "test": 2_000, "tracks": 4_050}
 """The sizes of MGSV-EC."""
@@ -42,7 +42,13 @@ class PlantOptions(SongOptions):
         0.3, "Weight of a part of each view that is useless for the task and differs between them."
     )
 
+    @classmethod
+    def of(cls, world: str, **given: Any) -> PlantOptions:
+        """The options of `world`, but for those given."""
+        return cls(world=world, **{**world_named(world).options, **given})
+
     def __post_init__(self) -> None:
+        world_named(self.world)
         for name in ("train", "val", "test"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` {getattr(self, name)}: needs at least 1 row")
@@ -64,7 +70,7 @@ class PlantOptions(SongOptions):
 
 def read_recipe(folder: str | os.PathLike[str]) -> PlantOptions:
     """The options a planted benchmark was made with."""
-    path = Path(folder) / RECIPE
+    path = Path(folder) / PLANTED
     try:
         return PlantOptions(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -75,5 +81,8 @@ def read_recipe(folder: str | os.PathLike[str]) -> PlantOptions:
 
 def recipe_fingerprint(folder: str | os.PathLike[str]) -> str:
     """Of the options a planted benchmark was made with: equal ones give equal features."""
-    recipe = json.dumps(to_dict(read_recipe(folder)), sort_keys=True)
+    options = to_dict(read_recipe(folder))
+    if options["world"] == "full":
+        del options["world"]  # as before there were worlds, so that checkpoints keep their encoders
+    recipe = json.dumps(options, sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()

@@ -9,18 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.data.annotations import SPLITS, Row
-from mgsv.data.folder import FRAME_SLOTS, SEGMENT_SLOTS
 from mgsv.synthesis.planted.options import PlantOptions
-from mgsv.synthesis.planted.songs import STEP
+from mgsv.synthesis.planted.worlds import STEP, Quantiles, World, world_named
 from mgsv.synthesis.statistics import (
     AT_START,
     CATEGORIES,
     EXACTLY_ZERO,
-    LATE_STARTS,
     RATES,
     SIZES,
-    TRACK_SECONDS,
-    VIDEO_SECONDS,
 )
 
 T = TypeVar("T")
@@ -40,8 +36,8 @@ POPULARITY = 1.3
 
 def plan_rows(options: PlantOptions) -> dict[str, list[Row]]:
     """The annotations of each split: val and test hold one row per track, train the long tail."""
-    rng = np.random.default_rng((options.seed, 0))
-    track_seconds = np.round(_quantile(TRACK_SECONDS, rng.random(options.tracks)), 3)
+    rng, world = np.random.default_rng((options.seed, 0)), world_named(options.world)
+    track_seconds = np.round(_quantile(world.track_seconds, rng.random(options.tracks)), 3)
     held = rng.permutation(options.tracks)[: _held_out(options)]
     unseen = rng.permutation(held)[: min(round(UNSEEN * len(held)), options.tracks - 1)]
     seen = np.setdiff1d(np.arange(options.tracks), unseen)
@@ -62,9 +58,9 @@ def plan_rows(options: PlantOptions) -> dict[str, list[Row]]:
     for split in SPLITS:
         tracks = chosen[split]
         seconds = track_seconds[tracks]
-        widths = np.minimum(_quantile(VIDEO_SECONDS, rng.random(len(tracks))), seconds - 0.1)
-        fresh = _starts(rng.random((len(tracks), 2)), np.maximum(seconds - widths, 0))
-        usual = _starts(hot_place[tracks], np.maximum(seconds - HOT_ROOM, 0))
+        widths = np.minimum(_quantile(world.video_seconds, rng.random(len(tracks))), seconds - 0.1)
+        fresh = _starts(world, rng.random((len(tracks), 2)), np.maximum(seconds - widths, 0))
+        usual = _starts(world, hot_place[tracks], np.maximum(seconds - world.hot_room, 0))
         fits = usual + widths <= seconds
         uses_hot = is_hot[tracks] & fits & (rng.random(len(tracks)) < HOT_USE)
         starts = np.asarray(np.round(np.where(uses_hot, usual, fresh), 3), np.float64)
@@ -74,27 +70,21 @@ def plan_rows(options: PlantOptions) -> dict[str, list[Row]]:
     return rows
 
 
-HOT_ROOM = 25.0
-"""Seconds a track leaves after its hot moment's start, so that most videos fit there."""
-
-
 def _held_out(options: PlantOptions) -> int:
     wanted = max(options.val, options.test)
     return min(options.tracks, max(wanted, round(HELD_OUT * wanted)))
 
 
-def _quantile(
-    knots: tuple[tuple[float, float], ...], share: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _quantile(knots: Quantiles, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     shares, values = zip(*knots, strict=True)
     return np.asarray(np.interp(share, shares, values))
 
 
 def _starts(
-    random: npt.NDArray[np.float64], room: npt.NDArray[np.float64]
+    world: World, random: npt.NDArray[np.float64], room: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """[N] start seconds within `room` [N], of uniform `random` [N, 2]."""
-    shares, values = zip(*LATE_STARTS, strict=True)
+    shares, values = zip(*world.late_starts, strict=True)
     late = np.interp(random[:, 1] * np.interp(room, values, shares), shares, values)
     within = np.maximum(0, random[:, 1] - EXACTLY_ZERO) / (1 - EXACTLY_ZERO) * 0.5
     starts = np.where((random[:, 0] < AT_START) | (room < 1), within, late)
@@ -145,17 +135,17 @@ def _pick(values: list[T], weights: list[int], count: int, rng: np.random.Genera
     return [values[place] for place in rng.choice(len(values), count, p=shares)]
 
 
-def video_frames(row: Row) -> int:
-    """Frames at floor(video_start) … min(floor(video_end), last second, 49)."""
-    last = [int(row.video_end), FRAME_SLOTS - 1]
+def video_frames(row: Row, world: World) -> int:
+    """Frames at floor(video_start) … min(floor(video_end), last second), as far as they fit."""
+    last = [int(row.video_end), world.frames - 1]
     if row.video_total_duration is not None:
         last.append(int(row.video_total_duration))
     return max(1, min(last) - int(row.video_start) + 1)
 
 
-def track_segments(track_seconds: float) -> int:
+def track_segments(track_seconds: float, world: World) -> int:
     """Windows whose centre 0, 2.5, … lies on the track and on the canvas."""
-    return min(int(track_seconds / STEP) + 1, SEGMENT_SLOTS)
+    return min(int(track_seconds / STEP) + 1, world.segments)
 
 
 def music_id(options: PlantOptions, number: int) -> str:

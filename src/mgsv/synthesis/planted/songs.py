@@ -16,31 +16,21 @@ track hard to tell. All parts live in the same dimensions, so only time distingu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.config import option
-from mgsv.moment import CANVAS_SECONDS
+from mgsv.synthesis.planted.worlds import STEP, World, world_named
 
 Array = npt.NDArray[np.float32]
-
-STEP = 2.5
-"""Seconds between two latent states, the stride of the music features."""
-
-STATES = int(CANVAS_SECONDS / STEP)
 
 SHARES = {"track": 0.1, "section": 0.2, "drift": 0.5, "local": 0.2}
 """Share of the latent variance of each part; they add up to one."""
 
-DRIFT_SECONDS, LOCAL_SECONDS = 16.0, 5.0
-"""Widths (standard deviation) of the Gaussian windows that smooth the two moving parts."""
-
 FORMS = ("IABABCBO", "IAABABBO", "ABACABCO", "IBABACBO", "IABCABCO", "AABBACBB")
 """Intro, verse A, chorus B, bridge C, Outro. A long track starts over after the last."""
-
-SECTION_STATES = {"I": (3, 5), "A": (5, 9), "B": (5, 9), "C": (4, 7), "O": (3, 5)}
-"""Least and greatest length of a section, in states of 2.5 s."""
 
 LOUDNESS = {"I": 0.0, "A": 0.5, "B": 1.2, "C": 0.7, "O": 0.0}
 """Added to the first latent dimension: a chorus is louder, which a highlight detector looks for."""
@@ -50,6 +40,7 @@ LOUDNESS = {"I": 0.0, "A": 0.5, "B": 1.2, "C": 0.7, "O": 0.0}
 class SongOptions:
     """How songs are made; every field is an option of `mgsv data plant`."""
 
+    world: str = option("full", "Size of tracks, videos and features: full, as MGSV-EC, or small.")
     latent_dim: int = option(
         16, "Dimensions of the latent space; more make moments and tracks easier to tell apart."
     )
@@ -63,25 +54,27 @@ class SongOptions:
 
 
 def song(seed: int, number: int, options: SongOptions) -> Array:
-    """[96, latent_dim] latent states of song `number`, about unit variance; state t is at 2.5 t s.
+    """[S, latent_dim] latent states of song `number`, about unit variance; state t is at 2.5 t s.
 
-    It depends on (seed, number, options) alone, not on how many songs are made.
+    S is as many as the world's longest track has. It depends on (seed, number, options) alone, not
+    on how many songs are made.
     """
     own = np.random.default_rng((seed, 1, number))
     family = np.random.default_rng((seed, 2, number // max(1, options.family_size)))
-    dim = options.latent_dim
-    labels, offsets = _sections(own)
+    dim, world = options.latent_dim, world_named(options.world)
+    labels, offsets = _sections(own, world)
     shared = options.family_similarity
 
     def vector(*shape: int) -> npt.NDArray[np.float64]:
         parts = family.standard_normal(shape), own.standard_normal(shape)
         return np.asarray(np.sqrt(shared) * parts[0] + np.sqrt(1 - shared) * parts[1])
 
-    kinds = sorted(SECTION_STATES)
+    kinds = sorted(world.section_states)
     who, sections = vector(dim), vector(len(kinds), dim)
     kind = np.array([kinds.index(label) for label in labels])
     states = np.sqrt(SHARES["track"]) * who + np.sqrt(SHARES["section"]) * sections[kind]
-    for part, smooth in (("drift", _DRIFT), ("local", _LOCAL)):
+    for part, width in (("drift", world.drift_seconds), ("local", world.local_seconds)):
+        smooth = _smoothing(world.segments, width)
         once = smooth @ own.standard_normal((smooth.shape[1], dim))
         again = np.stack([smooth @ own.standard_normal((smooth.shape[1], dim)) for _ in kinds])
         r = options.repeat_similarity
@@ -92,33 +85,32 @@ def song(seed: int, number: int, options: SongOptions) -> Array:
 
 
 def states_at(states: Array, seconds: npt.NDArray[np.floating]) -> Array:
-    """[T, K] `states` [96, K] read at `seconds` [T], linear between them, held at the ends."""
-    place = np.clip(np.asarray(seconds) / STEP, 0, STATES - 1)
-    before = np.minimum(place.astype(np.int64), STATES - 2)
+    """[T, K] `states` [S, K] read at `seconds` [T], linear between them, held at the ends."""
+    last = len(states) - 1
+    place = np.clip(np.asarray(seconds) / STEP, 0, last)
+    before = np.minimum(place.astype(np.int64), last - 1)
     share = (place - before)[:, None].astype(np.float32)
     return np.asarray(states[before] * (1 - share) + states[before + 1] * share)
 
 
-def _sections(rng: np.random.Generator) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _sections(rng: np.random.Generator, world: World) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Of each state its section's label, and its place inside that section."""
     form = FORMS[rng.integers(len(FORMS))]
-    length = {label: int(rng.integers(a, b + 1)) for label, (a, b) in SECTION_STATES.items()}
+    length = {label: int(rng.integers(a, b + 1)) for label, (a, b) in world.section_states.items()}
     labels: list[str] = []
     offsets: list[int] = []
-    while len(labels) < STATES:
+    while len(labels) < world.segments:
         for label in form:
             labels += [label] * length[label]
             offsets += range(length[label])
-    return labels[:STATES], np.array(offsets[:STATES])
+    return labels[: world.segments], np.array(offsets[: world.segments])
 
 
-def _smoothing(seconds: float) -> npt.NDArray[np.float64]:
-    """[96, N] matrix that turns white noise [N] into a smooth path of unit variance."""
+@cache
+def _smoothing(states: int, seconds: float) -> npt.NDArray[np.float64]:
+    """[states, N] matrix that turns white noise [N] into a smooth path of unit variance."""
     width = seconds / STEP
     reach = int(np.ceil(3 * width))
-    place = np.arange(STATES)[:, None] - np.arange(-reach, STATES + reach)[None]
+    place = np.arange(states)[:, None] - np.arange(-reach, states + reach)[None]
     window = np.exp(-0.5 * (place / width) ** 2)
     return np.asarray(window / np.linalg.norm(window, axis=1, keepdims=True))
-
-
-_DRIFT, _LOCAL = _smoothing(DRIFT_SECONDS), _smoothing(LOCAL_SECONDS)

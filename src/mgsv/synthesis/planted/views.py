@@ -17,9 +17,8 @@ from mgsv.data.annotations import Annotations
 from mgsv.data.folder import DataFolder
 from mgsv.data.packed import FloatArray, PackedStore
 from mgsv.synthesis.planted.options import PlantOptions, read_recipe
-from mgsv.synthesis.planted.songs import STATES, STEP, states_at
-
-FRAME_DIM, SEGMENT_DIM = 512, 768
+from mgsv.synthesis.planted.songs import states_at
+from mgsv.synthesis.planted.worlds import STEP, world_named
 
 CURVED_DIM = 8
 """Dimensions the nonlinear part of a view adds."""
@@ -66,9 +65,10 @@ class View:
 
 def views(options: PlantOptions) -> tuple[View, View]:
     """The views of (frames, segments), which only an oracle may know."""
+    world = world_named(options.world)
     return (
-        View.make(options.seed, 1, FRAME_DIM, options),
-        View.make(options.seed, 2, SEGMENT_DIM, options),
+        View.make(options.seed, 1, world.frame_dim, options),
+        View.make(options.seed, 2, world.segment_dim, options),
     )
 
 
@@ -97,7 +97,7 @@ def best_start(video: FloatArray, track: FloatArray, latest: float) -> float:
     starts = np.arange(0, max(latest, 0) + HOP, HOP)
     starts = starts[starts <= max(latest, 0)]
     seconds = np.minimum(starts[:, None] + np.arange(len(video)), (len(track) - 1) * STEP)
-    padded = np.pad(track, ((0, max(0, STATES - len(track))), (0, 0)), mode="edge")
+    padded = np.pad(track, ((0, 1), (0, 0)), mode="edge")  # a track may have but one segment
     there = states_at(padded, seconds.ravel()).reshape(*seconds.shape, -1)
     difference = there - video
     mean = difference.mean(axis=1, keepdims=True)
