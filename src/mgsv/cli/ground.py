@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import fields, grounded, options, show
+from mgsv.cli import fields, fitting, grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
 
 if TYPE_CHECKING:
+    from mgsv.media.arrange import Ending
     from mgsv.media.colour import Alpha
 
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
 )
+@fitting.ending
 @grounded.how_to_ground
 def ground(
     video: Path,
@@ -67,6 +69,7 @@ def ground(
     keep_audio: bool,
     alpha: Alpha,
     strip_metadata: bool,
+    end: Ending,
     **how: Unpack[How],
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
@@ -97,11 +100,14 @@ def ground(
         show.note(f"note: {line}")
     if accepted is not None:
         show.accepted(*accepted)
+    wanted = render or timeline is not None
+    arrangement = fitting.arranged(result, how["fit"], end) if wanted else None
     if timeline:
         written = grounding.write_timeline(
             video,
             result[0],
             timeline,
+            arrangement=arrangement,
             keep_audio=keep_audio,
             music_at=result.music_at,
             overwrite=overwrite,
@@ -115,6 +121,7 @@ def ground(
             video,
             result[0],
             output,
+            arrangement=arrangement,
             keep_audio=keep_audio,
             music_at=result.music_at,
             alpha=alpha,

@@ -57,10 +57,11 @@ def _weights(text: str) -> PlacementWeights:
 _OPTIONS = (
     click.option(
         "--fit",
-        type=click.Choice(["video", "free"]),
-        default="video",
+        type=click.Choice(["exact", "natural", "loop", "free"]),
+        default="exact",
         show_default=True,
-        help="A moment as long as the clip, or as long as the method likes.",
+        help="Music as long as the clip: cut there, shortened or lengthened to a good end, or only"
+        " lengthened; or as long as the method likes.",
     ),
     click.option(
         "--start-on",

@@ -7,9 +7,9 @@ again, last on the decoded AAC, since lossy coding moves peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import TypedDict
 
 from av.audio.frame import AudioFrame
 
@@ -18,18 +18,10 @@ from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
 from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure_level
+from mgsv.media.music import Scratch, fades, fitted, music_sound
+from mgsv.media.pieces import Arrangement
 from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
 from mgsv.media.source import open_media
-from mgsv.moment import Moment, clock
-
-Scratch = Callable[[], IO[bytes]]
-"""Gives an empty temporary file that somebody else closes."""
-
-FADE_IN = 0.01
-"""Seconds: no click, and the beat a moment starts on keeps its attack."""
-SLACK = 0.1
-"""Seconds by which a moment may miss the clip's end and still be meant to reach it: annotations
-and container headers are rounded."""
 
 # The clip's own sound and the music are brought to this loudness before one ducks under the other.
 _MIX_LUFS = -20.0
@@ -74,6 +66,17 @@ class SoundOptions:
         check_music_at(self.music_at)
 
 
+class SoundFields(TypedDict, total=False):
+    """The fields of `SoundOptions`, as keywords."""
+
+    keep_audio: bool
+    own_gain: float
+    loudness: float
+    true_peak: float
+    fade: float
+    music_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Soundtrack:
     """Encoded sound, its level as a player decodes it, and what the user should know."""
@@ -86,7 +89,7 @@ class Soundtrack:
 def make_soundtrack(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    music: Arrangement,
     *,
     origin: float,
     seconds: float,
@@ -96,7 +99,7 @@ def make_soundtrack(
     """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
     sound, notes = mixed(
-        video, track, moment, origin=origin, samples=samples, options=options, scratch=scratch
+        video, track, music, origin=origin, samples=samples, options=options, scratch=scratch
     )
     return _finished(sound, options, notes, scratch)
 
@@ -112,14 +115,14 @@ def make_own_soundtrack(
     own, word = _own_sound(video, origin, samples, scratch)
     if own is None:
         raise MediaError(video, word, "give a clip with sound")
-    sound = Spool(scratch()).fill(filtered(own.frames(), *_fades(own, options.fade)))
+    sound = Spool(scratch()).fill(filtered(own.frames(), *fades(own, options.fade)))
     return _finished(sound, options, [word] if word else [], scratch)
 
 
 def mixed(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    music: Arrangement,
     *,
     origin: float,
     samples: int,
@@ -130,7 +133,7 @@ def mixed(
     first = round(options.music_at * RATE)
     if first >= samples:
         raise late_music(options.music_at, samples / RATE)
-    sound, notes = _music(track, moment, samples - first, options.fade, scratch)
+    sound, notes = music_sound(track, music, samples - first, options.fade, scratch)
     if first:
         sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
     if options.keep_audio:
@@ -168,52 +171,6 @@ def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
         raise ConfigError(f"{name} is {value:g}", f"give {low:g} to {high:g} {unit}")
 
 
-def _music(
-    track: StrPath, moment: Moment, samples: int, fade: float, scratch: Scratch
-) -> tuple[Spool, list[str]]:
-    """The moment's music with its fades, silence after it where it is shorter than `samples`."""
-    seconds = samples / RATE
-    wanted = moment.duration if moment.duration < seconds - SLACK else seconds
-    with open_media(track) as container:
-        stream = audio_stream(container, track)
-        decoded = Decoded(track, container, stream, moment.start, moment.start + wanted)
-        music = Spool(scratch()).fill(decoded)
-    if not decoded.heard:
-        raise MediaError(track, "none of its sound can be decoded", "get or export it again")
-    if not music.samples:
-        raise MediaError(
-            track,
-            f"the moment starts at {clock(moment.start)}, but the track ends at"
-            f" {clock(decoded.heard)}",
-            "choose an earlier moment",
-        )
-    notes = []
-    if (missing := seconds - music.seconds) > SLACK:
-        what = "the moment" if wanted - music.seconds < SLACK else "the track"
-        notes.append(f"{what} ends {missing:.1f} s before the clip; the music fades out there")
-    faded = filtered(music.frames(), *_fades(music, fade), *_fitted(samples))
-    return Spool(scratch()).fill(faded), notes
-
-
-def _fades(sound: Spool, seconds: float) -> tuple[Filter, Filter]:
-    """In at the start, and out for `seconds` at the end."""
-    fade_in, fade_out = _fade_samples(FADE_IN, sound), _fade_samples(seconds, sound)
-    start = sound.samples - fade_out
-    return (
-        ("afade", f"type=in:start_sample=0:nb_samples={fade_in}:curve=hsin"),
-        ("afade", f"type=out:start_sample={start}:nb_samples={fade_out}:curve=hsin"),
-    )
-
-
-def _fade_samples(seconds: float, sound: Spool) -> int:
-    return max(1, min(round(seconds * RATE), sound.samples // 2))
-
-
-def _fitted(samples: int) -> tuple[Filter, Filter]:
-    """Silence after, or a cut, so that exactly `samples` come out."""
-    return ("apad", f"whole_len={samples}"), ("atrim", f"end_sample={samples}")
-
-
 def _own_sound(
     video: StrPath, origin: float, samples: int, scratch: Scratch
 ) -> tuple[Spool | None, str]:
@@ -225,7 +182,7 @@ def _own_sound(
         stream = audio_stream(container, video)
         kept = container.streams.audio.index(stream) + 1
         decoded = Decoded(video, container, stream, 0.0, samples / RATE, origin)
-        own = Spool(scratch()).fill(filtered(decoded, *_fitted(samples)))
+        own = Spool(scratch()).fill(filtered(decoded, *fitted(samples)))
     if not own.samples:
         return None, "none of the clip's own sound can be decoded"
     return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""

@@ -1,4 +1,4 @@
-"""CMX 3600 edit decision lists: an event per track, to the frame."""
+"""CMX 3600 edit decision lists: an event per stretch, to the frame."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ def edl_text(timeline: Timeline) -> str:
     """Raises `ConfigError` where a source is used beyond what timecode counts, a day."""
     fcm = "DROP FRAME" if timeline.drop else "NON-DROP FRAME"
     lines = [f"TITLE: {timeline.name[:_TITLE]}", f"FCM: {fcm}"]
-    audio = iter(("A", "A2"))
-    for number, stretch in enumerate(timeline.stretches, start=1):
-        channel = "V" if stretch.kind == "video" else next(audio)
+    sound = iter(("A", "A2"))
+    events = [
+        (channel, stretch)
+        for lane in timeline.lanes
+        for channel in ["V" if lane.kind == "video" else next(sound)]
+        for stretch in lane.stretches
+    ]
+    for number, (channel, stretch) in enumerate(events, start=1):
         # AX stands for a file that came from no tape. Premiere finds files by their names in the
         # first comment, and takes none where there is a FROM CLIP or FROM FILE beside it.
         lines += [

@@ -57,12 +57,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The part of `source` from `offset` for `seconds`, on a track of its own.
+    """The part of `source` from `offset` for `seconds`.
 
     at: where it begins on the timeline, seconds.
     """
 
-    kind: Literal["video", "audio"]
     source: SourceFile
     offset: Fraction
     seconds: Fraction
@@ -71,7 +70,9 @@ class Stretch:
     def counted(self, rate: Fraction | int) -> tuple[int, int]:
         """Start in the source, and length, in units of 1 / `rate` seconds."""
         _, whole = self.source.counted(rate)
-        first, length = round(self.offset * rate), max(1, round(self.seconds * rate))
+        # From end to end, so that what follows without a gap does so in whole units, too.
+        length = max(1, round((self.at + self.seconds) * rate) - round(self.at * rate))
+        first = round(self.offset * rate)
         # Rounded up, the start can push the end of the stretch beyond that of the source.
         earlier = math.floor(self.offset * rate)
         if earlier + length <= whole < first + length:
@@ -80,8 +81,16 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A track of a timeline: at least one stretch, in order, none over another."""
+
+    kind: Literal["video", "audio"]
+    stretches: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """Stretches of files, one above the other.
+    """Lanes of stretches of files, one above the other.
 
     rate: frames per second. drop: whether its timecode drops numbers to keep up with the clock.
     """
@@ -89,4 +98,9 @@ class Timeline:
     name: str
     rate: Fraction
     drop: bool
-    stretches: tuple[Stretch, ...]
+    lanes: tuple[Lane, ...]
+
+    @property
+    def sources(self) -> list[SourceFile]:
+        """The files, each once, in the order in which they first play."""
+        return list(dict.fromkeys(s.source for lane in self.lanes for s in lane.stretches))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from mgsv.errors import ConfigError, MediaError
+from mgsv.errors import MediaError
 from mgsv.files import StrPath, check_output, write_file
-from mgsv.media.soundtrack import SLACK, SoundOptions, late_music
+from mgsv.media.music import SLACK
+from mgsv.media.pieces import Arrangement, checked_music
+from mgsv.media.soundtrack import SoundOptions, late_music
 from mgsv.media.timeline.edl import edl_text
-from mgsv.media.timeline.model import Stretch, Timeline
+from mgsv.media.timeline.model import Lane, SourceFile, Stretch, Timeline
 from mgsv.media.timeline.otio import otio_text
 from mgsv.media.timeline.sources import picture_source, sound_source
 from mgsv.media.timeline.timecode import counted, may_drop
@@ -41,7 +44,7 @@ class TimelineReport:
 def write_timeline(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    moment: Moment | Arrangement,
     output: StrPath,
     *,
     sound: SoundOptions | None = None,
@@ -70,10 +73,7 @@ def write_timeline(
     """
     path = check_output(output, FORMATS, overwrite=overwrite, inputs=(video, track))
     suffix = path.suffix.lower()
-    if moment.start < 0:
-        raise ConfigError(
-            f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
-        )
+    arranged = checked_music(moment)
     sound = sound or SoundOptions()
     clip = picture_source(video, video_info)
     assert clip.rate is not None
@@ -84,9 +84,10 @@ def write_timeline(
             f"{_NAMES[suffix]} cannot count the clip's {float(clip.rate):.5g} frames per second;"
             f" the timeline has {float(rate):.5g}"
         )
-    stretches = [Stretch("video", clip, Fraction(0), clip.seconds)]
+    whole = Stretch(clip, Fraction(0), clip.seconds)
+    lanes = [Lane("video", (whole,))]
     if sound.keep_audio and clip.sound:
-        stretches.append(Stretch("audio", clip, Fraction(0), clip.seconds))
+        lanes.append(Lane("audio", (whole,)))
     elif sound.keep_audio:
         notes.append("the clip has no sound of its own")
     music = sound_source(track, rate, track_seconds)
@@ -95,19 +96,32 @@ def write_timeline(
     seconds = clip.seconds - at
     if seconds <= 0:
         raise late_music(sound.music_at, float(clip.seconds))
-    if moment.duration < seconds - SLACK:
-        seconds = Fraction(moment.duration)
-    heard = Stretch("audio", music, Fraction(moment.start), seconds, at)
-    if heard.counted(rate)[1] < 1:  # less than a frame is as good as nothing
+    heard = tuple(_heard(arranged, music, seconds, at))
+    if not heard or heard[0].counted(rate)[1] < 1:  # less than a frame is as good as nothing
         raise MediaError(
             track,
-            f"the moment starts at {clock(moment.start)}, but the track ends at"
+            f"the moment starts at {clock(arranged.start)}, but the track ends at"
             f" {clock(float(music.seconds))}",
             "choose an earlier moment",
         )
     name = f"{clip.name} with {music.name}"
     drop = clip.drop and may_drop(rate)
-    timeline = Timeline(name, rate, drop, (*stretches, heard))
+    timeline = Timeline(name, rate, drop, (*lanes, Lane("audio", heard)))
     text = _WRITERS[suffix](timeline)
     write_file(path, text, overwrite=overwrite)
     return TimelineReport(path, float(rate), tuple(notes))
+
+
+def _heard(
+    arranged: Arrangement, music: SourceFile, seconds: Fraction, at: Fraction
+) -> Iterator[Stretch]:
+    """The pieces as far as they are heard in the `seconds` from `at` on.
+
+    The last one lasts to their end, where no more than `SLACK` is missing.
+    """
+    wanted = Fraction(arranged.seconds) if arranged.seconds < seconds - SLACK else seconds
+    heard = [piece for piece in arranged.pieces if piece.at < wanted]
+    ends = [*(Fraction(piece.at) for piece in heard[1:]), wanted]
+    for piece, end in zip(heard, ends, strict=True):
+        begin = Fraction(piece.at)
+        yield Stretch(music, Fraction(piece.start), end - begin, at + begin)

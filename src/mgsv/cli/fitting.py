@@ -1,0 +1,79 @@
+"""How the music is made to last as long as the clip: the options of `mgsv ground` and `render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mgsv.cli import show
+from mgsv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mgsv.grounding import Grounding
+    from mgsv.media.arrange import Ending, Length
+    from mgsv.media.pieces import Arrangement
+    from mgsv.methods.base import Fit
+    from mgsv.moment import Moment
+
+ending = click.option(
+    "--end",
+    type=click.Choice(["fade", "natural"]),
+    default="fade",
+    show_default=True,
+    help="Fade out with the clip, or end with a phrase or the track where one ends nearby.",
+)
+fit = click.option(
+    "--fit",
+    type=click.Choice(["exact", "natural", "loop"]),
+    default="exact",
+    show_default=True,
+    help="Cut the music with the clip, join it to end well there, or join it where it is short.",
+)
+
+
+def _seconds_or_natural(text: str) -> float | str:
+    try:
+        return text if text == "natural" else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither seconds nor natural") from None
+
+
+end_or_natural = click.option(
+    "--end",
+    type=_seconds_or_natural,
+    metavar="SECONDS|natural",
+    help="On TRACK, or with a phrase or the track near VIDEO's end.  [default: with VIDEO]",
+)
+
+
+def arranged(found: Grounding, fit: Fit, end: Ending) -> Arrangement | None:
+    """The best moment's music as long as the clip; None where it is the moment as it is."""
+    from mgsv import grounding
+
+    if fit in ("exact", "free") and end == "fade":
+        return None
+    length: Length = "exact" if fit == "free" else fit
+    seconds = found.video.duration - found.music_at
+    return _told(grounding.arrange(found[0], seconds, fit=length, end=end))
+
+
+def arranged_track(
+    track: Path, moment: Moment, seconds: float, *, fit: Length, end: float | str | None
+) -> Arrangement | Moment:
+    """The music of a moment that a person has chosen, likewise."""
+    from mgsv.media import isolated
+
+    if isinstance(end, float) and fit != "exact":
+        raise ConfigError(f"`end` {end:g} with `fit` {fit}", "leave one of them out")
+    if seconds <= 0 or (fit == "exact" and end != "natural"):
+        return moment
+    ending: Ending = "natural" if end == "natural" else "fade"
+    return _told(isolated.arrange(track, moment, seconds, fit=fit, end=ending))
+
+
+def _told(music: Arrangement) -> Arrangement:
+    for line in music.notes:
+        show.note(f"note: {line}")
+    return music
