@@ -11,7 +11,7 @@ from mgsv.cli import show
 from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mgsv.grounding import Grounding
+    from mgsv.grounding import Grounding, RankedMoment
     from mgsv.media.arrange import Ending, Length
     from mgsv.media.pieces import Arrangement
     from mgsv.methods.base import Fit
@@ -48,15 +48,18 @@ end_or_natural = click.option(
 )
 
 
-def arranged(found: Grounding, fit: Fit, end: Ending) -> Arrangement | None:
-    """The best moment's music as long as the clip; None where it is the moment as it is."""
+def arranged(found: Grounding, fit: Fit, end: Ending) -> RankedMoment:
+    """The best moment, with music as long as the clip."""
     from mgsv import grounding
 
+    best = found[0]
     if fit in ("exact", "free") and end == "fade":
-        return None
+        return best
     length: Length = "exact" if fit == "free" else fit
-    seconds = found.video.duration - found.music_at
-    return _told(grounding.arrange(found[0], seconds, fit=length, end=end))
+    best = grounding.arrange(best, found.video.duration - found.music_at, fit=length, end=end)
+    if best.arrangement:
+        _tell(best.arrangement)
+    return best
 
 
 def arranged_track(
@@ -70,10 +73,11 @@ def arranged_track(
     if seconds <= 0 or (fit == "exact" and end != "natural"):
         return moment
     ending: Ending = "natural" if end == "natural" else "fade"
-    return _told(isolated.arrange(track, moment, seconds, fit=fit, end=ending))
+    made = isolated.arrange(track, moment, seconds, fit=fit, end=ending)
+    _tell(made)
+    return made
 
 
-def _told(music: Arrangement) -> Arrangement:
+def _tell(music: Arrangement) -> None:
     for line in music.notes:
         show.note(f"note: {line}")
-    return music

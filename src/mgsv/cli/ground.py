@@ -100,14 +100,14 @@ def ground(
         show.note(f"note: {line}")
     if accepted is not None:
         show.accepted(*accepted)
-    wanted = render or timeline is not None
-    arrangement = fitting.arranged(result, how["fit"], end) if wanted else None
+    best = result[0]
+    if timeline or render:
+        best = fitting.arranged(result, how["fit"], end)
     if timeline:
         written = grounding.write_timeline(
             video,
-            result[0],
+            best,
             timeline,
-            arrangement=arrangement,
             keep_audio=keep_audio,
             music_at=result.music_at,
             overwrite=overwrite,
@@ -119,9 +119,8 @@ def ground(
     if render:
         report = grounding.render(
             video,
-            result[0],
+            best,
             output,
-            arrangement=arrangement,
             keep_audio=keep_audio,
             music_at=result.music_at,
             alpha=alpha,

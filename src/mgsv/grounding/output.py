@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -10,7 +11,6 @@ from mgsv.grounding.result import RankedMoment
 from mgsv.media import isolated
 from mgsv.media.arrange import Ending, Length
 from mgsv.media.colour import Alpha
-from mgsv.media.pieces import Arrangement
 from mgsv.media.render import RenderReport
 from mgsv.media.soundtrack import SoundFields, SoundOptions
 from mgsv.media.timeline import TimelineReport
@@ -27,9 +27,13 @@ def default_output(video: PathLike) -> Path:
 
 def arrange(
     moment: RankedMoment, seconds: float, *, fit: Length = "exact", end: Ending = "fade"
-) -> Arrangement:
-    """The music of `moment` made to last `seconds`; see `mgsv.media.arrange.arrange`."""
-    return isolated.arrange(moment.track.path, moment.moment, seconds, fit=fit, end=end)
+) -> RankedMoment:
+    """`moment` with an arrangement of its music that lasts `seconds`.
+
+    `render` and `write_timeline` then play that. Raises as `mgsv.media.arrange.arrange`.
+    """
+    made = isolated.arrange(moment.track.path, moment.moment, seconds, fit=fit, end=end)
+    return replace(moment, arrangement=made)
 
 
 def render(
@@ -37,7 +41,6 @@ def render(
     moment: RankedMoment,
     output: PathLike | None = None,
     *,
-    arrangement: Arrangement | None = None,
     alpha: Alpha = "black",
     strip_metadata: bool = False,
     overwrite: bool = False,
@@ -45,15 +48,14 @@ def render(
 ) -> RenderReport:
     """Write `video` with the music of `moment`; see `mgsv.media.render.render`.
 
-    `output` defaults to `clip.mgsv.mp4` beside the clip. arrangement: what `arrange` made of the
-    moment. sound: the fields of `SoundOptions`, as in `keep_audio=True`; music_at: see
-    `GroundOptions.music_at`.
+    `output` defaults to `clip.mgsv.mp4` beside the clip. sound: the fields of `SoundOptions`, as in
+    `keep_audio=True`; music_at: see `GroundOptions.music_at`.
     """
     target = default_output(video) if output is None else output
     return isolated.render(
         video,
         moment.track.path,
-        arrangement or moment.moment,
+        moment.music,
         target,
         sound=SoundOptions(**sound),
         alpha=alpha,
@@ -67,7 +69,6 @@ def write_timeline(
     moment: RankedMoment,
     output: PathLike,
     *,
-    arrangement: Arrangement | None = None,
     overwrite: bool = False,
     video_info: VideoInfo | None = None,
     **sound: Unpack[SoundFields],
@@ -75,7 +76,7 @@ def write_timeline(
     """Write an editor timeline with `video` and the music of `moment`; see `media.timeline`.
 
     `video_info` is what grounding found of the clip, `Grounding.video`; without it the clip is
-    decoded once more. arrangement, sound: see `render`.
+    decoded once more. sound: see `render`.
     """
     from mgsv.media import timeline
 
@@ -83,7 +84,7 @@ def write_timeline(
     return write(
         video,
         moment.track.path,
-        arrangement or moment.moment,
+        moment.music,
         output,
         sound=SoundOptions(**sound),
         overwrite=overwrite,
