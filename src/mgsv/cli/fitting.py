@@ -1,4 +1,6 @@
-"""How the music is made to last as long as the clip: the options of `mgsv ground` and `render`."""
+"""How music is fitted to a clip, its length, its end and the room that it makes for the clip's own
+sound: what `mgsv ground` and `mgsv render` share.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,12 @@ ending = click.option(
     default="fade",
     show_default=True,
     help="Fade out with the clip, or end with a phrase or the track where one ends nearby.",
+)
+duck = click.option(
+    "--duck",
+    type=click.Choice(["sound", "light", "medium", "deep"]),
+    help="With --keep-audio: step back for any sound of the clip, or for speech alone by 4, 8 or"
+    " 14 dB.  [default: medium with mgsv[voices], else sound]",
 )
 fit = click.option(
     "--fit",

@@ -14,6 +14,7 @@ from mgsv.errors import shown
 if TYPE_CHECKING:
     from mgsv.media.arrange import Ending
     from mgsv.media.colour import Alpha
+    from mgsv.media.voices import Duck
 
 
 @click.command()
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
 )
+@fitting.duck
 @fitting.ending
 @grounded.how_to_ground
 def ground(
@@ -69,6 +71,7 @@ def ground(
     keep_audio: bool,
     alpha: Alpha,
     strip_metadata: bool,
+    duck: Duck | None,
     end: Ending,
     **how: Unpack[How],
 ) -> None:
@@ -82,8 +85,10 @@ def ground(
     from mgsv.files import check_output
     from mgsv.media import timeline as timelines
     from mgsv.media.copying import CONTAINERS
+    from mgsv.media.soundtrack import SoundOptions
 
     # What would stop the run is checked first, before any indexing.
+    SoundOptions(keep_audio=keep_audio, duck=duck)
     places = grounded.checked(video, music, more)
     if render:
         output = output or grounding.default_output(video)
@@ -109,6 +114,7 @@ def ground(
             best,
             timeline,
             keep_audio=keep_audio,
+            duck=duck,
             music_at=result.music_at,
             overwrite=overwrite,
             video_info=result.video,
@@ -122,6 +128,7 @@ def ground(
             best,
             output,
             keep_audio=keep_audio,
+            duck=duck,
             music_at=result.music_at,
             alpha=alpha,
             strip_metadata=strip_metadata,

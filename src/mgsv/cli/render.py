@@ -13,6 +13,7 @@ from mgsv.errors import ConfigError, shown
 if TYPE_CHECKING:
     from mgsv.media.arrange import Length
     from mgsv.media.colour import Alpha
+    from mgsv.media.voices import Duck
 
 
 @click.command()
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     help="Also write an editor timeline: .otio, .edl, or .xml of Final Cut Pro 7.",
 )
 @click.option("--keep-audio/--replace-audio", default=False, help="Keep the clip's own sound.")
+@fitting.duck
 @click.option(
     "--own-gain",
     type=float,
@@ -56,6 +58,7 @@ def render(
     overwrite: bool,
     timeline: Path | None,
     keep_audio: bool,
+    duck: Duck | None,
     own_gain: float,
     music_at: float,
     alpha: Alpha,
@@ -74,7 +77,7 @@ def render(
     stop = end if isinstance(end, float) else start + info.duration
     if not 0 <= start < stop:
         raise ConfigError(f"`start` {start:g}, `end` {stop:g}: no moment", "end after the start")
-    sound = SoundOptions(keep_audio=keep_audio, own_gain=own_gain, music_at=music_at)
+    sound = SoundOptions(keep_audio, duck, own_gain, music_at=music_at)
     seconds = info.duration - music_at
     music = fitting.arranged_track(track, Moment(start, stop), seconds, fit=fit, end=end)
     target = check_output(

@@ -7,9 +7,9 @@ again, last on the decoded AAC, since lossy coding moves peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from av.audio.frame import AudioFrame
 
@@ -17,11 +17,13 @@ from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
+from mgsv.media.extent import survey
 from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure_level
 from mgsv.media.music import Scratch, fades, fitted, music_sound
 from mgsv.media.pieces import Arrangement
-from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
-from mgsv.media.source import open_media
+from mgsv.media.sound import RATE, Decoded, Filter, Spool, block_of, ducked, filtered
+from mgsv.media.source import open_media, video_stream
+from mgsv.media.voices import Duck, Speech, depth_of, find_speech, gain_curve, mixed_by
 
 # The clip's own sound and the music are brought to this loudness before one ducks under the other.
 _MIX_LUFS = -20.0
@@ -38,6 +40,7 @@ _MAX_ROUNDS = 4
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 _OWN_GAIN = (-40.0, 12.0)  # dB
+_DUCKS = "sound, light, medium or deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class SoundOptions:
 
     keep_audio: bool = False
     """The clip's own sound stays on top, and the music ducks under it."""
+    duck: Duck | None = None
+    """Under what the music ducks: "sound", any of the clip; "light", "medium" or "deep", speech
+    alone, by 4, 8 or 14 dB. None: "medium" where the extra `voices` is installed, else "sound"."""
     own_gain: float = 0.0
     """dB by which the clip's own sound is louder in the mix than usual; less than 0: softer."""
     loudness: float = -14.0
@@ -64,12 +70,17 @@ class SoundOptions:
         _check("fade", self.fade, 0.0, 60.0, "seconds")
         _check("own_gain", self.own_gain, *_OWN_GAIN, "dB")
         check_music_at(self.music_at)
+        if self.duck is not None and self.duck not in get_args(Duck):
+            raise ConfigError(f"`duck` {self.duck}: unknown", f"choose {_DUCKS}")
+        if self.keep_audio:
+            depth_of(self.duck)  # raises where what it needs is not installed
 
 
 class SoundFields(TypedDict, total=False):
     """The fields of `SoundOptions`, as keywords."""
 
     keep_audio: bool
+    duck: Duck | None
     own_gain: float
     loudness: float
     true_peak: float
@@ -140,7 +151,8 @@ def mixed(
         own, word = _own_sound(video, origin, samples, scratch)
         notes += [word] if word else []
         if own is not None:
-            sound = _ducked(own, sound, options.own_gain, scratch)
+            sound, word = _ducked(own, sound, options, scratch)
+            notes += [word] if word else []
     return sound, notes
 
 
@@ -188,13 +200,48 @@ def _own_sound(
     return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""
 
 
-def _ducked(own: Spool, music: Spool, more: float, scratch: Scratch) -> Spool:
-    """The music ducking under the clip's own sound, which is `more` dB louder than usual."""
-    own_gain = (
-        min(_gain(measure_level(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST) + more
-    )
+def _ducked(own: Spool, music: Spool, options: SoundOptions, scratch: Scratch) -> tuple[Spool, str]:
+    """The music ducking under the clip's own sound, and what to say about it."""
+    depth = depth_of(options.duck)
     music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
-    return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
+    if depth is None:
+        own_gain = _own_gain(own.frames()) + options.own_gain
+        mix = ducked(own, music, own_gain=own_gain, music_gain=music_gain)
+        return Spool(scratch()).fill(mix), ""
+    speech = find_speech(own.frames())
+    spoken = _parts(own, speech) if speech else own.frames()
+    own_gain = _own_gain(spoken) + options.own_gain
+    keys = gain_curve(speech, depth)
+    mix = mixed_by(own, music, own_gain=own_gain, music_gain=music_gain, keys=keys)
+    word = "" if speech else "nobody was heard to speak in the clip, so the music does not duck"
+    return Spool(scratch()).fill(mix), word
+
+
+def _own_gain(frames: Iterable[AudioFrame]) -> float:
+    """dB that bring the clip's own sound to its loudness in the mix."""
+    return min(_gain(measure_level(frames, true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+
+
+def _parts(sound: Spool, speech: Iterable[Speech]) -> Iterator[AudioFrame]:
+    """What is spoken, without the pauses."""
+    place = 0
+    for start, end in speech:
+        first, last = round(start * RATE), round(end * RATE)
+        for begin in range(first, last, RATE):
+            part = sound.between(begin, min(begin + RATE, last))
+            yield block_of(part, place)
+            place += len(part)
+
+
+def read_speech(video: StrPath) -> tuple[Speech, ...]:
+    """Where somebody speaks in the clip, seconds from its first picture on; none without sound."""
+    with open_media(video) as clip:
+        extent = survey(clip, video_stream(clip, video), video)
+    with open_media(video) as container:
+        if not container.streams.audio:
+            return ()
+        stream = audio_stream(container, video)
+        return find_speech(Decoded(video, container, stream, 0.0, extent.seconds, extent.origin))
 
 
 def _finished(
