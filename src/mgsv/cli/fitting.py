@@ -41,6 +41,19 @@ fit = click.option(
 )
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (one.strip() for one in text.split(","))))
+
+
+markers = click.option(
+    "--markers",
+    type=_kinds,
+    default="",
+    metavar="cuts,bars,beats",
+    help="What to mark in the timeline.",
+)
+
+
 def _seconds_or_natural(text: str) -> float | str:
     try:
         return text if text == "natural" else float(text)

@@ -14,6 +14,7 @@ from mgsv.errors import shown
 if TYPE_CHECKING:
     from mgsv.media.arrange import Ending
     from mgsv.media.colour import Alpha
+    from mgsv.media.timeline.model import MarkerKind
     from mgsv.media.voices import Duck
 
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
 )
+@fitting.markers
 @fitting.duck
 @fitting.ending
 @grounded.how_to_ground
@@ -71,6 +73,7 @@ def ground(
     keep_audio: bool,
     alpha: Alpha,
     strip_metadata: bool,
+    markers: tuple[MarkerKind, ...],
     duck: Duck | None,
     end: Ending,
     **how: Unpack[How],
@@ -94,7 +97,7 @@ def ground(
         output = output or grounding.default_output(video)
         check_output(output, CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
-        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
+        check_output(timeline, timelines.ENDINGS, overwrite=overwrite, inputs=[video, *places])
     with grounded.grounded(video, places, top, how) as (result, session):
         accepted = session.accept(result) if accept else None
     if as_json:
@@ -116,6 +119,7 @@ def ground(
             keep_audio=keep_audio,
             duck=duck,
             music_at=result.music_at,
+            markers=markers,
             overwrite=overwrite,
             video_info=result.video,
         )

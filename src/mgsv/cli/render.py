@@ -13,6 +13,7 @@ from mgsv.errors import ConfigError, shown
 if TYPE_CHECKING:
     from mgsv.media.arrange import Length
     from mgsv.media.colour import Alpha
+    from mgsv.media.timeline.model import MarkerKind
     from mgsv.media.voices import Duck
 
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     help="Also write an editor timeline: .otio, .edl, or .xml of Final Cut Pro 7.",
 )
 @click.option("--keep-audio/--replace-audio", default=False, help="Keep the clip's own sound.")
+@fitting.markers
 @fitting.duck
 @click.option(
     "--own-gain",
@@ -58,6 +60,7 @@ def render(
     overwrite: bool,
     timeline: Path | None,
     keep_audio: bool,
+    markers: tuple[MarkerKind, ...],
     duck: Duck | None,
     own_gain: float,
     music_at: float,
@@ -84,9 +87,11 @@ def render(
         output or default_output(video), CONTAINERS, overwrite=overwrite, inputs=[video, track]
     )
     if timeline:
-        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, track])
+        check_output(timeline, timelines.ENDINGS, overwrite=overwrite, inputs=[video, track])
         write = isolated.isolate(timelines.write_timeline, ("video", "track"), "output")
-        written = write(video, track, music, timeline, sound=sound, overwrite=overwrite)
+        written = write(
+            video, track, music, timeline, sound=sound, overwrite=overwrite, markers=markers
+        )
         for line in written.notes:
             show.note(f"note: {line}")
         show.note(f"timeline: {shown(written.path)}")

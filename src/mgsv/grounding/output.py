@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -14,6 +15,7 @@ from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
 from mgsv.media.soundtrack import SoundFields, SoundOptions
 from mgsv.media.timeline import TimelineReport
+from mgsv.media.timeline.model import MarkerKind
 from mgsv.media.video import VideoInfo
 
 PathLike = str | os.PathLike[str]
@@ -69,6 +71,7 @@ def write_timeline(
     moment: RankedMoment,
     output: PathLike,
     *,
+    markers: Sequence[MarkerKind] = (),
     overwrite: bool = False,
     video_info: VideoInfo | None = None,
     **sound: Unpack[SoundFields],
@@ -76,7 +79,7 @@ def write_timeline(
     """Write an editor timeline with `video` and the music of `moment`; see `media.timeline`.
 
     `video_info` is what grounding found of the clip, `Grounding.video`; without it the clip is
-    decoded once more. sound: see `render`.
+    decoded once more. markers: see `media.timeline`. sound: see `render`.
     """
     from mgsv.media import timeline
 
@@ -88,6 +91,6 @@ def write_timeline(
         output,
         sound=SoundOptions(**sound),
         overwrite=overwrite,
-        video_info=video_info,
-        track_seconds=moment.track.duration,
+        markers=tuple(markers),
+        known=timeline.Known(video_info, moment.track.duration),
     )

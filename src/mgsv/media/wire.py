@@ -34,6 +34,7 @@ _MODULES = {
     "Audio": "mgsv.media.audio",
     "AudioInfo": "mgsv.media.audio",
     "Frame": "mgsv.media.video",
+    "Known": "mgsv.media.timeline.write",
     "Moment": "mgsv.moment",
     "PictureClock": "mgsv.media.pictureclock",
     "Piece": "mgsv.media.pieces",

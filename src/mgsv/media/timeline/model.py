@@ -8,7 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from mgsv.errors import shown
+from mgsv.media.voices import GainPoint, gain_at
+
+MarkerKind = Literal["cuts", "bars", "beats"]
 
 
 class Sound(NamedTuple):
@@ -82,10 +87,31 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A track of a timeline: at least one stretch, in order, none over another."""
+    """A track of a timeline: at least one stretch, in order, none over another.
+
+    gain: points of a gain curve in dB over the timeline's seconds; none is 0 dB throughout.
+    """
 
     kind: Literal["video", "audio"]
     stretches: tuple[Stretch, ...]
+    gain: tuple[GainPoint, ...] = ()
+
+    def gain_within(self, stretch: Stretch) -> tuple[GainPoint, ...]:
+        """The gain curve of one of the stretches, from its beginning to its end."""
+        if not self.gain:
+            return ()
+        begin, end = float(stretch.at), float(stretch.at + stretch.seconds)
+        ends = np.array([begin, end])
+        first, last = gain_at(self.gain, ends).tolist()
+        inside = [point for point in self.gain if begin < point.at < end]
+        return (GainPoint(begin, first), *inside, GainPoint(end, last))
+
+
+class Marker(NamedTuple):
+    """A place on the timeline that editors show. at: seconds. name: cut, bar or beat."""
+
+    at: float
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +125,7 @@ class Timeline:
     rate: Fraction
     drop: bool
     lanes: tuple[Lane, ...]
+    markers: tuple[Marker, ...] = ()
 
     @property
     def sources(self) -> list[SourceFile]:

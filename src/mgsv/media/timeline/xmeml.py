@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree.ElementTree import Element, indent, tostring
 
-from mgsv.media.timeline.model import Sound, SourceFile, Stretch, Timeline
+from mgsv.media.timeline.model import Lane, Marker, Sound, SourceFile, Stretch, Timeline
 from mgsv.media.timeline.timecode import is_ntsc, is_whole, nominal, written
 
 _MIXED = Sound(rate=48_000, channels=2)  # what editors mix to, whatever the files have
@@ -31,12 +31,16 @@ class _Part:
     """
 
     id: str
-    kind: Literal["video", "audio"]
+    lane: Lane
     stretch: Stretch
     track: int
     place: int = 1
     channel: int = 1
     channels: int = 1
+
+    @property
+    def kind(self) -> Literal["video", "audio"]:
+        return self.lane.kind
 
 
 def xmeml_text(timeline: Timeline) -> str:
@@ -73,6 +77,7 @@ def xmeml_text(timeline: Timeline) -> str:
                 *tracks["audio"],
             ),
         ),
+        *(_marker(one, timeline.rate) for one in timeline.markers),
         id="sequence-1",
     )
     root = _tag("xmeml", sequence, version="4")
@@ -91,7 +96,7 @@ def _parts(timeline: Timeline) -> Iterator[_Part]:
             used[lane.kind] += 1
             for place, stretch in enumerate(lane.stretches, start=1):
                 name, track = f"clipitem-{next(numbers)}", used[lane.kind]
-                yield _Part(name, lane.kind, stretch, track, place, channel, channels)
+                yield _Part(name, lane, stretch, track, place, channel, channels)
 
 
 def _track(part: _Part, clips: Sequence[Element]) -> Element:
@@ -129,9 +134,41 @@ def _clip(part: _Part, timeline: Timeline, file: Element, linked: Sequence[_Part
         _tag("out", first + length),
         file,
         _tag("sourcetrack", _tag("mediatype", kind), _tag("trackindex", part.channel)),
+        *_levels(part, rate, first),
         *(_link(other) for other in linked),
         **attributes,
     )
+
+
+def _levels(part: _Part, rate: Fraction, first: int) -> Iterator[Element]:
+    """The gain curve, as factors at frames of the file; `first` is where the clip begins in it."""
+    points = part.lane.gain_within(part.stretch)
+    if not points:
+        return
+    at = part.stretch.at
+    keys = [
+        _tag(
+            "keyframe",
+            _tag("when", first + round((point.at - float(at)) * rate)),
+            _tag("value", f"{10 ** (point.gain / 20):.5f}"),
+        )
+        for point in points
+    ]
+    level = _tag(
+        "parameter",
+        *(_tag("parameterid", "level"), _tag("name", "Level")),
+        *(_tag("valuemin", 0), _tag("valuemax", "3.98109"), _tag("value", 1)),
+        *keys,
+    )
+    effect = ("name", "Audio Levels"), ("effectid", "audiolevels")
+    kinds = ("effectcategory", "audiolevels"), ("effecttype", "audiolevels"), ("mediatype", "audio")
+    named = [_tag(name, text) for name, text in (*effect, *kinds)]
+    yield _tag("filter", _tag("effect", *named, level))
+
+
+def _marker(marker: Marker, rate: Fraction) -> Element:
+    place = _tag("in", round(marker.at * rate))
+    return _tag("marker", _tag("name", marker.name), _tag("comment", ""), place, _tag("out", -1))
 
 
 def _link(part: _Part) -> Element:
