@@ -7,7 +7,8 @@ Every k-th track of the folder MUSIC is made 1.6 times as long (`mgsv.media.arra
 taken, each against the same around all bar lines of the untouched track: the largest second
 difference of the waveform, which a click raises, and the largest rise of the spectrum from one
 10 ms step to the next. Loudness is that of the bar behind the join against that of the bar that
-would have followed. For comparison as many joins are cut bluntly, at random times. Prints a table.
+would have followed. For comparison as many joins are cut bluntly, at random times. Then, how 30 s
+of each track from 5 s on end by `end` "natural", without joins and with them. Prints tables.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +34,9 @@ from mgsv.moment import Moment
 
 LONGER = 1.6
 START = 5.0
-SHORTEST = 20.0
+SHORTEST = 40.0
+CLIP = 30.0
+KINDS = ("track", "section", "phrase, at")
 AROUND = 0.06
 """Seconds to either side of a join."""
 STEP = 480
@@ -50,6 +54,7 @@ def main() -> None:
     files = sorted(given.music.iterdir())
     chosen = files[:: max(1, len(files) // given.tracks)]
     made, blunt, used = Heard(), Heard(), 0
+    ends: dict[str, Counter[str]] = {"exact": Counter(), "natural": Counter()}
     random = np.random.default_rng(0)
     for path in chosen:
         if used == given.tracks:
@@ -68,7 +73,13 @@ def main() -> None:
         made.add(usual, song, music, played(path, music))
         bluntly = cut_bluntly(music, seconds, random)
         blunt.add(usual, song, bluntly, played(path, bluntly, plain=True))
+        for fit in ("exact", "natural"):
+            short = arrange(path, Moment(START, START + CLIP), CLIP, fit=fit, end="natural")
+            told = next((k for k in KINDS if short.notes and k in short.notes[-1]), "fades")
+            ends[fit][told] += 1
     print(f"{used} tracks")
+    for fit, counts in ends.items():
+        print(f"{CLIP:g} s, fit {fit}, end natural: {dict(counts)}")
     for name, heard in (("joined", made), ("cut bluntly", blunt)):
         heard.print(name)
 
