@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 SCHEMA = "mgsv.explanation/1"
 """Of the documents that `mgsv explain --json` prints."""
-FILM_FRAMES, FILM_PIXELS = 12, 72
+FILM_FRAMES, FILM_PIXELS = 12, 96
 """Pictures in a film strip, and the shorter side of each."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
