@@ -19,7 +19,7 @@ from mgsv.drawing import styled
 from mgsv.errors import ConfigError, OutputError
 from mgsv.explanation.explain import picture_paths
 from mgsv.explanation.facts import Facts
-from mgsv.explanation.looks import cropped
+from mgsv.explanation.looks import middle_of
 from mgsv.explanation.picture import draw, picture
 from mgsv.grounding.result import RankedMoment
 from mgsv.library import TrackFeatures
@@ -120,7 +120,7 @@ def test_the_clip_upright_square_and_wide(drawn: Any) -> None:
         )
     assert right <= looks.get_xlim()[1]
     upright = Frame(0.0, np.zeros((128, 72, 3), np.uint8))
-    shapes = [cropped(upright.image, shape).shape[:2] for shape in (9 / 16, 1.0, 16 / 9)]
+    shapes = [middle_of(upright.image, shape).shape[:2] for shape in (9 / 16, 1.0, 16 / 9)]
     assert shapes == [(128, 72), (72, 72), (40, 72)]
 
 

@@ -31,7 +31,7 @@ def draw_looks(axes: Axes, facts: Facts, wide: float, tall: float) -> None:
         for frame in shown:
             width = tall * shape
             axes.imshow(
-                cropped(frame.image, shape),
+                middle_of(frame.image, shape),
                 extent=(at, at + width, 0.0, tall),
                 aspect="auto",
                 interpolation="antialiased",
@@ -49,7 +49,7 @@ def chosen(frames: tuple[Frame, ...]) -> list[Frame]:
     return [frames[place] for place in places]
 
 
-def cropped(image: npt.NDArray[np.uint8], shape: float) -> npt.NDArray[np.uint8]:
+def middle_of(image: npt.NDArray[np.uint8], shape: float) -> npt.NDArray[np.uint8]:
     """The middle of an RGB picture [H, W, 3], as large as can be; shape: width over height."""
     height, width = image.shape[:2]
     kept_width = max(1, min(width, round(height * shape)))
