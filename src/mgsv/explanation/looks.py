@@ -24,7 +24,7 @@ BETWEEN, APART = 0.06, 0.3
 
 def draw_looks(axes: Axes, facts: Facts, wide: float, tall: float) -> None:
     """wide, tall: of the panel, inches; the pictures get all of its height."""
-    shown = chosen(facts.frames)
+    shown = pictures_of(facts.frames)
     at = 0.0
     for name, shape in SHAPES.items():
         begin = at
@@ -43,7 +43,7 @@ def draw_looks(axes: Axes, facts: Facts, wide: float, tall: float) -> None:
     axes.spines[["bottom", "top"]].set_visible(False)
 
 
-def chosen(frames: tuple[Frame, ...]) -> list[Frame]:
+def pictures_of(frames: tuple[Frame, ...]) -> list[Frame]:
     """At most `EACH`, evenly spaced, the first and the last among them."""
     places = np.linspace(0, len(frames) - 1, min(EACH, len(frames))).round().astype(int)
     return [frames[place] for place in places]
