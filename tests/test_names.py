@@ -13,6 +13,7 @@ PACKAGE = Path(mgsv.__file__).parent
 SAME_JOB = {
     "VideoScan": "media/isolated.py has those of other modules of media, in a process of their own",
     "render": "what `mgsv` offers for a grounding is that of media with its track and moment",
+    "arrange": "likewise",
     "write_timeline": "likewise",
 }
 """Names that two modules share since one stands on the other, and why."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mgsv.grounding import RankedMoment as RankedMoment
     from mgsv.grounding import Session as Session
     from mgsv.grounding import accept as accept
+    from mgsv.grounding import arrange as arrange
     from mgsv.grounding import ground as ground
     from mgsv.grounding import render as render
     from mgsv.grounding import write_timeline as write_timeline
@@ -38,6 +39,7 @@ _HOMES = {
     "Session": "mgsv.grounding",
     "System": "mgsv.models.system",
     "accept": "mgsv.grounding",
+    "arrange": "mgsv.grounding",
     "explain": "mgsv.explanation.explain",
     "ground": "mgsv.grounding",
     "render": "mgsv.grounding",

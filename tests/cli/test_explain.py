@@ -88,9 +88,26 @@ def test_it_grounds_as_ground_does_and_is_the_function() -> None:
     ground, explain = offered("ground"), offered("explain")
     own = {"top", "output", "format", "overwrite", "as_json"}
     only_ground = {"accept", "timeline", "render", "keep_audio", "alpha", "strip_metadata"}
+    only_ground |= {"duck", "end", "markers"}
     assert {k: v for k, v in explain.items() if k not in own} == {
         k: v for k, v in ground.items() if k not in own | only_ground
     }
     for name, parameter in inspect.signature(package.explain).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             assert explain[name] == parameter.default, name
+
+
+@pytest.mark.slow
+def test_a_folder_of_clips_is_one_page(here: Path) -> None:
+    (here / "clips").mkdir()
+    shutil.copy(here / "clip $1.mp4", here / "clips/good <1>.mp4")
+    (here / "clips/bad.mp4").write_bytes(b"no video")
+    (here / "clips/good.mgsv.mp4").write_bytes(b"a finished one")
+    done = mgsv_here("explain", "clips", *HOW, "music")
+    assert done.returncode == 1 and done.stderr.count("left out: ") == 1, done.stderr
+    page = (here / "clips/explain.html").read_text()
+    assert page.count('<img alt="') == page.count("data:image/png;base64,iVBOR") == 1
+    assert "good &lt;1&gt;.mp4" in page and "bad.mp4" in page and "good.mgsv" not in page
+    again = mgsv_here("explain", "clips", *HOW, "music")
+    assert again.returncode == 1 and "--overwrite" in again.stderr
+    assert (here / "clips/explain.html").read_text() == page

@@ -19,6 +19,7 @@ from mgsv.drawing import styled
 from mgsv.errors import ConfigError, OutputError
 from mgsv.explanation.explain import picture_paths
 from mgsv.explanation.facts import Facts
+from mgsv.explanation.looks import middle_of
 from mgsv.explanation.picture import draw, picture
 from mgsv.grounding.result import RankedMoment
 from mgsv.library import TrackFeatures
@@ -100,6 +101,27 @@ def test_frames_stand_at_their_times(drawn: Any) -> None:
     frames = tuple(Frame(float(k), np.full((72, 128, 3), 40, np.uint8)) for k in range(4))
     film = drawn(facts_of(query(4.0), start=10.0, frames=frames))["film"]
     assert [image.get_extent()[0] for image in film.images] == [10.0, 11.0, 12.0, 13.0]
+
+
+def test_the_clip_upright_square_and_wide(drawn: Any) -> None:
+    """Each column of a picture has its own number, so that it tells what is left of it."""
+    image = np.broadcast_to(np.arange(128, dtype=np.uint8)[None, :, None], (72, 128, 3))
+    frames = tuple(Frame(float(k), image) for k in range(5))
+    looks = drawn(facts_of(query(5.0), start=10.0, frames=frames))["looks"]
+    kept = [np.asarray(one.get_array())[0, :, 0] for one in looks.images]
+    assert len(kept) == 9
+    for columns, shape in zip(kept[::3], (9 / 16, 1.0, 16 / 9), strict=True):
+        assert len(columns) == pytest.approx(72 * shape, abs=1)
+        assert columns[0] + columns[-1] == pytest.approx(127, abs=1)  # the middle
+    for one in looks.images:
+        left, right, bottom, top = one.get_extent()
+        assert (right - left) / (top - bottom) == pytest.approx(
+            np.asarray(one.get_array()).shape[1] / 72, rel=0.02
+        )
+    assert right <= looks.get_xlim()[1]
+    upright = Frame(0.0, np.zeros((128, 72, 3), np.uint8))
+    shapes = [middle_of(upright.image, shape).shape[:2] for shape in (9 / 16, 1.0, 16 / 9)]
+    assert shapes == [(128, 72), (72, 72), (40, 72)]
 
 
 @pytest.mark.slow

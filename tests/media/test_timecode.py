@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mgsv.errors import ConfigError
 from mgsv.media.timeline.edl import edl_text
-from mgsv.media.timeline.model import Sound, SourceFile, Stretch, Timeline
+from mgsv.media.timeline.model import Lane, Sound, SourceFile, Stretch, Timeline
 from mgsv.media.timeline.otio import otio_text
 from mgsv.media.timeline.timecode import counted, frame_number, may_drop, meant, parse, written
 from mgsv.media.timeline.xmeml import xmeml_text
@@ -140,10 +140,10 @@ def test_times_come_back(
         sound=Sound(48_000, 2),
     )  # fmt: skip
     music = SourceFile(Path("song.wav"), Fraction(14_400), sound=Sound(sample_rate, 2))
-    stretches = [Stretch("video", clip, Fraction(0), clip.seconds)]
-    stretches += [Stretch("audio", clip, Fraction(0), clip.seconds)]
-    stretches += [Stretch("audio", music, Fraction(in_point), min(clip.seconds, Fraction(7000)))]
-    timeline = Timeline("cut", own, drop and may_drop(own), tuple(stretches))
+    whole = Stretch(clip, Fraction(0), clip.seconds)
+    heard = Stretch(music, Fraction(in_point), min(clip.seconds, Fraction(7000)))
+    lanes = (Lane("video", (whole,)), Lane("audio", (whole,)), Lane("audio", (heard,)))
+    timeline = Timeline("cut", own, drop and may_drop(own), lanes)
     path = tmp_path / f"cut{suffix}"
     path.write_text(WRITERS[suffix](timeline))
     picture, sound, song = read(path, own)
@@ -159,7 +159,7 @@ def test_times_come_back(
     assert abs(sound.start - picture.start) <= near
     assert abs(sound.seconds - picture.seconds) <= near
     assert abs(song.start - Fraction(in_point)) <= unit / 2
-    assert abs(song.seconds - stretches[2].seconds) <= unit
+    assert abs(song.seconds - heard.seconds) <= unit
     if suffix != ".edl":
         assert picture.begin == picture.start
         assert song.whole == 14_400 // unit * unit
@@ -167,8 +167,8 @@ def test_times_come_back(
 
 def test_an_edl_refuses_what_timecode_cannot_say() -> None:
     source = SourceFile(Path("song.wav"), Fraction(100_000), sound=Sound(48_000, 2))
-    late = Stretch("audio", source, Fraction(90_000), Fraction(10))
-    timeline = Timeline("cut", Fraction(25), False, (late,))
+    late = Stretch(source, Fraction(90_000), Fraction(10))
+    timeline = Timeline("cut", Fraction(25), False, (Lane("audio", (late,)),))
     with pytest.raises(ConfigError, match=r"24 hours: write an \.otio file"):
         edl_text(timeline)
     assert '"value": 4320000000.0' in otio_text(timeline)

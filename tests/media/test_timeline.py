@@ -19,7 +19,7 @@ import pytest
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import ConfigError, MediaError, OutputError
 from mgsv.media.soundtrack import SoundOptions
-from mgsv.media.timeline import FORMATS, write_timeline
+from mgsv.media.timeline import FORMATS, Known, write_timeline
 from mgsv.media.timeline.timecode import COUNTED
 from mgsv.media.video import VideoScan
 from mgsv.moment import Moment
@@ -88,8 +88,7 @@ def test_music_up_to_the_end_of_its_track_is_as_long_as_the_picture(
         scanned = replace(scan.info, frame_rate=float(rate), duration=float(seconds))
         written = write_timeline(
             *(video, song, Moment(float(start), float(track)), output),
-            video_info=scanned,
-            track_seconds=float(track),
+            known=Known(scanned, float(track)),
         )
         assert written.frame_rate == pytest.approx(float(own))
         picture, music = read(output, own)
@@ -225,9 +224,7 @@ class TestLengths:
         info = replace(scan.info, duration=1.001)
         monkeypatch.setattr(VideoScan, "__iter__", None)
         monkeypatch.setattr("mgsv.media.timeline.sources.decoded_seconds", None)
-        written = write_timeline(
-            *job, Moment(2, 9), tmp_path / "cut.otio", video_info=info, track_seconds=2.5
-        )
+        written = write_timeline(*job, Moment(2, 9), tmp_path / "cut.otio", known=Known(info, 2.5))
         picture, music = read(written.path, NTSC_30)
         assert (picture.seconds, music.seconds) == (30 / NTSC_30, Fraction(1, 2))
 

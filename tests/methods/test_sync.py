@@ -149,7 +149,7 @@ def test_free_fit_leaves_out_an_end_that_does_not_belong() -> None:
     cuts=st.lists(st.floats(0.0, 30.0), max_size=8),
     seed=st.integers(0, 1000),
     start_on=st.sampled_from(["any", "beat"]),
-    fit=st.sampled_from(["video", "free"]),
+    fit=st.sampled_from(["exact", "free"]),
 )
 def test_a_moment_always_lies_on_its_track(
     seconds: float, track_seconds: float, cuts: list[float], seed: int, start_on: str, fit: str

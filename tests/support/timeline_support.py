@@ -125,26 +125,28 @@ def read_xml(path: Path) -> list[Played]:
         for track in sequence.findall(f"media/{kind}/track"):
             if track.get("currentExplodedTrackIndex", "0") != "0":
                 continue
-            (clip,) = track.findall("clipitem")
-            reference = clip.find("file")
-            assert reference is not None
-            file = files[reference.get("id")]
-            timecode = file.find("timecode")
-            assert timecode is not None
-            base = int(timecode.findtext("rate/timebase", ""))
-            code = timecode.findtext("string", "")
-            assert frame_of(code, base) == number(timecode, "frame")
-            assert (";" in code) == (timecode.findtext("displayformat") == "DF")
-            begin = frame_of(code, base) / rate_in(timecode)
-            rate = rate_in(clip)
-            at = number(clip, "start") / own
-            start, end = number(clip, "in") / rate, number(clip, "out") / rate
-            seconds = number(clip, "end") / own - at
-            assert abs(end - start - seconds) <= max(1 / rate, 1 / own)
-            whole = number(file, "duration") / rate_in(file)
-            where = file.findtext("pathurl", "")
-            name = clip.findtext("name", "")
-            played.append(Played(channel, name, begin + start, seconds, begin, whole, where, at))
+            for clip in track.findall("clipitem"):
+                reference = clip.find("file")
+                assert reference is not None
+                file = files[reference.get("id")]
+                timecode = file.find("timecode")
+                assert timecode is not None
+                base = int(timecode.findtext("rate/timebase", ""))
+                code = timecode.findtext("string", "")
+                assert frame_of(code, base) == number(timecode, "frame")
+                assert (";" in code) == (timecode.findtext("displayformat") == "DF")
+                begin = frame_of(code, base) / rate_in(timecode)
+                rate = rate_in(clip)
+                at = number(clip, "start") / own
+                start, end = number(clip, "in") / rate, number(clip, "out") / rate
+                seconds = number(clip, "end") / own - at
+                assert abs(end - start - seconds) <= max(1 / rate, 1 / own)
+                whole = number(file, "duration") / rate_in(file)
+                where = file.findtext("pathurl", "")
+                name = clip.findtext("name", "")
+                played.append(
+                    Played(channel, name, begin + start, seconds, begin, whole, where, at)
+                )
     return played
 
 
@@ -161,15 +163,18 @@ def read_otio(path: Path) -> list[Played]:
     """OpenTimelineIO's JSON."""
     played = []
     for track in json.loads(path.read_text("ascii"))["tracks"]["children"]:
-        *gaps, clip = track["children"]
-        assert [gap["OTIO_SCHEMA"] for gap in gaps] in ([], ["Gap.1"])
-        at = sum((otio_range(gap["source_range"])[1] for gap in gaps), Fraction(0))
-        reference = clip["media_references"][clip["active_media_reference_key"]]
-        start, seconds = otio_range(clip["source_range"])
-        begin, whole = otio_range(reference["available_range"])
-        where = reference["target_url"]
-        channel = track["kind"][0]
-        played.append(Played(channel, clip["name"], start, seconds, begin, whole, where, at))
+        at = Fraction(0)
+        for item in track["children"]:
+            start, seconds = otio_range(item["source_range"])
+            if item["OTIO_SCHEMA"] == "Clip.2":
+                reference = item["media_references"][item["active_media_reference_key"]]
+                begin, whole = otio_range(reference["available_range"])
+                where, channel = reference["target_url"], track["kind"][0]
+                name = item["name"]
+                played.append(Played(channel, name, start, seconds, begin, whole, where, at))
+            else:
+                assert item["OTIO_SCHEMA"] == "Gap.1"
+            at += seconds
     return played
 
 

@@ -9,7 +9,7 @@ import click
 
 from mgsv.cli import grounded, options, show
 from mgsv.cli.grounded import How
-from mgsv.errors import shown
+from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from mgsv.drawing import Kind
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     "-o",
     type=options.FILE,
     metavar="DIR|FILE",
-    help="A folder, or a .png or .svg file.  [default: CLIP.explain.1.png ... beside the clip]",
+    help="A folder, or a .png or .svg file; of a folder of clips an .html page.  [default:"
+    " CLIP.explain.1.png ... beside the clip]",
 )
 @click.option(
     "--format",
@@ -43,12 +44,15 @@ def explain(
     overwrite: bool,
     as_json: bool,
     **how: Unpack[How],
-) -> None:
+) -> int:
     """Draw why the best moment of the music fits VIDEO: cuts, motion, beats, and words.
 
-    VIDEO is grounded as by `mgsv ground`, with the same options and the same result.
+    VIDEO is grounded as by `mgsv ground`, with the same options and the same result. Of a folder,
+    each clip with its best moment goes on one page.
     """
     grounded.prepare()
+    if video.is_dir():
+        return _page(video, [*music, *more], output or video / "explain.html", overwrite, how)
     from mgsv.explanation import explain as explaining
 
     places = grounded.checked(video, music, more)
@@ -66,3 +70,24 @@ def explain(
         show.note(f"note: {line}")
     for picture in pictures:
         show.note(f"picture: {shown(picture.path)}")
+    return 0
+
+
+def _page(folder: Path, places: list[Path], output: Path, overwrite: bool, how: How) -> int:
+    """A page of all clips in a folder; exit status 1 where one of them cannot be used."""
+    from mgsv.explanation import page
+    from mgsv.files import check_output
+
+    check_output(output, page.ENDINGS, overwrite=overwrite, inputs=[])
+    videos = page.find_clips(folder)
+    if not places:
+        raise ConfigError("--music is missing", "name a music folder or a track")
+    with grounded.opened(places, how) as session:
+        clips = []
+        for clip in page.explain_clips(videos, session, grounded.options_of(1, how)):
+            clips.append(clip)
+            if clip.problem:
+                show.note(f"left out: {shown(clip.video)}: {clip.problem}")
+    page.write_clips_page(clips, output, overwrite=overwrite)
+    show.note(f"page: {shown(output)}")
+    return 1 if any(clip.problem for clip in clips) else 0

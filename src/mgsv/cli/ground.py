@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import fields, grounded, options, show
+from mgsv.cli import fields, fitting, grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
 
 if TYPE_CHECKING:
+    from mgsv.media.arrange import Ending
     from mgsv.media.colour import Alpha
+    from mgsv.media.timeline.model import MarkerKind
+    from mgsv.media.voices import Duck
 
 
 @click.command()
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
 )
+@fitting.markers
+@fitting.duck
+@fitting.ending
 @grounded.how_to_ground
 def ground(
     video: Path,
@@ -67,6 +73,9 @@ def ground(
     keep_audio: bool,
     alpha: Alpha,
     strip_metadata: bool,
+    markers: tuple[MarkerKind, ...],
+    duck: Duck | None,
+    end: Ending,
     **how: Unpack[How],
 ) -> None:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
@@ -79,14 +88,16 @@ def ground(
     from mgsv.files import check_output
     from mgsv.media import timeline as timelines
     from mgsv.media.copying import CONTAINERS
+    from mgsv.media.soundtrack import SoundOptions
 
     # What would stop the run is checked first, before any indexing.
+    SoundOptions(keep_audio=keep_audio, duck=duck)
     places = grounded.checked(video, music, more)
     if render:
         output = output or grounding.default_output(video)
         check_output(output, CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
-        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
+        check_output(timeline, timelines.ENDINGS, overwrite=overwrite, inputs=[video, *places])
     with grounded.grounded(video, places, top, how) as (result, session):
         accepted = session.accept(result) if accept else None
     if as_json:
@@ -97,13 +108,18 @@ def ground(
         show.note(f"note: {line}")
     if accepted is not None:
         show.accepted(*accepted)
+    best = result[0]
+    if timeline or render:
+        best = fitting.arranged(result, how["fit"], end)
     if timeline:
         written = grounding.write_timeline(
             video,
-            result[0],
+            best,
             timeline,
             keep_audio=keep_audio,
+            duck=duck,
             music_at=result.music_at,
+            markers=markers,
             overwrite=overwrite,
             video_info=result.video,
         )
@@ -113,9 +129,10 @@ def ground(
     if render:
         report = grounding.render(
             video,
-            result[0],
+            best,
             output,
             keep_audio=keep_audio,
+            duck=duck,
             music_at=result.music_at,
             alpha=alpha,
             strip_metadata=strip_metadata,

@@ -13,7 +13,7 @@ from mgsv.cli import options, show
 from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mgsv.grounding import Grounding, Session
+    from mgsv.grounding import Grounding, GroundOptions, Session
     from mgsv.methods.base import Fit, PlacementWeights, StartOn
     from mgsv.methods.memory import MemoryUse
     from mgsv.models.system import Rerank
@@ -57,10 +57,11 @@ def _weights(text: str) -> PlacementWeights:
 _OPTIONS = (
     click.option(
         "--fit",
-        type=click.Choice(["video", "free"]),
-        default="video",
+        type=click.Choice(["exact", "natural", "loop", "free"]),
+        default="exact",
         show_default=True,
-        help="A moment as long as the clip, or as long as the method likes.",
+        help="Music as long as the clip: cut there, shortened or lengthened to a good end, or only"
+        " lengthened; or as long as the method likes.",
     ),
     click.option(
         "--start-on",
@@ -167,6 +168,20 @@ def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Pa
     return [*music, *more]
 
 
+def options_of(top: int, how: How) -> GroundOptions:
+    from mgsv.grounding import GroundOptions
+
+    return GroundOptions(
+        top=top,
+        fit=how["fit"],
+        start_on=how["start_on"],
+        weights=how["weights"],
+        memory=how["memory"],
+        popularity=how["popularity"],
+        music_at=how["music_at"],
+    )
+
+
 @contextmanager
 def grounded(
     video: Path, places: Sequence[Path], top: int, how: How
@@ -175,7 +190,15 @@ def grounded(
 
     The index's report goes to stderr.
     """
-    from mgsv.grounding import GroundOptions, Session, check_weights
+    options = options_of(top, how)
+    with opened(places, how) as session:
+        yield session.ground(video, options), session
+
+
+@contextmanager
+def opened(places: Sequence[Path], how: How) -> Iterator[Session]:
+    """A session on the music in `places`; the index's report goes to stderr."""
+    from mgsv.grounding import Session, check_weights
     from mgsv.methods.registry import open_method
     from mgsv.models.system import System
 
@@ -190,15 +213,6 @@ def grounded(
     # What would stop the run is checked at its beginning, before any indexing.
     method = open_method(system)
     check_weights(method, how["weights"])
-    options = GroundOptions(
-        top=top,
-        fit=how["fit"],
-        start_on=how["start_on"],
-        weights=how["weights"],
-        memory=how["memory"],
-        popularity=how["popularity"],
-        music_at=how["music_at"],
-    )
     with (
         show.indexing(how["progress"]) as listen,
         Session.open(
@@ -212,4 +226,4 @@ def grounded(
         ) as session,
     ):
         show.index_report(session.library.report)
-        yield session.ground(video, options), session
+        yield session

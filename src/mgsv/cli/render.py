@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mgsv.cli import fields, options, show
+from mgsv.cli import fields, fitting, options, show
 from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
+    from mgsv.media.arrange import Length
     from mgsv.media.colour import Alpha
+    from mgsv.media.timeline.model import MarkerKind
+    from mgsv.media.voices import Duck
 
 
 @click.command()
 @click.argument("video", type=options.FILE)
 @click.argument("track", type=options.FILE)
 @click.option("--start", type=float, required=True, metavar="SECONDS", help="On TRACK.")
-@click.option(
-    "--end",
-    type=float,
-    metavar="SECONDS",
-    help="On TRACK.  [default: as long as VIDEO lasts]",
-)
+@fitting.end_or_natural
+@fitting.fit
 @click.option(
     "--output",
     "-o",
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     help="Also write an editor timeline: .otio, .edl, or .xml of Final Cut Pro 7.",
 )
 @click.option("--keep-audio/--replace-audio", default=False, help="Keep the clip's own sound.")
+@fitting.markers
+@fitting.duck
 @click.option(
     "--own-gain",
     type=float,
@@ -53,11 +54,14 @@ def render(
     video: Path,
     track: Path,
     start: float,
-    end: float | None,
+    end: float | str | None,
+    fit: Length,
     output: Path | None,
     overwrite: bool,
     timeline: Path | None,
     keep_audio: bool,
+    markers: tuple[MarkerKind, ...],
+    duck: Duck | None,
     own_gain: float,
     music_at: float,
     alpha: Alpha,
@@ -73,25 +77,28 @@ def render(
     from mgsv.moment import Moment
 
     info = isolated.probe_video(video)
-    stop = start + info.duration if end is None else end
+    stop = end if isinstance(end, float) else start + info.duration
     if not 0 <= start < stop:
         raise ConfigError(f"`start` {start:g}, `end` {stop:g}: no moment", "end after the start")
-    moment = Moment(start, stop)
-    sound = SoundOptions(keep_audio=keep_audio, own_gain=own_gain, music_at=music_at)
+    sound = SoundOptions(keep_audio, duck, own_gain, music_at=music_at)
+    seconds = info.duration - music_at
+    music = fitting.arranged_track(track, Moment(start, stop), seconds, fit=fit, end=end)
     target = check_output(
         output or default_output(video), CONTAINERS, overwrite=overwrite, inputs=[video, track]
     )
     if timeline:
-        check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, track])
+        check_output(timeline, timelines.ENDINGS, overwrite=overwrite, inputs=[video, track])
         write = isolated.isolate(timelines.write_timeline, ("video", "track"), "output")
-        written = write(video, track, moment, timeline, sound=sound, overwrite=overwrite)
+        written = write(
+            video, track, music, timeline, sound=sound, overwrite=overwrite, markers=markers
+        )
         for line in written.notes:
             show.note(f"note: {line}")
         show.note(f"timeline: {shown(written.path)}")
     report = isolated.render(
         video,
         track,
-        moment,
+        music,
         target,
         sound=sound,
         alpha=alpha,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 SCHEMA = "mgsv.explanation/1"
 """Of the documents that `mgsv explain --json` prints."""
-FILM_FRAMES, FILM_PIXELS = 12, 72
+FILM_FRAMES, FILM_PIXELS = 12, 96
 """Pictures in a film strip, and the shorter side of each."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -59,17 +59,24 @@ def explain(
         OutputError: a picture cannot be written, or exists and `overwrite` is false.
         LibraryError: a track's features are gone or damaged.
     """
-    from mgsv.explanation.picture import picture
-
     paths = picture_paths(found.video.path, len(found), output, format=format, overwrite=overwrite)
-    frames = _film(found)
+    frames = clip_pictures(found)
     written = []
     for moment, path in zip(found, paths, strict=True):
-        facts = Facts.of(found, moment, library.features(moment.track), frames)
-        data = picture(facts, kind_of(path))
+        data, reasons = draw_moment(found, moment, library, frames, kind_of(path))
         write_file(path, data, overwrite=overwrite)
-        written.append(Explained(moment, path, facts.reasons))
+        written.append(Explained(moment, path, reasons))
     return tuple(written)
+
+
+def draw_moment(
+    found: Grounding, moment: RankedMoment, library: Library, frames: tuple[Frame, ...], kind: Kind
+) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of one of the moments, as a file, and the sentences on it."""
+    from mgsv.explanation.picture import picture
+
+    facts = Facts.of(found, moment, library.features(moment.track), frames)
+    return picture(facts, kind), facts.reasons
 
 
 def as_dict(found: Grounding, pictures: Sequence[Explained]) -> dict[str, Any]:
@@ -125,7 +132,7 @@ def picture_paths(
     )
 
 
-def _film(found: Grounding) -> tuple[Frame, ...]:
+def clip_pictures(found: Grounding) -> tuple[Frame, ...]:
     """Small pictures of the clip at whole seconds, evenly spaced, at most FILM_FRAMES."""
     step = max(1, math.ceil(found.curves.duration / FILM_FRAMES))
     scan = VideoScan(found.video.path, shorter_side=FILM_PIXELS)

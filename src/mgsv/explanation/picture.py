@@ -16,6 +16,7 @@ from mgsv.drawing import BLUE, GREY, INK, SOFT, Kind, encoded, styled
 from mgsv.errors import shown
 from mgsv.explanation import panels
 from mgsv.explanation.facts import Facts
+from mgsv.explanation.looks import draw_looks
 from mgsv.moment import clock
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 DPI = 100
 WIDTH, LEFT, RIGHT = 12.0, 0.75, 11.6
 """Inches: 1,200 pixels, and the edges of all panels."""
-HEAD, FILM, GAP, CLIP, BETWEEN, MUSIC, ZOOM, TRACK, FOOT = (
-    *(1.5, 0.6, 0.06, 1.3, 0.28, 1.7, 0.7, 0.75, 0.58),
+HEAD, FILM, GAP, CLIP, BETWEEN, MUSIC, ZOOM, TRACK, FOOT, LOOKS = (
+    *(1.5, 0.6, 0.06, 1.3, 0.28, 1.7, 0.7, 0.75, 0.58, 0.9),
 )
 """Heights in inches from the top to the words, panels and what lies between them."""
 LINE = 0.25
@@ -50,7 +51,9 @@ def picture(facts: Facts, kind: Kind) -> bytes:
 
 def draw(facts: Facts) -> Figure:
     """The figure, with axes labelled "film" (where there are frames), "clip", "music", "cuts" (over
-    those three) and "track"; all but the last have the track's seconds across."""
+    those three), "track" and "looks" (where there are frames). Across are the track's seconds, in
+    the last inches.
+    """
     from matplotlib.figure import Figure
 
     lines = [line for reason in facts.reasons for line in _wrapped(reason)]
@@ -58,7 +61,9 @@ def draw(facts: Facts) -> Figure:
     clip = HEAD + film
     music = clip + CLIP + BETWEEN
     track = music + MUSIC + ZOOM
-    height = track + TRACK + FOOT + LINE * (len(lines) + 1)
+    looks = track + TRACK + FOOT
+    words = looks + (LOOKS + FOOT if facts.frames else 0.0)
+    height = words + LINE * (len(lines) + 1)
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     view, whole = _view(facts), (0.0, max(facts.seconds, 0.1))
 
@@ -73,6 +78,10 @@ def draw(facts: Facts) -> Figure:
         between=(MUSIC / tall, (MUSIC + BETWEEN) / tall),
     )
     panels.draw_track(_panel(figure, "track", track, TRACK, whole, "whole track"), facts)
+
+    if facts.frames:
+        across = (0.0, RIGHT - LEFT)
+        draw_looks(_panel(figure, "looks", looks, LOOKS, across), facts, RIGHT - LEFT, LOOKS)
 
     _draw_zoom(figure, facts, view, height - music - MUSIC, height - track)
     _draw_legend(figure, height - HEAD + 0.38)

@@ -8,7 +8,7 @@ Reading order: `session` (library, method and encoders, and how they answer), `o
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.habits import learned_habits
 from mgsv.grounding.options import GroundOptions
-from mgsv.grounding.output import default_output, render, write_timeline
+from mgsv.grounding.output import arrange, default_output, render, write_timeline
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.session import Session, check_weights, ground, read_query
 
@@ -18,6 +18,7 @@ __all__ = [
     "RankedMoment",
     "Session",
     "accept",
+    "arrange",
     "check_weights",
     "default_output",
     "ground",

@@ -17,9 +17,10 @@ class GroundOptions:
 
     top: int = 5
     """How many moments, at most one per recording, however many files have it."""
-    fit: Fit = "video"
-    """"video" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
-    "free" lets the method choose the width."""
+    fit: Fit = "exact"
+    """"exact" makes a moment exactly as long as the clip (99.3 % of the uses in MGSV-EC are);
+    "free" lets the method choose the width. "natural" and "loop" place as "exact" does, for music
+    that is then arranged to the clip's length; see `mgsv.media.arrange`."""
     start_on: StartOn = "any"
     """"border", "downbeat" or "beat" starts on a section border, on the first beat of a bar or on
     any beat of the track, "any" anywhere."""
@@ -38,7 +39,8 @@ class GroundOptions:
         if self.top < 1:
             raise ConfigError(f"`top` {self.top}: at least one moment must be asked for")
         if self.fit not in get_args(Fit):
-            raise ConfigError(f"`fit` {self.fit}: unknown", "choose video or free")
+            choices = ", ".join(get_args(Fit))
+            raise ConfigError(f"`fit` {self.fit}: unknown", f"choose from {choices}")
         if self.start_on not in get_args(StartOn):
             choices = ", ".join(get_args(StartOn))
             raise ConfigError(f"`start_on` {self.start_on}: unknown", f"choose from {choices}")

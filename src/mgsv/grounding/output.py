@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from mgsv.grounding.result import RankedMoment
 from mgsv.media import isolated
+from mgsv.media.arrange import Ending, Length
 from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
-from mgsv.media.soundtrack import SoundOptions
+from mgsv.media.soundtrack import SoundFields, SoundOptions
 from mgsv.media.timeline import TimelineReport
+from mgsv.media.timeline.model import MarkerKind
 from mgsv.media.video import VideoInfo
 
 PathLike = str | os.PathLike[str]
@@ -22,28 +27,39 @@ def default_output(video: PathLike) -> Path:
     return path.with_name(f"{path.stem}.mgsv.mp4")
 
 
+def arrange(
+    moment: RankedMoment, seconds: float, *, fit: Length = "exact", end: Ending = "fade"
+) -> RankedMoment:
+    """`moment` with an arrangement of its music that lasts `seconds`.
+
+    `render` and `write_timeline` then play that. Raises as `mgsv.media.arrange.arrange`.
+    """
+    made = isolated.arrange(moment.track.path, moment.moment, seconds, fit=fit, end=end)
+    return replace(moment, arrangement=made)
+
+
 def render(
     video: PathLike,
     moment: RankedMoment,
     output: PathLike | None = None,
     *,
-    keep_audio: bool = False,
-    music_at: float = 0.0,
     alpha: Alpha = "black",
     strip_metadata: bool = False,
     overwrite: bool = False,
+    **sound: Unpack[SoundFields],
 ) -> RenderReport:
     """Write `video` with the music of `moment`; see `mgsv.media.render.render`.
 
-    `output` defaults to `clip.mgsv.mp4` beside the clip. music_at: see `GroundOptions.music_at`.
+    `output` defaults to `clip.mgsv.mp4` beside the clip. sound: the fields of `SoundOptions`, as in
+    `keep_audio=True`; music_at: see `GroundOptions.music_at`.
     """
     target = default_output(video) if output is None else output
     return isolated.render(
         video,
         moment.track.path,
-        moment.moment,
+        moment.music,
         target,
-        sound=SoundOptions(keep_audio=keep_audio, music_at=music_at),
+        sound=SoundOptions(**sound),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,
@@ -55,15 +71,15 @@ def write_timeline(
     moment: RankedMoment,
     output: PathLike,
     *,
-    keep_audio: bool = False,
-    music_at: float = 0.0,
+    markers: Sequence[MarkerKind] = (),
     overwrite: bool = False,
     video_info: VideoInfo | None = None,
+    **sound: Unpack[SoundFields],
 ) -> TimelineReport:
     """Write an editor timeline with `video` and the music of `moment`; see `media.timeline`.
 
     `video_info` is what grounding found of the clip, `Grounding.video`; without it the clip is
-    decoded once more. music_at: see `GroundOptions.music_at`.
+    decoded once more. markers: see `media.timeline`. sound: see `render`.
     """
     from mgsv.media import timeline
 
@@ -71,10 +87,10 @@ def write_timeline(
     return write(
         video,
         moment.track.path,
-        moment.moment,
+        moment.music,
         output,
-        sound=SoundOptions(keep_audio=keep_audio, music_at=music_at),
+        sound=SoundOptions(**sound),
         overwrite=overwrite,
-        video_info=video_info,
-        track_seconds=moment.track.duration,
+        markers=tuple(markers),
+        known=timeline.Known(video_info, moment.track.duration),
     )

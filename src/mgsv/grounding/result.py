@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from mgsv.grounding.reasons import runner_up, why
 from mgsv.library.track import Track
+from mgsv.media.pieces import Arrangement
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 
@@ -29,6 +30,13 @@ class RankedMoment:
     evidence: dict[str, float]
     also_as: tuple[Path, ...] = ()
     """Other files with the same recording: copies, and tracks that sound the same."""
+    arrangement: Arrangement | None = None
+    """What is played instead of the moment as it is; see `mgsv.arrange`."""
+
+    @property
+    def music(self) -> Moment | Arrangement:
+        """What is played."""
+        return self.arrangement or self.moment
 
     @property
     def moment(self) -> Moment:

@@ -22,12 +22,7 @@ from mgsv.library import Library, Track
 from mgsv.library.walk import left_out
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
-from mgsv.methods.base import (
-    Method,
-    Placement,
-    PlacementWeights,
-    Query,
-)
+from mgsv.methods.base import Fit, Method, Placement, PlacementWeights, Query
 from mgsv.methods.memory import WITH_HABITS, with_memory
 from mgsv.methods.placement import REACH, place
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
@@ -175,7 +170,7 @@ class Session:
         pairs = zip(recordings, placed, strict=True)
         moments = tuple(ranked_moment(rank, *pair) for rank, pair in enumerate(pairs, start=1))
         chance = method.ranker.chance(query, tracks, scores)
-        remarks = _remarks(query, moments, chance, method)
+        remarks = _remarks(query, moments, chance, method, options.fit)
         feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
         return Grounding(
             video=query.info,
@@ -374,7 +369,11 @@ def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:
 
 
 def _remarks(
-    query: Query, moments: tuple[RankedMoment, ...], chance: float | None, method: Method
+    query: Query,
+    moments: tuple[RankedMoment, ...],
+    chance: float | None,
+    method: Method,
+    fit: Fit,
 ) -> Iterator[str]:
     if chance is None:
         yield method.ranker.chance_unknown
@@ -389,7 +388,7 @@ def _remarks(
             uses = round(found.evidence["past_uses"])
             count = f"{uses} past use{'s' * (uses != 1)} of this track" if uses else "other tracks"
             yield f"rank {found.rank}: moved from {clock(before)} by the memory of {count}"
-        if found.track.duration < query.seconds:
+        if fit in ("exact", "free") and found.track.duration < query.seconds:
             name, seconds = shown(found.track.path.name), found.track.duration
             yield (
                 f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mgsv import errors
 from mgsv.errors import MediaError, MgsvError, NoDecoder, shown
+from mgsv.media import arrange as arranging
 from mgsv.media import audio, pictureclock, pictures, preview, video, worker
 from mgsv.media import render as rendering
 from mgsv.media.decoder import (
@@ -34,6 +35,7 @@ from mgsv.media.video import Frame
 
 __all__ = [
     "VideoScan",
+    "arrange",
     "count_sounds",
     "film_strip",
     "has_moving_picture",
@@ -92,6 +94,7 @@ def isolate(
     return call
 
 
+arrange = isolate(arranging.arrange, ("track",))
 count_sounds = isolate(audio.count_sounds)
 film_strip = isolate(preview.film_strip)
 has_moving_picture = isolate(video.has_moving_picture)

@@ -19,8 +19,10 @@ from mgsv.errors import ConfigError
 from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream
 from mgsv.media.extent import survey
+from mgsv.media.music import Scratch
+from mgsv.media.pieces import Arrangement
 from mgsv.media.sound import RATE, Decoded
-from mgsv.media.soundtrack import Scratch, SoundOptions, mastered_once, mixed
+from mgsv.media.soundtrack import SoundOptions, mastered_once, mixed
 from mgsv.media.source import open_media, video_stream
 from mgsv.media.video import VideoScan, probe_video
 from mgsv.moment import Moment
@@ -47,7 +49,7 @@ def preview_sound(
         mix, _ = mixed(
             video,
             track,
-            moment,
+            Arrangement.of(moment),
             origin=extent.origin,
             samples=max(1, round(extent.seconds * RATE)),
             options=options,

@@ -14,8 +14,10 @@ from mgsv.files import StrPath, check_output, unwritable
 from mgsv.media.colour import Alpha
 from mgsv.media.copying import CONTAINERS, obstacle
 from mgsv.media.extent import survey
+from mgsv.media.music import Scratch
 from mgsv.media.muxing import CannotCopyError, Parts, write_copied, write_encoded
-from mgsv.media.soundtrack import Scratch, SoundOptions, make_soundtrack
+from mgsv.media.pieces import Arrangement, checked_music
+from mgsv.media.soundtrack import SoundOptions, make_soundtrack
 from mgsv.media.source import open_media, video_stream
 from mgsv.moment import Moment
 
@@ -40,7 +42,7 @@ class RenderReport:
 def render(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    moment: Moment | Arrangement,
     output: StrPath,
     *,
     sound: SoundOptions | None = None,
@@ -52,8 +54,9 @@ def render(
 
     The music starts with the clip's first picture, at `moment.start` to the sample, and lasts as
     long as the clip; where the moment or the track ends earlier, it fades out there and silence
-    follows. The pictures are those that a player shows of the clip: copied untouched where the
-    container allows, else encoded again, and then a note says why.
+    follows. Of an arrangement (`media.arrange`) the pieces are played. The pictures are those that
+    a player shows of the clip: copied untouched where the container allows, else encoded again, and
+    then a note says why.
 
     output: ends in one of `CONTAINERS`. It appears when it is complete, or not at all.
     alpha: what is seen through transparent pixels; the files written have none.
@@ -69,12 +72,7 @@ def render(
     path = check_output(output, CONTAINERS, overwrite=overwrite, inputs=(video, track))
     if alpha not in get_args(Alpha):
         raise ConfigError(f"alpha is {alpha!r}", f"give {' or '.join(get_args(Alpha))}")
-    if moment.start < 0:
-        raise ConfigError(
-            f"the moment starts at {moment.start:g} s", "a track starts at 0 s; give a later start"
-        )
-    if moment.duration <= 0:
-        raise ConfigError("the moment is empty", "give an end after its start")
+    music = checked_music(moment)
     with open_media(video) as clip:
         stream = video_stream(clip, video)
         extent = survey(clip, stream, video)
@@ -83,7 +81,7 @@ def render(
         made = make_soundtrack(
             video,
             track,
-            moment,
+            music,
             origin=extent.origin,
             seconds=extent.seconds,
             options=sound or SoundOptions(),

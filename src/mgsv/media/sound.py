@@ -61,6 +61,16 @@ class Spool:
             yield _frame(np.frombuffer(data, np.float32).reshape(1, -1), position)
             position += len(data) // _SAMPLE_BYTES
 
+    def between(self, first: int, last: int) -> NDArray[np.float32]:
+        """[last - first, 2] samples from `first` on; silence beyond both ends."""
+        sound = np.zeros((max(0, last - first), 2), np.float32)
+        begin, end = max(first, 0), min(last, self.samples)
+        if begin < end:
+            self._file.seek(begin * _SAMPLE_BYTES)
+            data = self._file.read((end - begin) * _SAMPLE_BYTES)
+            sound[begin - first : end - first] = np.frombuffer(data, np.float32).reshape(-1, 2)
+        return sound
+
 
 def filtered(frames: Iterable[AudioFrame], *filters: Filter) -> Iterator[AudioFrame]:
     """`frames` through a row of FFmpeg filters, as packed float stereo at 48 kHz.
@@ -234,6 +244,11 @@ def _frame(samples: NDArray[np.float32], place: int) -> AudioFrame:
     frame = AudioFrame.from_ndarray(samples, format="flt", layout=LAYOUT)
     frame.sample_rate, frame.time_base, frame.pts = RATE, TIME_BASE, place
     return frame
+
+
+def block_of(sound: NDArray[np.float32], place: int) -> AudioFrame:
+    """A block of `sound` [N, 2] at sample `place`."""
+    return _frame(sound.reshape(1, -1), place)
 
 
 def source_of(graph: Graph, frame: AudioFrame) -> FilterContext:

@@ -10,9 +10,10 @@ import av
 
 from mgsv.files import StrPath, check_output, new_file
 from mgsv.media.extent import read_extent
+from mgsv.media.music import Scratch
+from mgsv.media.pieces import Arrangement
 from mgsv.media.render import workshop
 from mgsv.media.soundtrack import (
-    Scratch,
     SoundOptions,
     Soundtrack,
     make_own_soundtrack,
@@ -55,7 +56,7 @@ def write_music_sound(
         return make_soundtrack(
             video,
             track,
-            moment,
+            Arrangement.of(moment),
             origin=extent.origin,
             seconds=extent.seconds,
             options=sound or SoundOptions(),

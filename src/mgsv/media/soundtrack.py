@@ -7,9 +7,9 @@ again, last on the decoded AAC, since lossy coding moves peaks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import TypedDict, get_args
 
 from av.audio.frame import AudioFrame
 
@@ -17,19 +17,13 @@ from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
+from mgsv.media.extent import survey
 from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure_level
-from mgsv.media.sound import RATE, Decoded, Filter, Spool, ducked, filtered
-from mgsv.media.source import open_media
-from mgsv.moment import Moment, clock
-
-Scratch = Callable[[], IO[bytes]]
-"""Gives an empty temporary file that somebody else closes."""
-
-FADE_IN = 0.01
-"""Seconds: no click, and the beat a moment starts on keeps its attack."""
-SLACK = 0.1
-"""Seconds by which a moment may miss the clip's end and still be meant to reach it: annotations
-and container headers are rounded."""
+from mgsv.media.music import Scratch, fades, fitted, music_sound
+from mgsv.media.pieces import Arrangement
+from mgsv.media.sound import RATE, Decoded, Filter, Spool, block_of, ducked, filtered
+from mgsv.media.source import open_media, video_stream
+from mgsv.media.voices import Duck, Speech, depth_of, find_speech, gain_curve, mixed_by
 
 # The clip's own sound and the music are brought to this loudness before one ducks under the other.
 _MIX_LUFS = -20.0
@@ -46,6 +40,7 @@ _MAX_ROUNDS = 4
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 _OWN_GAIN = (-40.0, 12.0)  # dB
+_DUCKS = "sound, light, medium or deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +49,9 @@ class SoundOptions:
 
     keep_audio: bool = False
     """The clip's own sound stays on top, and the music ducks under it."""
+    duck: Duck | None = None
+    """Under what the music ducks: "sound", any of the clip; "light", "medium" or "deep", speech
+    alone, by 4, 8 or 14 dB. None: "medium" where the extra `voices` is installed, else "sound"."""
     own_gain: float = 0.0
     """dB by which the clip's own sound is louder in the mix than usual; less than 0: softer."""
     loudness: float = -14.0
@@ -72,6 +70,22 @@ class SoundOptions:
         _check("fade", self.fade, 0.0, 60.0, "seconds")
         _check("own_gain", self.own_gain, *_OWN_GAIN, "dB")
         check_music_at(self.music_at)
+        if self.duck is not None and self.duck not in get_args(Duck):
+            raise ConfigError(f"`duck` {self.duck}: unknown", f"choose {_DUCKS}")
+        if self.keep_audio:
+            depth_of(self.duck)  # raises where what it needs is not installed
+
+
+class SoundFields(TypedDict, total=False):
+    """The fields of `SoundOptions`, as keywords."""
+
+    keep_audio: bool
+    duck: Duck | None
+    own_gain: float
+    loudness: float
+    true_peak: float
+    fade: float
+    music_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,7 @@ class Soundtrack:
 def make_soundtrack(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    music: Arrangement,
     *,
     origin: float,
     seconds: float,
@@ -96,7 +110,7 @@ def make_soundtrack(
     """Sound of `seconds` for the clip whose first picture is at presentation time `origin`."""
     samples = max(1, round(seconds * RATE))
     sound, notes = mixed(
-        video, track, moment, origin=origin, samples=samples, options=options, scratch=scratch
+        video, track, music, origin=origin, samples=samples, options=options, scratch=scratch
     )
     return _finished(sound, options, notes, scratch)
 
@@ -112,14 +126,14 @@ def make_own_soundtrack(
     own, word = _own_sound(video, origin, samples, scratch)
     if own is None:
         raise MediaError(video, word, "give a clip with sound")
-    sound = Spool(scratch()).fill(filtered(own.frames(), *_fades(own, options.fade)))
+    sound = Spool(scratch()).fill(filtered(own.frames(), *fades(own, options.fade)))
     return _finished(sound, options, [word] if word else [], scratch)
 
 
 def mixed(
     video: StrPath,
     track: StrPath,
-    moment: Moment,
+    music: Arrangement,
     *,
     origin: float,
     samples: int,
@@ -130,14 +144,15 @@ def mixed(
     first = round(options.music_at * RATE)
     if first >= samples:
         raise late_music(options.music_at, samples / RATE)
-    sound, notes = _music(track, moment, samples - first, options.fade, scratch)
+    sound, notes = music_sound(track, music, samples - first, options.fade, scratch)
     if first:
         sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
     if options.keep_audio:
         own, word = _own_sound(video, origin, samples, scratch)
         notes += [word] if word else []
         if own is not None:
-            sound = _ducked(own, sound, options.own_gain, scratch)
+            sound, word = _ducked(own, sound, options, scratch)
+            notes += [word] if word else []
     return sound, notes
 
 
@@ -168,52 +183,6 @@ def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
         raise ConfigError(f"{name} is {value:g}", f"give {low:g} to {high:g} {unit}")
 
 
-def _music(
-    track: StrPath, moment: Moment, samples: int, fade: float, scratch: Scratch
-) -> tuple[Spool, list[str]]:
-    """The moment's music with its fades, silence after it where it is shorter than `samples`."""
-    seconds = samples / RATE
-    wanted = moment.duration if moment.duration < seconds - SLACK else seconds
-    with open_media(track) as container:
-        stream = audio_stream(container, track)
-        decoded = Decoded(track, container, stream, moment.start, moment.start + wanted)
-        music = Spool(scratch()).fill(decoded)
-    if not decoded.heard:
-        raise MediaError(track, "none of its sound can be decoded", "get or export it again")
-    if not music.samples:
-        raise MediaError(
-            track,
-            f"the moment starts at {clock(moment.start)}, but the track ends at"
-            f" {clock(decoded.heard)}",
-            "choose an earlier moment",
-        )
-    notes = []
-    if (missing := seconds - music.seconds) > SLACK:
-        what = "the moment" if wanted - music.seconds < SLACK else "the track"
-        notes.append(f"{what} ends {missing:.1f} s before the clip; the music fades out there")
-    faded = filtered(music.frames(), *_fades(music, fade), *_fitted(samples))
-    return Spool(scratch()).fill(faded), notes
-
-
-def _fades(sound: Spool, seconds: float) -> tuple[Filter, Filter]:
-    """In at the start, and out for `seconds` at the end."""
-    fade_in, fade_out = _fade_samples(FADE_IN, sound), _fade_samples(seconds, sound)
-    start = sound.samples - fade_out
-    return (
-        ("afade", f"type=in:start_sample=0:nb_samples={fade_in}:curve=hsin"),
-        ("afade", f"type=out:start_sample={start}:nb_samples={fade_out}:curve=hsin"),
-    )
-
-
-def _fade_samples(seconds: float, sound: Spool) -> int:
-    return max(1, min(round(seconds * RATE), sound.samples // 2))
-
-
-def _fitted(samples: int) -> tuple[Filter, Filter]:
-    """Silence after, or a cut, so that exactly `samples` come out."""
-    return ("apad", f"whole_len={samples}"), ("atrim", f"end_sample={samples}")
-
-
 def _own_sound(
     video: StrPath, origin: float, samples: int, scratch: Scratch
 ) -> tuple[Spool | None, str]:
@@ -225,19 +194,54 @@ def _own_sound(
         stream = audio_stream(container, video)
         kept = container.streams.audio.index(stream) + 1
         decoded = Decoded(video, container, stream, 0.0, samples / RATE, origin)
-        own = Spool(scratch()).fill(filtered(decoded, *_fitted(samples)))
+        own = Spool(scratch()).fill(filtered(decoded, *fitted(samples)))
     if not own.samples:
         return None, "none of the clip's own sound can be decoded"
     return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""
 
 
-def _ducked(own: Spool, music: Spool, more: float, scratch: Scratch) -> Spool:
-    """The music ducking under the clip's own sound, which is `more` dB louder than usual."""
-    own_gain = (
-        min(_gain(measure_level(own.frames(), true_peaks=False), _MIX_LUFS), _MAX_BOOST) + more
-    )
+def _ducked(own: Spool, music: Spool, options: SoundOptions, scratch: Scratch) -> tuple[Spool, str]:
+    """The music ducking under the clip's own sound, and what to say about it."""
+    depth = depth_of(options.duck)
     music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
-    return Spool(scratch()).fill(ducked(own, music, own_gain=own_gain, music_gain=music_gain))
+    if depth is None:
+        own_gain = _own_gain(own.frames()) + options.own_gain
+        mix = ducked(own, music, own_gain=own_gain, music_gain=music_gain)
+        return Spool(scratch()).fill(mix), ""
+    speech = find_speech(own.frames())
+    spoken = _parts(own, speech) if speech else own.frames()
+    own_gain = _own_gain(spoken) + options.own_gain
+    keys = gain_curve(speech, depth)
+    mix = mixed_by(own, music, own_gain=own_gain, music_gain=music_gain, keys=keys)
+    word = "" if speech else "nobody was heard to speak in the clip, so the music does not duck"
+    return Spool(scratch()).fill(mix), word
+
+
+def _own_gain(frames: Iterable[AudioFrame]) -> float:
+    """dB that bring the clip's own sound to its loudness in the mix."""
+    return min(_gain(measure_level(frames, true_peaks=False), _MIX_LUFS), _MAX_BOOST)
+
+
+def _parts(sound: Spool, speech: Iterable[Speech]) -> Iterator[AudioFrame]:
+    """What is spoken, without the pauses."""
+    place = 0
+    for start, end in speech:
+        first, last = round(start * RATE), round(end * RATE)
+        for begin in range(first, last, RATE):
+            part = sound.between(begin, min(begin + RATE, last))
+            yield block_of(part, place)
+            place += len(part)
+
+
+def read_speech(video: StrPath) -> tuple[Speech, ...]:
+    """Where somebody speaks in the clip, seconds from its first picture on; none without sound."""
+    with open_media(video) as clip:
+        extent = survey(clip, video_stream(clip, video), video)
+    with open_media(video) as container:
+        if not container.streams.audio:
+            return ()
+        stream = audio_stream(container, video)
+        return find_speech(Decoded(video, container, stream, 0.0, extent.seconds, extent.origin))
 
 
 def _finished(

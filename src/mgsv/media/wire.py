@@ -30,11 +30,14 @@ MAX_ARRAY = 8 << 30
 _LENGTH = struct.Struct(">I")
 _KINDS = "biuf"  # of NumPy types: bool, integers, floats
 _MODULES = {
+    "Arrangement": "mgsv.media.pieces",
     "Audio": "mgsv.media.audio",
     "AudioInfo": "mgsv.media.audio",
     "Frame": "mgsv.media.video",
+    "Known": "mgsv.media.timeline.write",
     "Moment": "mgsv.moment",
     "PictureClock": "mgsv.media.pictureclock",
+    "Piece": "mgsv.media.pieces",
     "RenderReport": "mgsv.media.render",
     "PictureRun": "mgsv.media.pictureclock",
     "SoundOptions": "mgsv.media.soundtrack",

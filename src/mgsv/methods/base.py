@@ -23,7 +23,7 @@ from mgsv.moment import Moment
 from mgsv.runtime.model import GroundingModel
 
 FloatArray = npt.NDArray[np.floating]
-Fit = Literal["video", "free"]
+Fit = Literal["exact", "free", "natural", "loop"]
 StartOn = Literal["border", "downbeat", "beat", "any"]
 
 
@@ -86,8 +86,8 @@ class PlacementWeights:
 class Placement:
     """How a moment may lie on its track."""
 
-    fit: Fit = "video"
-    """`video`: exactly as long as the clip. `free`: the method chooses the width."""
+    fit: Fit = "exact"
+    """`free`: the method chooses the width; the others: exactly as long as the clip."""
     start_on: StartOn = "any"
     """Starts on the track's section borders, first beats of bars, beats, or anywhere; the next
     coarser kind where a track has none."""

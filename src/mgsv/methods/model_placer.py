@@ -92,7 +92,7 @@ class ModelPlacer:
 def _on_track(query: Query, candidate: Candidate, span: _Span, placement: Placement) -> Placed:
     duration = candidate.features.track.duration
     free = max(SHORTEST_FREE, span.end - span.start)
-    width = min(query.seconds if placement.fit == "video" else free, duration)
+    width = min(query.seconds if placement.fit != "free" else free, duration)
     start = float(np.clip((span.start + span.end - width) / 2, 0.0, duration - width))
     evidence = {
         "confidence": span.confidence,

@@ -104,7 +104,7 @@ def _write_timeline(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dic
         output,
         sound=sound_of(choice),
         overwrite=True,
-        track_seconds=track.duration,
+        known=timeline.Known(track_seconds=track.duration),
     )
     return {"file": str(output), "notes": [studio.naming(note) for note in report.notes]}
 

@@ -3,6 +3,6 @@
 An editor opens one and shows the files in place; nothing is rendered or copied.
 """
 
-from mgsv.media.timeline.write import FORMATS, TimelineReport, write_timeline
+from mgsv.media.timeline.write import ENDINGS, FORMATS, Known, TimelineReport, write_timeline
 
-__all__ = ["FORMATS", "TimelineReport", "write_timeline"]
+__all__ = ["ENDINGS", "FORMATS", "Known", "TimelineReport", "write_timeline"]

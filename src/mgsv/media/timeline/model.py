@@ -8,7 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from mgsv.errors import shown
+from mgsv.media.voices import GainPoint, gain_at
+
+MarkerKind = Literal["cuts", "bars", "beats"]
 
 
 class Sound(NamedTuple):
@@ -57,12 +62,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The part of `source` from `offset` for `seconds`, on a track of its own.
+    """The part of `source` from `offset` for `seconds`.
 
     at: where it begins on the timeline, seconds.
     """
 
-    kind: Literal["video", "audio"]
     source: SourceFile
     offset: Fraction
     seconds: Fraction
@@ -71,7 +75,9 @@ class Stretch:
     def counted(self, rate: Fraction | int) -> tuple[int, int]:
         """Start in the source, and length, in units of 1 / `rate` seconds."""
         _, whole = self.source.counted(rate)
-        first, length = round(self.offset * rate), max(1, round(self.seconds * rate))
+        # From end to end, so that what follows without a gap does so in whole units, too.
+        length = max(1, round((self.at + self.seconds) * rate) - round(self.at * rate))
+        first = round(self.offset * rate)
         # Rounded up, the start can push the end of the stretch beyond that of the source.
         earlier = math.floor(self.offset * rate)
         if earlier + length <= whole < first + length:
@@ -80,8 +86,37 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A track of a timeline: at least one stretch, in order, none over another.
+
+    gain: points of a gain curve in dB over the timeline's seconds; none is 0 dB throughout.
+    """
+
+    kind: Literal["video", "audio"]
+    stretches: tuple[Stretch, ...]
+    gain: tuple[GainPoint, ...] = ()
+
+    def gain_within(self, stretch: Stretch) -> tuple[GainPoint, ...]:
+        """The gain curve of one of the stretches, from its beginning to its end."""
+        if not self.gain:
+            return ()
+        begin, end = float(stretch.at), float(stretch.at + stretch.seconds)
+        ends = np.array([begin, end])
+        first, last = gain_at(self.gain, ends).tolist()
+        inside = [point for point in self.gain if begin < point.at < end]
+        return (GainPoint(begin, first), *inside, GainPoint(end, last))
+
+
+class Marker(NamedTuple):
+    """A place on the timeline that editors show. at: seconds. name: cut, bar or beat."""
+
+    at: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """Stretches of files, one above the other.
+    """Lanes of stretches of files, one above the other.
 
     rate: frames per second. drop: whether its timecode drops numbers to keep up with the clock.
     """
@@ -89,4 +124,10 @@ class Timeline:
     name: str
     rate: Fraction
     drop: bool
-    stretches: tuple[Stretch, ...]
+    lanes: tuple[Lane, ...]
+    markers: tuple[Marker, ...] = ()
+
+    @property
+    def sources(self) -> list[SourceFile]:
+        """The files, each once, in the order in which they first play."""
+        return list(dict.fromkeys(s.source for lane in self.lanes for s in lane.stretches))

@@ -36,7 +36,7 @@ _DAY = 24 * 3600
 
 def picture_source(path: StrPath, info: VideoInfo | None = None) -> SourceFile:
     """The video `path`; decodes it, unless a scan's `info` is given."""
-    info = info or _scanned(path)
+    info = info or scanned(path).info
     with open_media(path) as container:
         stream = video_stream(container, path)
         rate = meant(info.frame_rate, info.duration, stream.guessed_rate)
@@ -64,11 +64,12 @@ def sound_source(path: StrPath, rate: Fraction, seconds: float | None = None) ->
         return _with_timecode(source, container, audio_stream(container, path), rate)
 
 
-def _scanned(path: StrPath) -> VideoInfo:
+def scanned(path: StrPath) -> VideoScan:
+    """The video `path`, gone through to its end."""
     scan = VideoScan(path)
     for _ in scan:
         pass
-    return scan.info
+    return scan
 
 
 def _own_sound(path: StrPath) -> Sound | None:

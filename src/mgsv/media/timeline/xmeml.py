@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count, groupby
 from pathlib import Path
+from typing import Literal
 from xml.etree.ElementTree import Element, indent, tostring
 
-from mgsv.media.timeline.model import Sound, SourceFile, Stretch, Timeline
+from mgsv.media.timeline.model import Lane, Marker, Sound, SourceFile, Stretch, Timeline
 from mgsv.media.timeline.timecode import is_ntsc, is_whole, nominal, written
 
 _MIXED = Sound(rate=48_000, channels=2)  # what editors mix to, whatever the files have
@@ -24,27 +26,37 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>\n'
 class _Part:
     """A stretch on a track; of sound one channel of `channels`, as each takes a track.
 
-    id: names it in the document. track, channel: counted from 1, the tracks of each kind apart.
+    id: names it in the document. track, place, channel: counted from 1, the tracks of each kind
+    apart, and the parts on a track.
     """
 
     id: str
+    lane: Lane
     stretch: Stretch
     track: int
+    place: int = 1
     channel: int = 1
     channels: int = 1
+
+    @property
+    def kind(self) -> Literal["video", "audio"]:
+        return self.lane.kind
 
 
 def xmeml_text(timeline: Timeline) -> str:
     parts = list(_parts(timeline))
-    picture = next(part.stretch for part in parts if part.stretch.kind == "video")
+    picture = next(part.stretch for part in parts if part.kind == "video")
     tracks: dict[str, list[Element]] = {"video": [], "audio": []}
     described: set[Path] = set()
-    for part in parts:
-        source = part.stretch.source
-        file = _tag("file", *_described(source, timeline, described), id=_id(source, timeline))
-        linked = [other for other in parts if other.stretch.source == source]
-        clip = _clip(part, timeline, file, linked if len(linked) > 1 else ())
-        tracks[part.stretch.kind].append(_track(part, clip))
+    for _, row in groupby(parts, lambda part: (part.kind, part.track)):
+        clips = []
+        for part in row:
+            source = part.stretch.source
+            file = _tag("file", *_described(source, timeline, described), id=_id(source, timeline))
+            # A stretch of another place in the same file is not the same shot.
+            linked = [other for other in parts if other.stretch == part.stretch]
+            clips.append(_clip(part, timeline, file, linked if len(linked) > 1 else ()))
+        tracks[part.kind].append(_track(part, clips))
     sequence = _tag(
         "sequence",
         _tag("name", timeline.name),
@@ -65,6 +77,7 @@ def xmeml_text(timeline: Timeline) -> str:
                 *tracks["audio"],
             ),
         ),
+        *(_marker(one, timeline.rate) for one in timeline.markers),
         id="sequence-1",
     )
     root = _tag("xmeml", sequence, version="4")
@@ -73,25 +86,27 @@ def xmeml_text(timeline: Timeline) -> str:
 
 
 def _parts(timeline: Timeline) -> Iterator[_Part]:
+    """Track by track."""
     used = {"video": 0, "audio": 0}
-    for stretch in timeline.stretches:
-        sound = stretch.source.sound
-        channels = max(1, sound.channels) if sound and stretch.kind == "audio" else 1
+    numbers = count(1)
+    for lane in timeline.lanes:
+        sound = lane.stretches[0].source.sound
+        channels = max(1, sound.channels) if sound and lane.kind == "audio" else 1
         for channel in range(1, channels + 1):
-            used[stretch.kind] += 1
-            yield _Part(
-                f"clipitem-{sum(used.values())}", stretch, used[stretch.kind], channel, channels
-            )
+            used[lane.kind] += 1
+            for place, stretch in enumerate(lane.stretches, start=1):
+                name, track = f"clipitem-{next(numbers)}", used[lane.kind]
+                yield _Part(name, lane, stretch, track, place, channel, channels)
 
 
-def _track(part: _Part, clip: Element) -> Element:
+def _track(part: _Part, clips: Sequence[Element]) -> Element:
     """The attributes are Premiere's, which else takes each channel for a track of its own."""
-    if part.stretch.kind == "video":
-        return _tag("track", clip)
+    if part.kind == "video":
+        return _tag("track", *clips)
     pair = part.channels == 2
     return _tag(
         "track",
-        clip,
+        *clips,
         _tag("outputchannelindex", part.channel if pair else 1),
         premiereTrackType="Stereo" if pair else "Mono",
         currentExplodedTrackIndex=str(part.channel - 1 if pair else 0),
@@ -100,7 +115,7 @@ def _track(part: _Part, clip: Element) -> Element:
 
 
 def _clip(part: _Part, timeline: Timeline, file: Element, linked: Sequence[_Part]) -> Element:
-    kind, source = part.stretch.kind, part.stretch.source
+    kind, source = part.kind, part.stretch.source
     rate = _rate_of(source, timeline)
     _, whole = source.counted(rate)
     first, length = part.stretch.counted(rate)
@@ -119,23 +134,55 @@ def _clip(part: _Part, timeline: Timeline, file: Element, linked: Sequence[_Part
         _tag("out", first + length),
         file,
         _tag("sourcetrack", _tag("mediatype", kind), _tag("trackindex", part.channel)),
+        *_levels(part, rate, first),
         *(_link(other) for other in linked),
         **attributes,
     )
+
+
+def _levels(part: _Part, rate: Fraction, first: int) -> Iterator[Element]:
+    """The gain curve, as factors at frames of the file; `first` is where the clip begins in it."""
+    points = part.lane.gain_within(part.stretch)
+    if not points:
+        return
+    at = part.stretch.at
+    keys = [
+        _tag(
+            "keyframe",
+            _tag("when", first + round((point.at - float(at)) * rate)),
+            _tag("value", f"{10 ** (point.gain / 20):.5f}"),
+        )
+        for point in points
+    ]
+    level = _tag(
+        "parameter",
+        *(_tag("parameterid", "level"), _tag("name", "Level")),
+        *(_tag("valuemin", 0), _tag("valuemax", "3.98109"), _tag("value", 1)),
+        *keys,
+    )
+    effect = ("name", "Audio Levels"), ("effectid", "audiolevels")
+    kinds = ("effectcategory", "audiolevels"), ("effecttype", "audiolevels"), ("mediatype", "audio")
+    named = [_tag(name, text) for name, text in (*effect, *kinds)]
+    yield _tag("filter", _tag("effect", *named, level))
+
+
+def _marker(marker: Marker, rate: Fraction) -> Element:
+    place = _tag("in", round(marker.at * rate))
+    return _tag("marker", _tag("name", marker.name), _tag("comment", ""), place, _tag("out", -1))
 
 
 def _link(part: _Part) -> Element:
     return _tag(
         "link",
         _tag("linkclipref", part.id),
-        _tag("mediatype", part.stretch.kind),
+        _tag("mediatype", part.kind),
         _tag("trackindex", part.track),
-        _tag("clipindex", 1),
+        _tag("clipindex", part.place),
     )
 
 
 def _id(source: SourceFile, timeline: Timeline) -> str:
-    return f"file-{[stretch.source for stretch in timeline.stretches].index(source) + 1}"
+    return f"file-{timeline.sources.index(source) + 1}"
 
 
 def _described(source: SourceFile, timeline: Timeline, known: set[Path]) -> Iterator[Element]:
