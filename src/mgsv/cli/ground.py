@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write an editor timeline: .otio, .edl, or .xml of Final Cut Pro 7.",
 )
+@click.option(
+    "--credits",
+    type=options.FILE,
+    metavar="FILE",
+    help="Also write whose music it is, and under which licence, as a text file: .txt.",
+)
 @click.option("--render/--no-render", default=True, help="Whether to write the finished video.")
 @click.option(
     "--keep-audio/--replace-audio",
@@ -63,6 +69,7 @@ def ground(
     as_json: bool,
     accept: bool,
     timeline: Path | None,
+    credits: Path | None,
     render: bool,
     keep_audio: bool,
     alpha: Alpha,
@@ -77,6 +84,7 @@ def ground(
     grounded.prepare()
     from mgsv import grounding
     from mgsv.files import check_output
+    from mgsv.grounding.output import CREDITS_FORMATS
     from mgsv.media import timeline as timelines
     from mgsv.media.copying import CONTAINERS
 
@@ -87,12 +95,15 @@ def ground(
         check_output(output, CONTAINERS, overwrite=overwrite, inputs=[video, *places])
     if timeline:
         check_output(timeline, timelines.FORMATS, overwrite=overwrite, inputs=[video, *places])
+    if credits:
+        check_output(credits, CREDITS_FORMATS, overwrite=overwrite, inputs=[video, *places])
     with grounded.grounded(video, places, top, how) as (result, session):
         accepted = session.accept(result) if accept else None
     if as_json:
         show.document(result.as_dict())
     else:
         show.moments(result)
+        show.line(f"credits: {shown(result[0].credits)}")
     for line in result.notes:
         show.note(f"note: {line}")
     if accepted is not None:
@@ -110,6 +121,9 @@ def ground(
         for line in written.notes:
             show.note(f"note: {line}")
         show.note(f"timeline: {shown(written.path)}")
+    if credits:
+        grounding.write_credits([result[0]], credits, overwrite=overwrite)
+        show.note(f"credits: {shown(credits)}")
     if render:
         report = grounding.render(
             video,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from mgsv.files import check_output, write_file
 from mgsv.grounding.result import RankedMoment
+from mgsv.library import Track
+from mgsv.library.credits import NO_CREDITS
 from mgsv.media import isolated
 from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
@@ -14,6 +18,7 @@ from mgsv.media.timeline import TimelineReport
 from mgsv.media.video import VideoInfo
 
 PathLike = str | os.PathLike[str]
+CREDITS_FORMATS = (".txt",)
 
 
 def default_output(video: PathLike) -> Path:
@@ -43,11 +48,32 @@ def render(
         moment.track.path,
         moment.moment,
         target,
-        sound=SoundOptions(keep_audio=keep_audio, music_at=music_at),
+        sound=SoundOptions(
+            keep_audio=keep_audio, music_at=music_at, credits=comment_of(moment.track)
+        ),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,
     )
+
+
+def comment_of(track: Track) -> str:
+    """What a video with the music of `track` says of it; nothing where nothing is known."""
+    known = track.credits != NO_CREDITS
+    return f"Music: {track.credits.line(track.path.name)}" if known else ""
+
+
+def write_credits(
+    moments: Iterable[RankedMoment], output: PathLike, *, overwrite: bool = False
+) -> Path:
+    """Write a text file with a line of credits for each of the `moments`' tracks.
+
+    output: ends in .txt. Raises `OutputError` where it exists or cannot be written.
+    """
+    path = check_output(output, CREDITS_FORMATS, overwrite=overwrite, inputs=())
+    lines = dict.fromkeys(moment.credits for moment in moments)
+    write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
+    return path
 
 
 def write_timeline(
