@@ -95,7 +95,18 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "page",
-    ["annotate", "data", "train", "evaluate", "systems", "memory", "studio", "study", "credits"],
+    [
+        "annotate",
+        "data",
+        "train",
+        "evaluate",
+        "systems",
+        "memory",
+        "studio",
+        "study",
+        "credits",
+        "batch",
+    ],
 )
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""

@@ -64,7 +64,7 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path
     assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
     assert [moment["rank"] for moment in document["moments"]] == [1, 2]
     for moment in document["moments"]:
-        names = "rank track also_as start end score why runner_up evidence"
+        names = "rank track also_as start end score why credits runner_up evidence"
         assert set(moment) == set(names.split())
         assert Path(moment["track"]).parent == music
         assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)

@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import fields, grounded, options, show
+from mgsv.cli import batch, fields, grounded, options, show
 from mgsv.cli.grounded import How
-from mgsv.errors import shown
+from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from mgsv.media.colour import Alpha
 
 
-@click.command()
-@grounded.clip_and_music
+@click.command(cls=grounded.ClipsCommand)
+@click.argument("videos", type=options.FILE, nargs=-1, required=True, metavar="VIDEO...")
+@grounded.music
 @click.option("--top", default=5, show_default=True, help="How many moments to show.")
 @click.option(
     "--output",
     "-o",
     type=options.FILE,
     metavar="FILE",
-    help="The finished video: .mp4, .mov or .mkv.  [default: CLIP.mgsv.mp4]",
+    help="The finished video: .mp4, .mov or .mkv; of several clips, the folder for them.  "
+    "[default: CLIP.mgsv.mp4]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace result files of an earlier run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, no table.")
@@ -58,10 +60,16 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out who took the clip, when, where and with what; chapters and subtitles too.",
 )
+@click.option("--repeat", is_flag=True, help="Let several clips have the same track.")
+@click.option(
+    "--report",
+    type=options.FILE,
+    metavar="FILE",
+    help="Of several clips: also write what became of each, .csv or .json.",
+)
 @grounded.how_to_ground
 def ground(
-    video: Path,
-    more: tuple[Path, ...],
+    videos: tuple[Path, ...],
     music: tuple[Path, ...],
     top: int,
     output: Path | None,
@@ -74,14 +82,30 @@ def ground(
     keep_audio: bool,
     alpha: Alpha,
     strip_metadata: bool,
+    repeat: bool,
+    report: Path | None,
     **how: Unpack[How],
-) -> None:
+) -> int:
     """Find the track and the moment of it that fit VIDEO, and write VIDEO with that music.
 
     The music is a folder, or one track whose best part is wanted. It is indexed once; later runs
-    look only at files that changed.
+    look only at files that changed. VIDEO may be several clips, or a folder of them: each gets its
+    music, the music varies, and a bad clip does not stop the others.
     """
+    clips, more = grounded.clips_and_more(videos)
     grounded.prepare()
+    from mgsv.grounding.batch import BatchOptions
+
+    if len(clips) > 1 or clips[0].is_dir():
+        batch.refuse_for_several(timeline=timeline, accept=accept)
+        what = BatchOptions(repeat, render, keep_audio, alpha, strip_metadata, overwrite)
+        return batch.ground_many(
+            clips, [*music, *more], what, batch.BatchFiles(output, report, credits, as_json), how
+        )
+    if report or repeat:
+        name = "report" if report else "repeat"
+        raise ConfigError(f"`{name}` with one clip", "leave it out, or name several clips")
+    (video,) = clips
     from mgsv import grounding
     from mgsv.files import check_output
     from mgsv.grounding.output import CREDITS_FORMATS
@@ -125,7 +149,7 @@ def ground(
         grounding.write_credits([result[0]], credits, overwrite=overwrite)
         show.note(f"credits: {shown(credits)}")
     if render:
-        report = grounding.render(
+        made = grounding.render(
             video,
             result[0],
             output,
@@ -135,6 +159,7 @@ def ground(
             strip_metadata=strip_metadata,
             overwrite=overwrite,
         )
-        for line in report.notes:
+        for line in made.notes:
             show.note(f"note: {fields.here(line)}")
-        show.note(f"video: {shown(report.path)}")
+        show.note(f"video: {shown(made.path)}")
+    return 0

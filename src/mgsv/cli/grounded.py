@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -13,12 +14,16 @@ from mgsv.cli import options, show
 from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mgsv.grounding import Grounding, Session
+    from mgsv.grounding import Grounding, GroundOptions, Session
+    from mgsv.jobs import Listener
     from mgsv.methods.base import Fit, PlacementWeights, StartOn
     from mgsv.methods.memory import MemoryUse
     from mgsv.models.system import Rerank
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_MUSIC = re.compile(r"--music(=|$)|-m")
 
 
 class How(TypedDict):
@@ -123,20 +128,23 @@ _OPTIONS = (
 )
 
 
+music = click.option(
+    "--music",
+    "-m",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR|TRACK...",
+    help="A music folder, or a track whose best part is wanted; several may follow.",
+)
+
+
 def clip_and_music(command: F) -> F:
     """The clip, and the music as `--music` takes it: one place or several."""
     for parameter in reversed(
         (
             click.argument("video", type=options.FILE),
             click.argument("more", type=options.FILE, nargs=-1, metavar=""),
-            click.option(
-                "--music",
-                "-m",
-                type=options.FILE,
-                multiple=True,
-                metavar="DIR|TRACK...",
-                help="A music folder, or a track whose best part is wanted; several may follow.",
-            ),
+            music,
         )
     ):
         command = parameter(command)
@@ -167,6 +175,29 @@ def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Pa
     return [*music, *more]
 
 
+class ClipsCommand(click.Command):
+    """A command whose clips stand before `--music`, and more music after it.
+
+    Where no clip stands before it, those after it are the clips.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = args[: args.index("--")] if "--" in args else args
+        first = next((n for n, word in enumerate(options) if _MUSIC.match(word)), None)
+        if first is not None:
+            with suppress(click.UsageError):  # which parsing all of it raises again
+                before, _, _ = self.make_parser(ctx).parse_args(args[:first])
+                given = before.get("videos")
+                ctx.meta["mgsv.clips"] = len(given) if isinstance(given, tuple) else 0
+        return super().parse_args(ctx, args)
+
+
+def clips_and_more(videos: tuple[Path, ...]) -> tuple[list[Path], list[Path]]:
+    """(the clips, more music) of what a `ClipsCommand` was given."""
+    count = click.get_current_context().meta.get("mgsv.clips") or len(videos)
+    return list(videos[:count]), list(videos[count:])
+
+
 @contextmanager
 def grounded(
     video: Path, places: Sequence[Path], top: int, how: How
@@ -175,6 +206,15 @@ def grounded(
 
     The index's report goes to stderr.
     """
+    with open_session(places, top, how) as (session, options, _):
+        yield session.ground(video, options), session
+
+
+@contextmanager
+def open_session(
+    places: Sequence[Path], top: int, how: How
+) -> Iterator[tuple[Session, GroundOptions, Listener | None]]:
+    """A session on the music in `places`, how to ground with it, and what shows progress."""
     from mgsv.grounding import GroundOptions, Session, check_weights
     from mgsv.methods.registry import open_method
     from mgsv.models.system import System
@@ -212,4 +252,4 @@ def grounded(
         ) as session,
     ):
         show.index_report(session.library.report)
-        yield session.ground(video, options), session
+        yield session, options, listen
