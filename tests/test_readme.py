@@ -97,7 +97,7 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
     "page",
     [
         *("annotate", "data", "train", "evaluate", "systems", "memory", "studio", "study"),
-        *("editor", "explain", "length", "voices"),
+        *("editor", "explain", "length", "voices", "credits", "batch"),
     ],
 )
 def test_the_pages_commands_can_be_typed(page: str) -> None:

@@ -39,13 +39,19 @@ def music(tmp_path: Path) -> Path:
 def test_ground_writes_the_video_and_prints_a_table(mgsv: Run, music: Path, tmp_path: Path) -> None:
     clip = tmp_path / "-clip.mp4"
     clip.write_bytes(real_media.bikes().read_bytes())
-    done = mgsv("ground", "--music", music, "--timeline", "cut.otio", "--", "-clip.mp4")
+    (music / "licences.csv").write_text("file,artist,licence\n*,Ada,cc by 4.0\ngone.mp3,,cc0\n")
+    how = ("--timeline", "cut.otio", "--credits", "credits.txt", "--strip-metadata")
+    done = mgsv("ground", "--music", music, *how, "--", "-clip.mp4")
     assert done.returncode == 0, done.stderr
     header, _, first, *_ = [line for line in done.stdout.splitlines() if line.strip()]
     assert header.split() == ["rank", "track", "moment", "score", "music", "why", "or"]
     assert first.split()[0] == "1"
     assert (tmp_path / "cut.otio").exists()
+    credits = (tmp_path / "credits.txt").read_text()
+    assert credits.endswith("by Ada, licence: CC-BY-4.0\n") and f"credits: {credits}" in done.stdout
+    assert "it names 1 file that is not there: gone.mp3" in done.stderr
     with av.open(str(tmp_path / "-clip.mgsv.mp4")) as written:
+        assert written.metadata["comment"] == f"Music: {credits.strip()}"
         assert [stream.type for stream in written.streams] == ["video", "audio"]
 
 
@@ -60,7 +66,7 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path
     assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
     assert [moment["rank"] for moment in document["moments"]] == [1, 2]
     for moment in document["moments"]:
-        names = "rank track also_as start end score why runner_up evidence"
+        names = "rank track also_as start end score why credits runner_up evidence"
         assert set(moment) == set(names.split())
         assert Path(moment["track"]).parent == music
         assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)

@@ -88,7 +88,7 @@ def test_it_grounds_as_ground_does_and_is_the_function() -> None:
     ground, explain = offered("ground"), offered("explain")
     own = {"top", "output", "format", "overwrite", "as_json"}
     only_ground = {"accept", "timeline", "render", "keep_audio", "alpha", "strip_metadata"}
-    only_ground |= {"duck", "end", "markers"}
+    only_ground |= {"duck", "end", "markers", "credits", "repeat", "report"}
     assert {k: v for k, v in explain.items() if k not in own} == {
         k: v for k, v in ground.items() if k not in own | only_ground
     }

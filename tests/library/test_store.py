@@ -253,7 +253,7 @@ def test_an_emptied_library_holds_no_encoder(filled, music):
 def test_a_newer_format_is_refused(filled):
     with contextlib.closing(sqlite3.connect(filled / "catalogue.sqlite")) as db:
         db.execute("PRAGMA user_version = 99")
-    assert_refused("written in format 99, this mgsv reads 4", filled)
+    assert_refused("written in format 99, this mgsv reads 5", filled)
     assert_refused("written in format 99", filled, repair=True)
 
 

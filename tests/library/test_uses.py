@@ -364,7 +364,7 @@ def test_an_older_catalogue_is_read_and_upgraded(music: Path, folder: Path, vers
         for track, segments in zip(library.tracks(), expected, strict=True):
             np.testing.assert_array_equal(library.features(track).segments, segments)
     with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+        assert db.execute("PRAGMA user_version").fetchone() == (5,)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
     with opened(music, folder) as library:
         assert (library.report.added, library.report.unchanged) == (0, 2)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from detector_support import small
+from mgsv.assignment import assign
 from mgsv.models.clusters import SlotAttention
-from mgsv.models.cpu.assignment import assign
 from mgsv.models.eatr import EaTR
 from mgsv.models.events import Events, event_losses, events_between_changes
 from mgsv.models.losses import generalised_iou

@@ -14,10 +14,16 @@ from mgsv.library.features import digest
 
 
 def downgrade(folder: Path, version: int) -> None:
-    """Turn a library into what version 1, 2 or 3 of the catalogue was, with tracks whose beats were
-    found by analysis 1. For 1 and 2, it must hold features of one encoder.
+    """Turn a library into what version 1, 2, 3 or 4 of the catalogue was; before 4, with tracks
+    whose beats were found by analysis 1. For 1 and 2, it must hold features of one encoder.
     """
     with contextlib.closing(sqlite3.connect(folder / "catalogue.sqlite")) as db:
+        for column in ("credits", "brightness"):
+            db.execute(f"ALTER TABLE track DROP COLUMN {column}")
+        if version == 4:
+            db.execute("PRAGMA user_version = 4")
+            db.commit()
+            return
         for (file,) in db.execute("SELECT file FROM feature").fetchall():
             data = _of_analysis_1(folder / "features" / file)
             db.execute("UPDATE feature SET digest = ? WHERE file = ?", (digest(data), file))

@@ -14,6 +14,7 @@ import click
 
 from mgsv import __version__
 from mgsv.cli.annotate import annotate
+from mgsv.cli.batch import watch
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
@@ -52,7 +53,7 @@ def app(debug: bool) -> None:
 
 
 for command in (
-    *(ground, render, explain, accept, studio, mcp, library, annotate, doctor),
+    *(ground, watch, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
     *(study, showcase),
 ):

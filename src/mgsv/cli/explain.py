@@ -77,14 +77,15 @@ def _page(folder: Path, places: list[Path], output: Path, overwrite: bool, how: 
     """A page of all clips in a folder; exit status 1 where one of them cannot be used."""
     from mgsv.explanation import page
     from mgsv.files import check_output
+    from mgsv.grounding.batch import find_clips
 
     check_output(output, page.ENDINGS, overwrite=overwrite, inputs=[])
-    videos = page.find_clips(folder)
+    videos = [clip.path for clip in find_clips([folder])]
     if not places:
         raise ConfigError("--music is missing", "name a music folder or a track")
-    with grounded.opened(places, how) as session:
+    with grounded.open_session(places, 1, how) as (session, options, _):
         clips = []
-        for clip in page.explain_clips(videos, session, grounded.options_of(1, how)):
+        for clip in page.explain_clips(videos, session, options):
             clips.append(clip)
             if clip.problem:
                 show.note(f"left out: {shown(clip.video)}: {clip.problem}")

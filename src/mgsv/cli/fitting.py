@@ -73,11 +73,7 @@ def arranged(found: Grounding, fit: Fit, end: Ending) -> RankedMoment:
     """The best moment, with music as long as the clip."""
     from mgsv import grounding
 
-    best = found[0]
-    if fit in ("exact", "free") and end == "fade":
-        return best
-    length: Length = "exact" if fit == "free" else fit
-    best = grounding.arrange(best, found.video.duration - found.music_at, fit=length, end=end)
+    best = grounding.arrange(found[0], found.video.duration - found.music_at, fit=fit, end=end)
     if best.arrangement:
         _tell(best.arrangement)
     return best

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -14,11 +15,15 @@ from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
     from mgsv.grounding import Grounding, GroundOptions, Session
+    from mgsv.jobs import Listener
     from mgsv.methods.base import Fit, PlacementWeights, StartOn
     from mgsv.methods.memory import MemoryUse
     from mgsv.models.system import Rerank
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_MUSIC = re.compile(r"--music(=|$)|-m")
 
 
 class How(TypedDict):
@@ -124,20 +129,23 @@ _OPTIONS = (
 )
 
 
+music = click.option(
+    "--music",
+    "-m",
+    type=options.FILE,
+    multiple=True,
+    metavar="DIR|TRACK...",
+    help="A music folder, or a track whose best part is wanted; several may follow.",
+)
+
+
 def clip_and_music(command: F) -> F:
     """The clip, and the music as `--music` takes it: one place or several."""
     for parameter in reversed(
         (
             click.argument("video", type=options.FILE),
             click.argument("more", type=options.FILE, nargs=-1, metavar=""),
-            click.option(
-                "--music",
-                "-m",
-                type=options.FILE,
-                multiple=True,
-                metavar="DIR|TRACK...",
-                help="A music folder, or a track whose best part is wanted; several may follow.",
-            ),
+            music,
         )
     ):
         command = parameter(command)
@@ -168,18 +176,27 @@ def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Pa
     return [*music, *more]
 
 
-def options_of(top: int, how: How) -> GroundOptions:
-    from mgsv.grounding import GroundOptions
+class ClipsCommand(click.Command):
+    """A command whose clips stand before `--music`, and more music after it.
 
-    return GroundOptions(
-        top=top,
-        fit=how["fit"],
-        start_on=how["start_on"],
-        weights=how["weights"],
-        memory=how["memory"],
-        popularity=how["popularity"],
-        music_at=how["music_at"],
-    )
+    Where no clip stands before it, those after it are the clips.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = args[: args.index("--")] if "--" in args else args
+        first = next((n for n, word in enumerate(options) if _MUSIC.match(word)), None)
+        if first is not None:
+            with suppress(click.UsageError):  # which parsing all of it raises again
+                before, _, _ = self.make_parser(ctx).parse_args(args[:first])
+                given = before.get("videos")
+                ctx.meta["mgsv.clips"] = len(given) if isinstance(given, tuple) else 0
+        return super().parse_args(ctx, args)
+
+
+def clips_and_more(videos: tuple[Path, ...]) -> tuple[list[Path], list[Path]]:
+    """(the clips, more music) of what a `ClipsCommand` was given."""
+    count = click.get_current_context().meta.get("mgsv.clips") or len(videos)
+    return list(videos[:count]), list(videos[count:])
 
 
 @contextmanager
@@ -190,15 +207,16 @@ def grounded(
 
     The index's report goes to stderr.
     """
-    options = options_of(top, how)
-    with opened(places, how) as session:
+    with open_session(places, top, how) as (session, options, _):
         yield session.ground(video, options), session
 
 
 @contextmanager
-def opened(places: Sequence[Path], how: How) -> Iterator[Session]:
-    """A session on the music in `places`; the index's report goes to stderr."""
-    from mgsv.grounding import Session, check_weights
+def open_session(
+    places: Sequence[Path], top: int, how: How
+) -> Iterator[tuple[Session, GroundOptions, Listener | None]]:
+    """A session on the music in `places`, how to ground with it, and what shows progress."""
+    from mgsv.grounding import GroundOptions, Session, check_weights
     from mgsv.methods.registry import open_method
     from mgsv.models.system import System
 
@@ -213,6 +231,15 @@ def opened(places: Sequence[Path], how: How) -> Iterator[Session]:
     # What would stop the run is checked at its beginning, before any indexing.
     method = open_method(system)
     check_weights(method, how["weights"])
+    options = GroundOptions(
+        top=top,
+        fit=how["fit"],
+        start_on=how["start_on"],
+        weights=how["weights"],
+        memory=how["memory"],
+        popularity=how["popularity"],
+        music_at=how["music_at"],
+    )
     with (
         show.indexing(how["progress"]) as listen,
         Session.open(
@@ -226,4 +253,4 @@ def opened(places: Sequence[Path], how: How) -> Iterator[Session]:
         ) as session,
     ):
         show.index_report(session.library.report)
-        yield session
+        yield session, options, listen

@@ -83,7 +83,7 @@ def add(
 @options.library
 @options.as_json
 def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> None:
-    """List the tracks in MUSIC, or all, with duration, tags and tempo."""
+    """List the tracks in MUSIC, or all, with duration, tags, tempo and credits."""
     from mgsv.library import Library
 
     with Library.open(folder=folder, encoder=None) as opened:
@@ -96,7 +96,11 @@ def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> 
             count += 1
             state = "  (the file is gone)" if track.missing else ""
             words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
-            show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}{state}")
+            credits = shown(track.credits.line(track.path.name))
+            show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}  {credits}{state}")
+        problems = opened.list_problems
+    for problem in problems:
+        show.note(f"note: {problem}")
     show.note(f"{count} tracks")
 
 
@@ -180,5 +184,6 @@ def _fields(track: Track) -> dict[str, Any]:
         "duration": round(track.duration, 4),
         "tempo": round(track.tempo, 2),
         "tags": list(track.tags),
+        "credits": track.credits.as_dict(),
         "missing": track.missing,
     }

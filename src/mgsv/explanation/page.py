@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mgsv.errors import MediaError, MgsvError, reason_of, shown
+from mgsv.errors import MgsvError, reason_of, shown
 from mgsv.explanation.explain import clip_pictures, draw_moment
 from mgsv.files import StrPath, check_output, write_file
 from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.result import RankedMoment
-from mgsv.library.walk import find_files, plain
-from mgsv.media.extensions import VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from mgsv.grounding.session import Session
@@ -44,19 +41,6 @@ class ClipExplained:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str = ""
-
-
-def find_clips(folder: Path) -> list[Path]:
-    """The videos in a folder, by name, without finished ones (`clip.mgsv.mp4`).
-
-    Raises `MediaError` where there are none.
-    """
-    files = find_files([plain(folder)], VIDEO_EXTENSIONS)
-    paths = [Path(os.fsdecode(file.path)) for file in files if not file.problem]
-    found = [path for path in paths if not path.stem.endswith(".mgsv")]
-    if not found:
-        raise MediaError(folder, "no video lies there", "name a folder with clips")
-    return found
 
 
 def explain_clips(

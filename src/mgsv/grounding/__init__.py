@@ -8,7 +8,13 @@ Reading order: `session` (library, method and encoders, and how they answer), `o
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.habits import learned_habits
 from mgsv.grounding.options import GroundOptions
-from mgsv.grounding.output import arrange, default_output, render, write_timeline
+from mgsv.grounding.output import (
+    arrange,
+    default_output,
+    render,
+    write_credits,
+    write_timeline,
+)
 from mgsv.grounding.result import Grounding, RankedMoment
 from mgsv.grounding.session import Session, check_weights, ground, read_query
 
@@ -25,5 +31,6 @@ __all__ = [
     "learned_habits",
     "read_query",
     "render",
+    "write_credits",
     "write_timeline",
 ]

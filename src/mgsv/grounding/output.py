@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+from mgsv.files import check_output, write_file
 from mgsv.grounding.result import RankedMoment
+from mgsv.library import Track
+from mgsv.library.credits import NO_CREDITS
 from mgsv.media import isolated
-from mgsv.media.arrange import Ending, Length
+from mgsv.media.arrange import Ending
 from mgsv.media.colour import Alpha
 from mgsv.media.render import RenderReport
 from mgsv.media.soundtrack import SoundFields, SoundOptions
 from mgsv.media.timeline import TimelineReport
 from mgsv.media.timeline.model import MarkerKind
 from mgsv.media.video import VideoInfo
+from mgsv.methods.base import Fit
 
 PathLike = str | os.PathLike[str]
+CREDITS_FORMATS = (".txt",)
 
 
 def default_output(video: PathLike) -> Path:
@@ -28,12 +33,15 @@ def default_output(video: PathLike) -> Path:
 
 
 def arrange(
-    moment: RankedMoment, seconds: float, *, fit: Length = "exact", end: Ending = "fade"
+    moment: RankedMoment, seconds: float, *, fit: Fit = "exact", end: Ending = "fade"
 ) -> RankedMoment:
-    """`moment` with an arrangement of its music that lasts `seconds`.
+    """`moment`, with an arrangement of its music of `seconds` where `fit` or `end` wants one.
 
     `render` and `write_timeline` then play that. Raises as `mgsv.media.arrange.arrange`.
     """
+    fit = "exact" if fit == "free" else fit
+    if fit == "exact" and end == "fade":
+        return moment
     made = isolated.arrange(moment.track.path, moment.moment, seconds, fit=fit, end=end)
     return replace(moment, arrangement=made)
 
@@ -59,11 +67,30 @@ def render(
         moment.track.path,
         moment.music,
         target,
-        sound=SoundOptions(**sound),
+        sound=SoundOptions(credits=comment_of(moment.track), **sound),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,
     )
+
+
+def comment_of(track: Track) -> str:
+    """What a video with the music of `track` says of it; nothing where nothing is known."""
+    known = track.credits != NO_CREDITS
+    return f"Music: {track.credits.line(track.path.name)}" if known else ""
+
+
+def write_credits(
+    moments: Iterable[RankedMoment], output: PathLike, *, overwrite: bool = False
+) -> Path:
+    """Write a text file with a line of credits for each of the `moments`' tracks.
+
+    output: ends in .txt. Raises `OutputError` where it exists or cannot be written.
+    """
+    path = check_output(output, CREDITS_FORMATS, overwrite=overwrite, inputs=())
+    lines = dict.fromkeys(moment.credits for moment in moments)
+    write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
+    return path
 
 
 def write_timeline(

@@ -43,6 +43,11 @@ class RankedMoment:
         return Moment(self.start, self.end)
 
     @property
+    def credits(self) -> str:
+        """Whose music it is and under which licence, in a line; "unknown" for what is not known."""
+        return self.track.credits.line(self.track.path.name)
+
+    @property
     def why(self) -> str:
         """The evidence in words, as in "7 of 9 cuts on a beat, starts on a section border"."""
         return why(self.evidence)
@@ -63,6 +68,7 @@ class RankedMoment:
             "end": round(self.end, 4),
             "score": round(self.score, 6),
             "why": self.why,
+            "credits": {"line": self.credits, **self.track.credits.as_dict()},
             "runner_up": _place(self.runner_up),
             "evidence": {
                 **{name: round(value, 6) for name, value in self.evidence.items()},

@@ -52,6 +52,7 @@ def usable_tracks(library: Library) -> tuple[list[Track], list[str]]:
         )
     if outdated := sum(track.outdated for track in usable):
         notes.append(outdated_note(outdated, len(usable)))
+    notes += library.list_problems
     return usable, notes
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mgsv.errors import EncoderMismatch, shown
+from mgsv.errors import EncoderMismatch, MediaError, shown
+from mgsv.library.credits import NO_CREDITS, Credits
 from mgsv.library.features import Arrays, TrackRecord, content_hash
 from mgsv.library.walk import Found, is_video, require_unchanged
 
@@ -95,6 +96,16 @@ class Analysis:
         return Reading(track, analysed)
 
 
+def read_credits(item: Found) -> Credits:
+    """What a file says of itself; nothing where it cannot be read."""
+    from mgsv.media.isolated import read_tags
+
+    try:
+        return Credits.of_tags(read_tags(os.fsdecode(item.path)))
+    except MediaError:
+        return NO_CREDITS
+
+
 def _gone(path: bytes) -> OSError | None:
     """Why the file cannot be looked at any more: then that, not its content, is what is wrong."""
     try:
@@ -137,7 +148,8 @@ class MusicAnalyser:
         """Raises `MediaError` for a file that is no readable music, and `EncoderMismatch` in a
         process whose encoder is another one.
         """
-        from mgsv.media.isolated import read_audio
+        from mgsv.media.brightness import measure_brightness
+        from mgsv.media.isolated import read_audio, read_tags
         from mgsv.media.metre import analyse_metre
 
         if self._encoder.fingerprint != self._fingerprint:
@@ -159,7 +171,14 @@ class MusicAnalyser:
                 "segment_mask": np.ones(len(encoded.segments), bool),
             }
         return Analysed(
-            TrackRecord(track, audio.duration, float(rhythm.tempo), tags),
+            TrackRecord(
+                track,
+                audio.duration,
+                float(rhythm.tempo),
+                tags,
+                credits=Credits.of_tags(read_tags(path)),
+                brightness=measure_brightness(audio.samples, audio.rate),
+            ),
             {
                 **features,
                 "onset": rhythm.onset,

@@ -20,10 +20,10 @@ from mgsv.library.features import REPAIR, TrackRecord
 from mgsv.memory.table import ADDED as USE_ADDED
 from mgsv.memory.table import TABLE as USE_TABLE
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the tables (SQLite's user_version). A newer one is refused, never guessed at; an older
 one is read as it is, and upgraded when it is written. 1 knew no uses, 2 one encoder's features, 3
-one version of `features.ANALYSIS` and no cuts of uses.
+one version of `features.ANALYSIS` and no cuts of uses, 4 no credits.
 """
 
 APPLICATION_ID = 0x4D475356
@@ -64,7 +64,9 @@ TABLES = f"""
 CREATE TABLE track (
     id TEXT PRIMARY KEY,      -- hash of the music file's bytes
     duration REAL NOT NULL,   -- seconds
-    tempo REAL NOT NULL       -- beats per minute
+    tempo REAL NOT NULL,      -- beats per minute
+    credits TEXT,             -- JSON object: field -> text; NULL where nobody has looked
+    brightness REAL           -- Hz; NULL where it was not measured
 );
 CREATE TABLE place (
     path BLOB PRIMARY KEY,    -- absolute, as bytes: names need not be UTF-8
@@ -81,11 +83,18 @@ CREATE INDEX place_of_track ON place (track);
 _OF_OLD = """
 SELECT id AS track, (SELECT value FROM meta WHERE key = 'encoder') AS encoder,
     substr(id, 1, 2) || '/' || id || '.safetensors' AS file, tags, digest, mean, 1 AS analysis
-FROM track"""
+FROM main.track"""
 _OLD_SEEN_AS_NEW = f"""
 CREATE TEMP VIEW feature AS {_OF_OLD};
 CREATE TEMP VIEW embedding AS SELECT '' AS track, '' AS model, 1 AS width, x'' AS vectors LIMIT 0
 """
+_TRACKS_SEEN_AS_NEW = """
+CREATE TEMP VIEW track AS
+SELECT id, duration, tempo, NULL AS credits, NULL AS brightness FROM main.track"""
+_CREDITS = (
+    "ALTER TABLE main.track ADD COLUMN credits TEXT",
+    "ALTER TABLE main.track ADD COLUMN brightness REAL",
+)
 _THIRD_SEEN_AS_NEW = "CREATE TEMP VIEW feature AS SELECT *, 1 AS analysis FROM main.feature"
 _UPGRADE = f"""
 {_FEATURE};
@@ -126,6 +135,8 @@ def open_catalogue(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # whole after a crash in WAL mode
         if version < SCHEMA:
+            db.execute(_TRACKS_SEEN_AS_NEW)
+        if version < 4:
             db.executescript(_OLD_SEEN_AS_NEW if version < 3 else _THIRD_SEEN_AS_NEW)
     except BaseException:
         db.close()
@@ -149,10 +160,13 @@ def insert(
     mean: npt.NDArray[np.float32],
 ) -> None:
     """Note a track and the feature file of it by `encoder`, in the place of what was noted."""
+    credits = None if record.credits is None else record.credits.as_json()
     db.execute(
-        "INSERT INTO track VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
-        " SET duration = excluded.duration, tempo = excluded.tempo",
-        (record.id, record.duration, record.tempo),
+        "INSERT INTO track VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET duration = excluded.duration, tempo = excluded.tempo,"
+        " credits = coalesce(excluded.credits, credits),"
+        " brightness = coalesce(excluded.brightness, brightness)",
+        (record.id, record.duration, record.tempo, credits, record.brightness),
     )
     tags, vector = json.dumps(dict(record.tags)), mean.astype("<f4").tobytes()
     values = (record.id, encoder, file, tags, digest, vector, record.analysis)
@@ -184,13 +198,16 @@ def upgrade(db: sqlite3.Connection) -> None:
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     _drop_views(db)
-    for statement in USE_TABLE if version < 2 else USE_ADDED:
-        db.execute(statement)
+    if version < 4:
+        for statement in USE_TABLE if version < 2 else USE_ADDED:
+            db.execute(statement)
     if version < 3:
         for statement in _UPGRADE.split(";"):
             db.execute(statement)
-    elif version < SCHEMA:
+    elif version < 4:
         db.execute("ALTER TABLE main.feature ADD COLUMN analysis INTEGER NOT NULL DEFAULT 1")
+    for statement in _CREDITS:
+        db.execute(statement)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
@@ -226,7 +243,7 @@ def move_away(path: Path) -> Path:
 
 
 def _drop_views(db: sqlite3.Connection) -> None:
-    for view in ("feature", "embedding"):
+    for view in ("feature", "embedding", "track"):
         db.execute(f"DROP VIEW IF EXISTS temp.{view}")
 
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from mgsv.errors import LibraryError, shown
+from mgsv.library.credits import Credits
 from mgsv.portable import open_to_read
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -66,6 +67,17 @@ class TrackRecord:
     """Readable tag → mean probability over the track, the most probable first."""
     analysis: int = ANALYSIS
     """The version of `ANALYSIS` that found its beats and bars."""
+    credits: Credits | None = None
+    """What the file's own tags say; None where nobody has looked."""
+    brightness: float | None = None
+    """Mean spectral centroid in Hz; None for a track that an earlier version decoded."""
+
+    @classmethod
+    def of_row(cls, row: tuple[Any, ...]) -> TrackRecord:
+        """From the fields in their order as a store keeps them, tags and credits as JSON."""
+        id, duration, tempo, tags, analysis, credits, brightness = row
+        known = Credits.of_json(credits)
+        return cls(id, duration, tempo, json.loads(tags), analysis, known, brightness)
 
 
 def content_hash(path: bytes) -> str:
@@ -100,6 +112,10 @@ def pack_features(record: TrackRecord, encoder: str, arrays: Arrays) -> bytes:
         "tempo": repr(record.tempo),
         "tags": json.dumps(dict(record.tags), allow_nan=False),
     }
+    if record.credits is not None:
+        header["credits"] = record.credits.as_json()
+    if record.brightness is not None:
+        header["brightness"] = repr(record.brightness)
     return bytes(save(stored, metadata=header))
 
 
@@ -195,6 +211,8 @@ def _record(header: Mapping[str, str]) -> TrackRecord:
         float(header["tempo"]),
         {str(tag): float(p) for tag, p in json.loads(header["tags"]).items()},
         int(header.get("analysis", 1)),
+        Credits.of_json(header.get("credits")),
+        float(header["brightness"]) if "brightness" in header else None,
     )
     if not (math.isfinite(record.duration) and math.isfinite(record.tempo)):
         raise ValueError("its duration or tempo is not a number")

@@ -14,7 +14,6 @@ Readers need no lock: SQLite's write-ahead log shows them the last committed sta
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +39,7 @@ from mgsv.library.catalogue import (
     remove,
     upgrade,
 )
+from mgsv.library.credits import Credits
 from mgsv.library.features import WRITABLE, Arrays, TrackRecord
 from mgsv.library.fingerprints import fingerprint_file
 from mgsv.library.lock import locked
@@ -48,7 +48,7 @@ from mgsv.library.walk import bounds_inside
 from mgsv.memory.table import UseTable
 
 _RECORDS = """
-SELECT t.id, t.duration, t.tempo, f.tags, f.analysis
+SELECT t.id, t.duration, t.tempo, f.tags, f.analysis, t.credits, t.brightness
 FROM track AS t JOIN feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM place"
 _CHUNK = 4096
@@ -156,14 +156,14 @@ class FileStore:
         with self._guarded():
             cursor = self._db.execute(f"{_RECORDS} WHERE encoder = ?", (encoder,))
             while rows := cursor.fetchmany(_CHUNK):
-                yield from map(_record, rows)
+                yield from map(TrackRecord.of_row, rows)
 
     def record(self, track: str, encoder: str) -> TrackRecord | None:
         with self._guarded():
             row = self._db.execute(
                 f"{_RECORDS} WHERE encoder = ? AND track = ?", (encoder, track)
             ).fetchone()
-            return None if row is None else _record(row)
+            return None if row is None else TrackRecord.of_row(row)
 
     def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
         with self._guarded():
@@ -172,6 +172,18 @@ class FileStore:
                 (encoder, track, analysis),
             ).fetchone()
         return row is not None
+
+    def uncredited(self) -> list[str]:
+        with self._guarded():
+            rows = self._db.execute("SELECT id FROM track WHERE credits IS NULL ORDER BY id")
+            return [row[0] for row in rows]
+
+    def put_credits(self, credits: Mapping[str, Credits]) -> None:
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE track SET credits = ? WHERE id = ?",
+                [(one.as_json(), track) for track, one in credits.items()],
+            )
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         with self._guarded():
@@ -409,7 +421,3 @@ class FileStore:
             f"{shown(self.folder)}: the library cannot be written ({error.strerror or error})",
             WRITABLE,
         )
-
-
-def _record(row: tuple[str, float, float, str, int]) -> TrackRecord:
-    return TrackRecord(*row[:3], json.loads(row[3]), row[4])

@@ -19,7 +19,14 @@ from mgsv.errors import (
     shown,
 )
 from mgsv.jobs import Executor, Listener, Outcome, Progress, Threads
-from mgsv.library.analysis import Analyse, Analysis, Reading, one_torch_thread_each
+from mgsv.library.analysis import (
+    Analyse,
+    Analysis,
+    Reading,
+    one_torch_thread_each,
+    read_credits,
+)
+from mgsv.library.credits import Credits
 from mgsv.library.features import ANALYSIS, content_hash
 from mgsv.library.store import UNSETTLED, Held, Place, Store
 from mgsv.library.update import INDEXING, VIDEO, Update
@@ -114,6 +121,7 @@ class Indexer:
                     self._read(waiting, roots, update)
                     waiting = update.take_again()
                 update.finish()
+        self._credit(found)
         report = self._report(found, roots, changed, update, others)
         if not (
             report.added or report.updated or report.unchanged or report.moved or report.failed
@@ -132,6 +140,24 @@ class Indexer:
                 update.settle(outcome.item, reading)
                 if isinstance(reading.error, OSError):
                     _require_there(roots, update.added)
+
+    def _credit(self, found: list[Found]) -> None:
+        """Read what the files of an earlier version's tracks say of themselves; no decoding."""
+        missing = set(self._store.uncredited())
+        if not missing:
+            return
+        known = self._store.places(item.path for item in found)
+        held = {item.path: place.track for item in found if (place := known.get(item.path))}
+        items = [item for item in found if held.get(item.path) in missing]
+        credits: dict[str, Credits] = {}
+        with contextlib.closing(self._executor.map(read_credits, items)) as outcomes:
+            for outcome in outcomes:
+                track = held[outcome.item.path]
+                if track is not None and outcome.error is None:
+                    credits[track] = outcome.result()
+        # They are no reason to fail where the library can only be read, or is in use.
+        with contextlib.suppress(LibraryError), self._store.writing(0, lambda _: None):
+            self._store.put_credits(credits)
 
     def _changed(
         self, found: list[Found], roots: list[bytes], retry: bool

@@ -16,6 +16,7 @@ import platformdirs
 from mgsv.errors import LibraryError, shown
 from mgsv.jobs import Executor, Listener
 from mgsv.library.analysis import MusicAnalyser
+from mgsv.library.creditlists import CreditLists
 from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
 from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
@@ -24,7 +25,7 @@ from mgsv.library.shared.address import is_shared
 from mgsv.library.store import Place, Store
 from mgsv.library.track import Track, TrackCurves, TrackFeatures, track_of
 from mgsv.library.uses import LibraryUses
-from mgsv.library.walk import bounds_inside, plain
+from mgsv.library.walk import lies_inside, outermost, plain
 
 if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
@@ -103,6 +104,7 @@ class Library:
         self._wait = wait
         self._executor = executor
         self._roots: list[bytes] | None = None
+        self._lists = CreditLists()
         self.report = IndexReport()
         """What the last `add`, or `open` with music, did."""
         self.uses = LibraryUses(store, wait)
@@ -253,7 +255,8 @@ class Library:
             if place.track is not None:
                 places.setdefault(place.track, []).append(place.path)
         found = self._records(places, made_by) if made_by else ()
-        tracks = [track_of(record, places[record.id]) for record in found]
+        self._lists = CreditLists()
+        tracks = [track_of(record, places[record.id], self._lists) for record in found]
         return sorted(
             (track for track in tracks if missing or not track.missing),
             key=lambda track: os.fsencode(track.path),
@@ -263,26 +266,34 @@ class Library:
         """A track by its id, in view or not; None where the library does not hold it."""
         record = self._store.record(id, self.encoder_fingerprint or "")
         paths = [place.path for place in self._store.places_of(id)]
-        return track_of(record, paths) if record and paths else None
+        return track_of(record, paths, CreditLists()) if record and paths else None
 
     def each(self, *, under: Sequence[PathLike] | None = None) -> Iterator[Track]:
         """What `tracks` with `missing` gives, one after the other: for libraries that need not fit
         in memory.
         """
         made_by = self.encoder_fingerprint
-        roots = self._roots if under is None else _outermost(_roots(under))
+        roots = self._roots if under is None else outermost(_roots(under))
         if made_by is None:
             return
+        lists = self._lists = CreditLists()
         for place in self._store.each_place(roots):
             record = self._store.record(place.track, made_by) if place.track else None
             if record is None:
                 continue
             held = [one.path for one in self._store.places_of(record.id)]
             if roots is not None:
-                held = [path for path in held if any(_inside(path, root) for root in roots)]
-            track = track_of(record, held)
+                held = [path for path in held if any(lies_inside(path, root) for root in roots)]
+            track = track_of(record, held, lists)
             if os.fsencode(track.path) == place.path:  # its copies come by, too
                 yield track
+
+    @property
+    def list_problems(self) -> list[str]:
+        """What is wrong with lists of credits beside the tracks that were last looked at, a line
+        each.
+        """
+        return self._lists.problems()
 
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
@@ -374,21 +385,6 @@ def _roots(music: PathLike | Sequence[PathLike]) -> list[bytes]:
     if not given:
         raise LibraryError("no music was named", "name a folder or a music file")
     return [plain(path) for path in given]
-
-
-def _outermost(roots: list[bytes]) -> list[bytes]:
-    """Those that lie in no other."""
-    return [
-        root
-        for root in dict.fromkeys(roots)
-        if not any(root != other and _inside(root, other) for other in roots)
-    ]
-
-
-def _inside(path: bytes, root: bytes) -> bool:
-    """Whether a path is `root` or below it."""
-    low, high = bounds_inside(root)
-    return path == root or low < path < high
 
 
 def _changed(track: Track) -> str:

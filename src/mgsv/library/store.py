@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.library.credits import Credits
 from mgsv.library.features import Arrays, TrackRecord
 from mgsv.memory.table import UseStore
 
@@ -101,6 +102,12 @@ class Store(Protocol):
     def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
         """Whether a track has features by `encoder`, and rhythm by a version of `ANALYSIS` that is
         no earlier than `analysis`. Safe to call in threads."""
+
+    def uncredited(self) -> list[str]:
+        """The tracks in whose files nobody has looked for credits, by any encoder."""
+
+    def put_credits(self, credits: Mapping[str, Credits]) -> None:
+        """Keep what the files of tracks say of themselves, by id. (writes)"""
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         """The tensors `names` (of `features.TENSORS`) of a track by `encoder`."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.library.creditlists import CreditLists
+from mgsv.library.credits import NO_CREDITS, Credits
 from mgsv.library.features import ANALYSIS, TrackRecord
 
 SHORTEST_TRACK = 3.0
@@ -40,6 +42,10 @@ class Track:
     """No file holds it any more. Its features are kept until it is removed."""
     outdated: bool = False
     """An earlier version found its beats and bars; adding its folder again finds them anew."""
+    credits: Credits = NO_CREDITS
+    """Who made it and what may be done with it, by its own tags and lists beside it."""
+    brightness: float | None = None
+    """Mean spectral centroid in Hz; None for a track that an earlier version decoded."""
 
     @property
     def too_short(self) -> bool:
@@ -71,8 +77,10 @@ class TrackFeatures(TrackCurves):
     """[S] true = valid."""
 
 
-def track_of(record: TrackRecord, paths: list[bytes]) -> Track:
-    """A record of the catalogue with the files that hold it, at least one."""
+def track_of(record: TrackRecord, paths: list[bytes], lists: CreditLists) -> Track:
+    """A record of the catalogue with the files that hold it, at least one, and what the lists
+    beside these say of it.
+    """
     there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 (bytes)
     best = (there or paths)[0]
     return Track(
@@ -84,4 +92,6 @@ def track_of(record: TrackRecord, paths: list[bytes]) -> Track:
         copies=tuple(Path(os.fsdecode(path)) for path in paths if path != best),
         missing=not there,
         outdated=record.analysis < ANALYSIS,
+        credits=lists.credits(best, record.credits or NO_CREDITS),
+        brightness=record.brightness,
     )

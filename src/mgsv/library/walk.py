@@ -42,6 +42,21 @@ def bounds_inside(folder: bytes, separator: bytes = os.sep.encode()) -> tuple[by
     return inside + separator, inside + bytes([separator[0] + 1])
 
 
+def lies_inside(path: bytes, root: bytes) -> bool:
+    """Whether a path is `root` or below it."""
+    low, high = bounds_inside(root)
+    return path == root or low < path < high
+
+
+def outermost(roots: list[bytes]) -> list[bytes]:
+    """Those that lie in no other."""
+    return [
+        root
+        for root in dict.fromkeys(roots)
+        if not any(root != other and lies_inside(root, other) for other in roots)
+    ]
+
+
 def find_music(roots: list[bytes], others: set[bytes] | None = None) -> Iterator[Found]:
     """Every file at or under the absolute `roots` that is music, or may be; see `find_files`."""
     return find_files(roots, MUSIC_EXTENSIONS, EITHER_EXTENSIONS, others)

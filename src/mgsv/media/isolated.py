@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from mgsv import errors
 from mgsv.errors import MediaError, MgsvError, NoDecoder, shown
 from mgsv.media import arrange as arranging
-from mgsv.media import audio, pictureclock, pictures, preview, video, worker
+from mgsv.media import audio, pictureclock, pictures, preview, tags, video, worker
 from mgsv.media import render as rendering
 from mgsv.media.decoder import (
     SWITCH,
@@ -47,6 +47,7 @@ __all__ = [
     "read_audio",
     "read_picture_clock",
     "read_still",
+    "read_tags",
     "render",
     "watched",
 ]
@@ -105,6 +106,7 @@ probe_video = isolate(video.probe_video)
 read_audio = isolate(audio.read_audio)
 read_picture_clock = isolate(pictureclock.read_picture_clock)
 read_still = isolate(pictures.read_still)
+read_tags = isolate(tags.read_tags)
 render = isolate(rendering.render, ("video", "track"), "output")
 
 

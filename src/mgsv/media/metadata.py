@@ -4,7 +4,7 @@ timecode), on its way into a new file."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from av.container import InputContainer, OutputContainer
@@ -44,6 +44,19 @@ class Tags:
     file: dict[str, str] = field(default_factory=dict)
     picture: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+
+    def with_comment(self, line: str) -> Tags:
+        """With `line` at the end of the file's comment."""
+        if not line:
+            return self
+        file = dict(self.file)
+        names = [name for name in file if name.lower() in ("comment", _APPLE + "comment")]
+        if "movflags" in self.options and _APPLE + "comment" not in names:
+            names.append(_APPLE + "comment")
+        for name in names or ["comment"]:
+            before = file.get(name, "")
+            file[name] = f"{before}\n{line}" if before else line
+        return replace(self, file=file)
 
     @property
     def located(self) -> bool:

@@ -35,12 +35,14 @@ class Parts:
     """What a file is made of: the pictures of `video` and the sound in `aac`.
 
     plain: nothing else; otherwise what the clip says of itself and its subtitles come along.
+    comment: a line that is added to the file's comment.
     """
 
     video: StrPath
     extent: Extent
     aac: AacSpool
     plain: bool = False
+    comment: str = ""
 
 
 class Open(NamedTuple):
@@ -90,6 +92,7 @@ def _opened(parts: Parts, path: Path, overwrite: bool) -> Iterator[Open]:
     with new_file(path, overwrite=overwrite) as file, open_media(parts.video) as clip:
         picture = video_stream(clip, parts.video)
         tags = NO_TAGS if parts.plain else tags_for(container, clip, picture)
+        tags = tags.with_comment(parts.comment)
         output = av.open(file, "w", format=container, container_options=tags.options)
         yield Open(file, clip, picture, output, tags)
 

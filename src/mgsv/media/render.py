@@ -87,7 +87,8 @@ def render(
             options=sound or SoundOptions(),
             scratch=scratch,
         )
-        parts = Parts(video, extent, made.aac, plain=strip_metadata)
+        credits = sound.credits if sound else ""
+        parts = Parts(video, extent, made.aac, plain=strip_metadata, comment=credits)
         notes: tuple[str, ...] = ()
         if why_not is None:
             try:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgsv.models.cpu.assignment import assign
+from mgsv.assignment import assign
 from mgsv.models.losses import generalised_iou
 from mgsv.models.masks import lengths
 

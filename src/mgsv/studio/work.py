@@ -14,6 +14,7 @@ from mgsv.errors import ConfigError
 from mgsv.explanation.explain import explain
 from mgsv.grounding import Grounding, GroundOptions, RankedMoment, Session
 from mgsv.grounding.acceptance import SeenOfClip, accept_moment
+from mgsv.grounding.output import comment_of
 from mgsv.library import Track
 from mgsv.media import isolated, timeline
 from mgsv.media.soundtrack import SoundOptions
@@ -82,7 +83,7 @@ def _render(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, A
         track.path,
         Moment(choice.start, choice.end),
         output,
-        sound=sound_of(choice),
+        sound=replace(sound_of(choice), credits=comment_of(track)),
         strip_metadata=job.request["strip_metadata"],
         overwrite=True,
     )

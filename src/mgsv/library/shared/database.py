@@ -13,8 +13,10 @@ from typing import Any
 from mgsv.errors import LibraryError, needs_shared, shown
 from mgsv.library.shared.address import Address
 
-SCHEMA = 1
-"""Version of the tables. Another one is refused, never guessed at."""
+SCHEMA = 2
+"""Version of the tables. A newer one is refused, never guessed at; an older one is upgraded when it
+is opened. 1 knew no credits.
+"""
 
 LOCK = 0x4D475356
 """'MGSV' in ASCII: the advisory lock of the one that writes. The next number: of the one that makes
@@ -33,7 +35,9 @@ INSERT INTO mgsv.state VALUES (%d, '%s', 0);
 CREATE TABLE mgsv.track (
     id text PRIMARY KEY,          -- hash of the music file's bytes
     duration double precision NOT NULL,
-    tempo double precision NOT NULL
+    tempo double precision NOT NULL,
+    credits text,                 -- JSON object: field -> text; NULL where nobody has looked
+    brightness double precision   -- Hz; NULL where it was not measured
 );
 CREATE TABLE mgsv.place (
     path bytea PRIMARY KEY,       -- absolute, as bytes: names need not be UTF-8
@@ -80,6 +84,11 @@ CREATE TABLE mgsv.use (
     before_reset boolean NOT NULL
 );
 CREATE INDEX use_of_video ON mgsv.use (video)
+"""
+
+_UPGRADE = """
+ALTER TABLE mgsv.track ADD COLUMN credits text, ADD COLUMN brightness double precision;
+UPDATE mgsv.state SET format = 2, version = version + 1
 """
 
 
@@ -143,6 +152,9 @@ class Database:
             if there is None:
                 self._db.execute(_TABLES % (SCHEMA, uuid.uuid4().hex))
             (found, library) = self._db.execute("SELECT format, library FROM mgsv.state").fetchone()
+            if found == 1:
+                self._db.execute(_UPGRADE)
+                found = SCHEMA
         if found != SCHEMA:
             raise LibraryError(
                 f"{self.address}: written in format {found}, this mgsv reads {SCHEMA}",

@@ -23,6 +23,7 @@ import platformdirs
 from mgsv.errors import LibraryError
 from mgsv.library import features
 from mgsv.library.catalogue import feature_file
+from mgsv.library.credits import Credits
 from mgsv.library.features import LATER, Arrays, TrackRecord
 from mgsv.library.shared.address import parse_address
 from mgsv.library.shared.database import LOCK, Database
@@ -32,7 +33,7 @@ from mgsv.library.store import Place
 from mgsv.library.walk import bounds_inside
 
 _RECORDS = """
-SELECT t.id, t.duration, t.tempo, f.tags, f.analysis
+SELECT t.id, t.duration, t.tempo, f.tags, f.analysis, t.credits, t.brightness
 FROM mgsv.track AS t JOIN mgsv.feature AS f ON f.track = t.id"""
 _PLACES = "SELECT path, size, mtime_ns, track, problem FROM mgsv.place"
 _MEANS = """
@@ -139,11 +140,11 @@ class SharedStore:
     def records(self, encoder: str) -> Iterator[TrackRecord]:
         query = f"{_RECORDS} WHERE f.encoder = %s AND t.id > %s ORDER BY t.id LIMIT 4096"
         for rows in self._chunks(query, encoder):
-            yield from map(_record, rows)
+            yield from map(TrackRecord.of_row, rows)
 
     def record(self, track: str, encoder: str) -> TrackRecord | None:
         query = f"{_RECORDS} WHERE f.encoder = %s AND f.track = %s"
-        return next(map(_record, self._database.rows(query, (encoder, track))), None)
+        return next(map(TrackRecord.of_row, self._database.rows(query, (encoder, track))), None)
 
     def holds(self, track: str, encoder: str, analysis: int = 0) -> bool:
         rows = self._database.rows(
@@ -151,6 +152,17 @@ class SharedStore:
             (encoder, track, analysis),
         )
         return bool(rows)
+
+    def uncredited(self) -> list[str]:
+        rows = self._database.rows("SELECT id FROM mgsv.track WHERE credits IS NULL ORDER BY id")
+        return [row[0] for row in rows]
+
+    def put_credits(self, credits: Mapping[str, Credits]) -> None:
+        with self._database.transaction():
+            self._database.execute_many(
+                "UPDATE mgsv.track SET credits = %s WHERE id = %s",
+                [(one.as_json(), track) for track, one in credits.items()],
+            )
 
     def read(self, track: str, encoder: str, names: tuple[str, ...]) -> Arrays:
         rows = self._database.rows(
@@ -225,6 +237,7 @@ class SharedStore:
     def put(self, record: TrackRecord, encoder: str, arrays: Arrays) -> None:
         data = features.pack_features(record, encoder, arrays)
         digest = features.digest(data)
+        credits = None if record.credits is None else record.credits.as_json()
         name = feature_file(record.id, encoder).replace(".safetensors", f".{digest}.safetensors")
         before = self._database.rows(
             "SELECT object FROM mgsv.feature WHERE encoder = %s AND track = %s AND object <> %s",
@@ -233,9 +246,11 @@ class SharedStore:
         self._objects.put(name, data)
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO mgsv.track VALUES (%s, %s, %s) ON CONFLICT (id) DO UPDATE"
-                " SET duration = excluded.duration, tempo = excluded.tempo",
-                (record.id, record.duration, record.tempo),
+                "INSERT INTO mgsv.track VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE"
+                " SET duration = excluded.duration, tempo = excluded.tempo,"
+                " credits = coalesce(excluded.credits, mgsv.track.credits),"
+                " brightness = coalesce(excluded.brightness, mgsv.track.brightness)",
+                (record.id, record.duration, record.tempo, credits, record.brightness),
             )
             self._database.execute(
                 "INSERT INTO mgsv.feature VALUES (%s, %s, %s, %s, %s, %s, %s)"
@@ -301,10 +316,6 @@ class SharedStore:
         """Remove what killed writers left behind: we hold the lock, so no such object is in use."""
         kept = {row[0] for row in self._database.rows("SELECT object FROM mgsv.feature")}
         self._objects.delete([name for name in self._objects.names() if name not in kept])
-
-
-def _record(row: tuple[str, float, float, str, int]) -> TrackRecord:
-    return TrackRecord(*row[:3], json.loads(row[3]), row[4])
 
 
 def _floats(vector: Any) -> npt.NDArray[np.float32]:

@@ -2,8 +2,8 @@
 
 Each function in here returns what the plain formula beside its call returns, up to rounding; inside
 :func:`plain_formulas` the formula itself is computed. `groups` sorts the rows of a batch by length,
-`functional` has the linear map and dropout, `folded` does without projected keys and values and
-without a pooled vector of each pair, and `assignment` matches a whole batch at once.
+`functional` has the linear map and dropout, and `folded` does without projected keys and values and
+without a pooled vector of each pair.
 """
 
 from __future__ import annotations

@@ -1,0 +1,188 @@
+"""`mgsv ground` for many clips, and `mgsv watch` for those to come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from mgsv.cli import fields, fitting, grounded, options, show
+from mgsv.cli.grounded import How
+from mgsv.errors import ConfigError, shown
+
+if TYPE_CHECKING:
+    from mgsv.grounding.batch import BatchItem, BatchOptions
+    from mgsv.media.arrange import Ending
+    from mgsv.media.colour import Alpha
+    from mgsv.media.voices import Duck
+
+GO_ON = "what is done stays; run the same command again to go on"
+
+
+@dataclass(frozen=True)
+class BatchFiles:
+    """Where a batch's results go, as the command line has it."""
+
+    output: Path | None
+    report: Path | None
+    credits: Path | None
+    as_json: bool
+
+
+def refuse_for_several(*, timeline: Path | None, accept: bool) -> None:
+    """ConfigError for what is done with one clip alone."""
+    if timeline is not None:
+        raise ConfigError("`timeline` with several clips", "write one clip's at a time")
+    if accept:
+        raise ConfigError("`accept` with several clips", "accept one clip's at a time")
+
+
+def ground_many(
+    clips: Sequence[Path],
+    places: Sequence[Path],
+    what: BatchOptions,
+    written: BatchFiles,
+    how: How,
+) -> int:
+    """Ground `clips`, files and folders, and show what became of each; 1 where any failed."""
+    from mgsv.files import check_output
+    from mgsv.grounding.batch import find_clips, ground_clips
+    from mgsv.grounding.batch.report import check_report
+    from mgsv.grounding.output import CREDITS_FORMATS
+
+    if not places:
+        raise ConfigError("--music is missing", "name a music folder or a track")
+    if written.output is not None and written.output.suffix and not written.output.is_dir():
+        raise ConfigError(
+            f"`output` {shown(written.output)}: one file for several clips", "name a folder"
+        )
+    found = find_clips(clips, written.output)
+    if written.report:
+        check_report(written.report, overwrite=what.overwrite)
+    if written.credits:
+        check_output(written.credits, CREDITS_FORMATS, overwrite=what.overwrite, inputs=())
+    with (
+        show.resumable(GO_ON),
+        grounded.open_session(places, 1, how) as (session, options, listen),
+    ):
+        report = ground_clips(session, found, options, what, progress=listen)
+    if written.as_json:
+        show.document(report.as_dict())
+    else:
+        _table(report.items)
+    for note in report.notes:
+        show.note(f"note: {note}")
+    if written.report:
+        report.write(written.report, overwrite=what.overwrite)
+        show.note(f"report: {shown(written.report)}")
+    if written.credits:
+        _write_credits(report.items, written.credits, what.overwrite)
+        show.note(f"credits: {shown(written.credits)}")
+    show.note(fields.here(report.summary))
+    return 1 if report.failed else 0
+
+
+def _table(items: Sequence[BatchItem]) -> None:
+    rows = [
+        [item.clip.name, item.state, *_choice(item), fields.here(item.problem)] for item in items
+    ]
+    head = ["clip", "", "track", "from", "score", "confidence", "problem"]
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    show.table(head, rows, ("", "track", "confidence", "problem"))
+
+
+def _choice(item: BatchItem) -> list[str]:
+    if (choice := item.choice) is None:
+        return ["", "", "", ""]
+    from mgsv.moment import clock
+
+    name = Path(choice["track"]).name
+    return [name, clock(choice["start"]), f"{choice['score']:.2f}", item.confidence]
+
+
+def _write_credits(items: Sequence[BatchItem], path: Path, overwrite: bool) -> None:
+    from mgsv.files import write_file
+
+    lines = dict.fromkeys(item.choice["credits"]["line"] for item in items if item.choice)
+    write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
+
+
+@click.command()
+@click.argument("watched", type=options.FILE, metavar="DIR")
+@grounded.music
+@click.option(
+    "--output",
+    "-o",
+    type=options.FILE,
+    metavar="DIR",
+    help="The folder for the finished videos.  [default: beside the clips]",
+)
+@click.option(
+    "--interval",
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look for new clips.",
+)
+@click.option(
+    "--settle",
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a file must stay as it is before it is taken for whole.",
+)
+@click.option("--once", is_flag=True, help="End when nothing is left to do.")
+@click.option("--repeat", is_flag=True, help="Let several clips have the same track.")
+@click.option("--keep-audio/--replace-audio", default=False, help="Keep the clips' own sound.")
+@fitting.duck
+@fitting.ending
+@click.option("--alpha", type=click.Choice(["black", "white"]), default="black", show_default=True)
+@click.option("--strip-metadata", is_flag=True, help="Leave out who took a clip, when and where.")
+@grounded.how_to_ground
+def watch(
+    watched: Path,
+    music: tuple[Path, ...],
+    output: Path | None,
+    interval: float,
+    settle: float,
+    once: bool,
+    repeat: bool,
+    keep_audio: bool,
+    duck: Duck | None,
+    end: Ending,
+    alpha: Alpha,
+    strip_metadata: bool,
+    **how: Unpack[How],
+) -> int:
+    """Give each clip that comes into DIR its music, as `mgsv ground` does for a folder.
+
+    A clip is taken when it is whole. What is done stays done over restarts; one process may watch a
+    folder. Ctrl-C ends it.
+    """
+    if not music:
+        raise ConfigError("--music is missing", "name a music folder or a track")
+    from mgsv.grounding.batch import BatchOptions, watch_folder
+    from mgsv.grounding.batch.watch import WatchOptions
+
+    waiting = WatchOptions(interval, settle, once)
+    what = BatchOptions(repeat, True, keep_audio, duck, end, alpha, strip_metadata)
+    failed = 0
+    with show.resumable(GO_ON), grounded.open_session(music, 1, how) as (session, options, _):
+        items = watch_folder(session, watched, options, what, output=output, watch=waiting)
+        for item in items:
+            failed += item.state == "failed"
+            _say(item)
+    return 1 if failed else 0
+
+
+def _say(item: BatchItem) -> None:
+    name = shown(item.clip.name)
+    if item.state == "failed" or item.choice is None:
+        show.note(f"left out: {name}: {fields.here(item.problem)}")
+        return
+    track, start, score, confidence = _choice(item)
+    show.line(f"{name}: {shown(track)} from {start}, {score}, {confidence}")
