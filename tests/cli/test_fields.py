@@ -86,6 +86,7 @@ def test_no_flag_stands_in_for_another_parameter() -> None:
         "--candidates": "rerank",
         "--json": "as_json",
         "--all": "everything",
+        "--not": "without",
     }
     for path, command in commands():
         for parameter in command.params:

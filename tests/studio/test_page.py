@@ -256,7 +256,7 @@ def test_words_and_tempo_narrow(bikes: StudioPage) -> None:
     )
     page.fill("#words", "nosuchtag")
     page.keyboard.press("Enter")
-    assert "no track has such tags" in bikes.problems()
+    assert "nosuchtag: an unknown word" in bikes.problems()
 
 
 @pytest.mark.parametrize("kind", ["text", "sound", "cut", "short"])

@@ -159,7 +159,6 @@ def test_ranges_of_media(client: Client, clip: str) -> None:
 
 def test_narrowed_by_words_tempo_track_and_likeness(client: Client, clip: str) -> None:
     tracks = {one["id"]: one for one in client.get(f"{API}/tracks").json()}
-    word = next(iter(tracks.values()))["tags"][0]
 
     def found(**request: object) -> list[dict[str, object]]:
         job = client.do(f"clips/{clip}/groundings", **request)
@@ -168,12 +167,12 @@ def test_narrowed_by_words_tempo_track_and_likeness(client: Client, clip: str) -
             one["track"] for one in client.get(f"{API}/clips/{clip}/candidates").json()["moments"]
         ]
 
-    assert all(word in one["tags"] for one in found(words=word.upper()))
+    assert 0 < len(found(words="calm, Acoustic")) <= max(6, len(tracks) // 4 + 1)
     assert all(100 <= one["tempo"] <= 120 for one in found(tempo_from=100, tempo_to=120))
     like = next(iter(tracks))
     assert like not in [one["id"] for one in found(like=like)]
     job = client.do(f"clips/{clip}/groundings", words="xylophonecore")
-    assert job["state"] == "failed" and word in job["problem"]["remedy"]
+    assert job["state"] == "failed" and "xylophonecore: an unknown word" in str(job["problem"])
 
     one = next(t for t in tracks.values() if t["duration"] > 100)
     job = client.do(f"clips/{clip}/groundings", track=one["id"], near=60.0)

@@ -42,6 +42,12 @@ class How(TypedDict):
     popularity: bool
     music_at: float
     fusion: Path | None
+    like: str
+    without: str
+    tempo: str
+    instrumental: bool
+    licence: str
+    genre: str
     folder: Path | None
     encoders: str
     encoders_dir: Path | None
@@ -121,6 +127,7 @@ _OPTIONS = (
         metavar="FILE",
         help="How far to trust the method beside past uses: what `mgsv evaluate --fusion` wrote.",
     ),
+    options.words,
     options.library,
     options.encoders,
     options.encoders_dir,
@@ -239,6 +246,12 @@ def open_session(
         memory=how["memory"],
         popularity=how["popularity"],
         music_at=how["music_at"],
+        like=how["like"],
+        without=how["without"],
+        tempo=how["tempo"],
+        instrumental=how["instrumental"],
+        licence=how["licence"],
+        genre=how["genre"],
     )
     with (
         show.indexing(how["progress"]) as listen,

@@ -16,6 +16,7 @@ from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from mgsv.library import Track
+    from mgsv.library.words import Narrowed
 
 
 @click.group()
@@ -80,26 +81,50 @@ def add(
 
 @library.command(name="list")
 @_some_music
+@options.words
 @options.library
 @options.as_json
-def list_tracks(music: tuple[Path, ...], folder: Path | None, as_json: bool) -> None:
-    """List the tracks in MUSIC, or all, with duration, tags, tempo and credits."""
+def list_tracks(
+    music: tuple[Path, ...],
+    like: str,
+    without: str,
+    tempo: str,
+    instrumental: bool,
+    licence: str,
+    genre: str,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """List the tracks in MUSIC, or all, with duration, tags, tempo and credits.
+
+    With words, those that fit them, the best first.
+    """
     from mgsv.library import Library
+    from mgsv.library.words import Wanted, narrow
+
+    wanted = Wanted(like, without, tempo, instrumental, licence, genre)
 
     with Library.open(folder=folder, encoder=None) as opened:
         if as_json:
-            tracks = opened.tracks(under=music, missing=True)
-            show.document({"schema": "mgsv.library/1", "tracks": [_fields(t) for t in tracks]})
+            listed = opened.tracks(under=music, missing=True)
+            if wanted:
+                listed = _best_first(narrow(opened, listed, wanted))
+            show.document({"schema": "mgsv.library/1", "tracks": [_fields(t) for t in listed]})
             return
         count = 0
-        for track in opened.each(under=music or None):
+        notes: tuple[str, ...] = ()
+        tracks = opened.each(under=music or None)
+        if wanted:
+            narrowed = narrow(opened, opened.tracks(under=music), wanted)
+            tracks, notes = iter(_best_first(narrowed)), narrowed.notes
+        for track in tracks:
             count += 1
             state = "  (the file is gone)" if track.missing else ""
             words = ", ".join([*track.tags, f"{track.tempo:.0f} bpm"])
             credits = shown(track.credits.line(track.path.name))
             show.line(f"{clock(track.duration)}  {shown(track.path)}  {words}  {credits}{state}")
         problems = opened.list_problems
-    for problem in problems:
+    for problem in (*problems, *notes):
         show.note(f"note: {problem}")
     show.note(f"{count} tracks")
 
@@ -175,6 +200,10 @@ def _show_recall(clips: Sequence[Path], folder: Path | None) -> None:
                 f"and of the ten best {found.ten:.0%}; "
                 f"{found.seconds:.1f} s, all tracks {found.seconds_all:.1f} s"
             )
+
+
+def _best_first(narrowed: Narrowed) -> list[Track]:
+    return sorted(narrowed.tracks, key=lambda track: -narrowed.fit.get(track.id, 0.0))
 
 
 def _fields(track: Track) -> dict[str, Any]:

@@ -66,6 +66,32 @@ device = click.option(
     expose_value=False,
     help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",
 )
+_WORDS = (
+    click.option("--like", default="", metavar="WORDS", help="As in “calm piano”."),
+    click.option(
+        "--not", "without", default="", metavar="WORDS", help="Unlike these, as in vocals."
+    ),
+    click.option(
+        "--tempo", default="", metavar="FROM-TO", help="Beats per minute, as in 90-110 or 120-."
+    ),
+    click.option("--instrumental", is_flag=True, help="Leave out music with vocals."),
+    click.option(
+        "--licence",
+        default="",
+        metavar="NAME,...",
+        help="Leave out what is not under one of these, as in cc-by,cc0.",
+    ),
+    click.option("--genre", default="", metavar="NAME,...", help="Leave out other genres."),
+)
+
+
+def words(command: F) -> F:
+    """What narrows music by words."""
+    for option in reversed(_WORDS):
+        command = option(command)
+    return command
+
+
 on = click.option(
     "--on",
     metavar="ray[:ADDRESS]",

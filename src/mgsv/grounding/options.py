@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypedDict, get_args
 
 from mgsv.errors import ConfigError
+from mgsv.library.words import Wanted
 from mgsv.media.soundtrack import check_music_at
 from mgsv.methods.base import Fit, Placement, PlacementWeights, StartOn
 from mgsv.methods.memory import MemoryUse
@@ -35,7 +36,21 @@ class GroundOptions:
     """Seconds of the clip from which on the music plays: a moment begins there, and what is seen
     before has no say in it."""
 
+    like: str = ""
+    """Words that the music should fit, as in "calm piano"; see `library.words`."""
+    without: str = ""
+    """Words that it should not fit."""
+    tempo: str = ""
+    """Beats per minute, as in "90-110"."""
+    instrumental: bool = False
+    """Leave out music with vocals."""
+    licence: str = ""
+    """Leave out music that is not under one of these licences, as in "cc-by,cc0"."""
+    genre: str = ""
+    """Leave out music of other genres."""
+
     def __post_init__(self) -> None:
+        _ = self.wanted
         if self.top < 1:
             raise ConfigError(f"`top` {self.top}: at least one moment must be asked for")
         if self.fit not in get_args(Fit):
@@ -49,6 +64,13 @@ class GroundOptions:
         check_music_at(self.music_at)
         if self.popularity and self.memory == "off":
             raise ConfigError("`popularity` with `memory` off", "leave one of them out")
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which music is looked at."""
+        return Wanted(
+            self.like, self.without, self.tempo, self.instrumental, self.licence, self.genre
+        )
 
     @property
     def placement(self) -> Placement:
@@ -65,3 +87,9 @@ class OptionFields(TypedDict, total=False):
     memory: MemoryUse
     popularity: bool
     music_at: float
+    like: str
+    without: str
+    tempo: str
+    instrumental: bool
+    licence: str
+    genre: str

@@ -32,6 +32,7 @@ TOLD_ELSEWHERE = (
     *("start_on_border", "start_on_phrase", "start_on_downbeat", "placement", "near"),
     *("number_of_cuts", "cuts_on_beat", "placed_by_memory", "model_start", "model_end"),
     *("method_start", "method_log_odds"),
+    *("words_rank", "words_of"),
     *("memory_start", "memory_probability", "memory_log_odds", "runner_up_fit"),
     *("habit_uses", "habit_start", "habit_intro", "habit_chorus", "habit_elsewhere"),
 )
@@ -146,6 +147,14 @@ def _edit(value: float, _: Evidence) -> str:
     return f"Cuts and motion add {value:.2f} to the score."
 
 
+def _words(value: float, evidence: Evidence) -> str:
+    rank, of = evidence["words_rank"], evidence["words_of"]
+    return (
+        f"It fits your words by {value:.2f} of 1, as number {rank:.0f} of the {of:.0f} tracks that "
+        "the words chose; among these the picture decided."
+    )
+
+
 def _shift(value: float, _: Evidence) -> str:
     if abs(value) < MOVED:
         return ""
@@ -232,6 +241,7 @@ SENTENCES: Mapping[str, Say] = {
     "two_tower": lambda value, _: f"As wholes, clip and track match by {value:.2f} of 1.",
     "interaction": lambda value, _: f"Seen part by part, they match by {value:.2f} of 1.",
     "edit": _edit,
+    "words": _words,
     "survey_probability": lambda value, _: (
         f"By cuts, motion and the model together, this place is right with a probability of "
         f"{value:.0%}."

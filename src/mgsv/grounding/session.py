@@ -20,6 +20,7 @@ from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library, Track
 from mgsv.library.walk import left_out
+from mgsv.library.words import Narrowed, narrow
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
 from mgsv.methods.base import Fit, Method, Placement, PlacementWeights, Query
@@ -160,15 +161,17 @@ class Session:
             contents = self._look(known=known)
             method = self._with_memory(contents, options)
             tracks = _wanted(contents, method, options.placement)
-            if within is not None:
-                tracks = tracks.only(within)
+            narrowed = self.narrowed(options, contents, within)
+            if narrowed is not None:
+                tracks = tracks.only(narrowed.ids)
             shortlist, scores = find_shortlist(query, tracks, method, options)
             if all(recording.track.path.exists() for recording, _ in shortlist):
                 break  # else files were deleted since the library was looked at: look again
         recordings, candidates = [one for one, _ in shortlist], [one for _, one in shortlist]
         placed = method.place(query, candidates, options.placement)
         pairs = zip(recordings, placed, strict=True)
-        moments = tuple(ranked_moment(rank, *pair) for rank, pair in enumerate(pairs, start=1))
+        fit = narrowed.fit if narrowed else {}
+        moments = tuple(ranked_moment(n, *pair, fit) for n, pair in enumerate(pairs, start=1))
         chance = method.ranker.chance(query, tracks, scores)
         remarks = _remarks(query, moments, chance, method, options.fit)
         feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
@@ -181,10 +184,28 @@ class Session:
             score_meaning=method.score_meaning,
             library_fingerprint=contents.fingerprint,
             chance=chance,
-            notes=(*query.notes, *contents.notes, *remarks),
+            notes=(*query.notes, *contents.notes, *(narrowed.notes if narrowed else ()), *remarks),
             clip_feats=(feats, self.encoders.video.fingerprint if feats else ""),
             music_at=options.music_at,
         )
+
+    def narrowed(
+        self,
+        options: GroundOptions,
+        contents: Contents | None = None,
+        within: Collection[str] | None = None,
+    ) -> Narrowed | None:
+        """The tracks that `options` leave to be looked at; None for all.
+
+        within: ids of the only tracks in question. Raises `LibraryError` where none is left.
+        """
+        contents = contents or self._look(known=True)
+        wanted = options.wanted
+        if not wanted and within is None:
+            return None
+        ids = None if within is None else set(within)
+        usable = [track for track in contents.usable if ids is None or track.id in ids]
+        return narrow(self.library, usable, wanted)
 
     def shortlist_recall(
         self, video: PathLike | Query, options: GroundOptions | None = None

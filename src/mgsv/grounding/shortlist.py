@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.result import RankedMoment
 from mgsv.grounding.tracks import Tracks
 from mgsv.library.recordings import Recording, distinct
 from mgsv.methods.base import Candidate, Detection, Method, Query
+
+NO_WORDS: Mapping[str, float] = MappingProxyType({})
 
 
 def find_shortlist(
@@ -29,7 +34,13 @@ def find_shortlist(
     return list(zip(recordings, candidates, strict=True)), scores
 
 
-def ranked_moment(rank: int, recording: Recording, found: Detection) -> RankedMoment:
+def ranked_moment(
+    rank: int, recording: Recording, found: Detection, words: Mapping[str, float] = NO_WORDS
+) -> RankedMoment:
+    """words: track's id → how well it fits the words that were asked for."""
     start, end = found.moment.start, found.moment.end
     evidence = dict(found.evidence)
+    if (fit := words.get(recording.track.id)) is not None:
+        better = sum(other > fit for other in words.values())
+        evidence |= {"words": fit, "words_rank": 1.0 + better, "words_of": float(len(words))}
     return RankedMoment(rank, recording.track, start, end, found.score, evidence, recording.also_as)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -298,6 +298,12 @@ class Library:
     def curves(self, track: Track) -> TrackCurves:
         """The rhythm curves of `track`; its segments stay on disk."""
         return TrackCurves(track, **self._read(track, CURVES))
+
+    def probabilities(self, tracks: Sequence[Track]) -> list[Mapping[str, float]]:
+        """Tag → mean probability over the track, of each of `tracks`."""
+        known = self._records({track.id for track in tracks}, self.encoder_fingerprint or "")
+        tags = {record.id: record.tags for record in known}
+        return [tags.get(track.id, {}) for track in tracks]
 
     def features(self, track: Track) -> TrackFeatures:
         """All features of `track`. Raises `LibraryError` if they are missing or damaged."""

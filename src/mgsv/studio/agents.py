@@ -15,6 +15,7 @@ from mcp.types import ToolAnnotations
 from mgsv.errors import ConfigError, MgsvError
 from mgsv.grounding import GroundOptions, Session, render, write_timeline
 from mgsv.library import Library
+from mgsv.library.words import Wanted, narrow
 from mgsv.studio.documents import MomentDocument, TrackDocument
 from mgsv.studio.folders import Folders
 from mgsv.studio.problems import Refusal
@@ -70,13 +71,10 @@ def create_agent_server(options: AgentOptions) -> MCPServer:
 
     @server.tool(annotations=READS)
     def list_tracks(words: str = "") -> list[dict[str, Any]]:
-        """At most 100 tracks of the library, those with all of the words among their tags."""
-        wanted = [word.casefold() for word in words.split()]
-        return [
-            asdict(TrackDocument.of(track))
-            for track in session.library.tracks()
-            if all(any(word in tag.casefold() for tag in track.tags) for word in wanted)
-        ][:100]
+        """At most 100 tracks of the library, those that fit the words best, as in "calm piano"."""
+        with _told():
+            tracks = narrow(session.library, session.library.tracks(), Wanted(like=words)).tracks
+        return [asdict(TrackDocument.of(track)) for track in tracks[:100]]
 
     @server.tool(annotations=READS)
     def find_music(clip: str, top: int = 5) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mgsv.errors import ConfigError
 from mgsv.explanation.explain import explain
 from mgsv.grounding import Grounding, GroundOptions, RankedMoment, Session
 from mgsv.grounding.acceptance import SeenOfClip, accept_moment
@@ -62,7 +61,7 @@ def _ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, A
         best, notes = session.place(query, track, request.near, request.options), []
     else:
         within = narrowed(studio, request)
-        found = session.ground(query, request.options, within=within)
+        found = session.ground(query, options_of(request), within=within)
         best, document = found[0], asdict(_document(studio, found))
         notes = document["notes"]
         if request.track is None or clip.found is None:
@@ -166,10 +165,7 @@ def sound_of(choice: Choice) -> SoundOptions:
 
 
 def narrowed(studio: OpenStudio, request: GroundRequest) -> list[str] | None:
-    """The ids of the tracks to look at; None for all.
-
-    Raises `ConfigError` where no track is as wanted.
-    """
+    """The ids of the tracks to look at; None for all."""
     if request.track is not None:
         return [studio.track(request.track).id]
     tracks = list(studio.tracks().values())
@@ -178,20 +174,17 @@ def narrowed(studio: OpenStudio, request: GroundRequest) -> list[str] | None:
         mean = library.features(studio.track(request.like)).segments.mean(axis=0)
         near = library.nearest(mean, LIKE + 1)
         tracks = [track for track, _ in near if track.id != request.like]
-    words = [word.casefold() for word in request.words.replace(",", " ").split()]
-    kept = [
-        track
-        for track in tracks
-        if request.tempo_from <= track.tempo <= request.tempo_to
-        and all(any(word in tag.casefold() for tag in track.tags) for word in words)
-    ]
-    if not kept:
-        known = sorted({tag for track in tracks for tag in track.tags}, key=str.casefold)
-        raise ConfigError(
-            "no track has such tags and such a tempo",
-            f"choose from {', '.join(known[:30])}, or a wider tempo",
-        )
-    return None if len(kept) == len(studio.tracks()) else [track.id for track in kept]
+    return None if len(tracks) == len(studio.tracks()) else [track.id for track in tracks]
+
+
+def options_of(request: GroundRequest) -> GroundOptions:
+    """The options of a request, with its words and tempo among them."""
+    options = request.options
+    if request.words:
+        options = replace(options, like=f"{options.like} {request.words}".strip())
+    if (request.tempo_from, request.tempo_to) != (0, 1000):
+        options = replace(options, tempo=f"{request.tempo_from:g}-{request.tempo_to:g}")
+    return options
 
 
 def _document(studio: OpenStudio, found: Grounding) -> GroundingDocument:

@@ -109,6 +109,8 @@ class ClipBatch:
     _tracks: dict[str, Track] = field(default_factory=dict)
     _earlier: list[dict[str, Any]] = field(default_factory=list)
     """What was chosen for other clips before, the last at the end."""
+    _count: int = 0
+    """Tracks that may be chosen."""
 
     def run(
         self,
@@ -129,7 +131,9 @@ class ClipBatch:
         pending = [one for one in all_clips if one.item is None]
         steps = _Steps(progress, 2 * len(pending) if self.how.render else len(pending))
         workers = executor or Threads()
-        choices = choices_needed(len(clips), len(self._tracks))
+        narrowed = self.session.narrowed(self.options)
+        self._count = len(self._tracks if narrowed is None else narrowed.tracks)
+        choices = choices_needed(len(clips), self._count)
         wanted = replace(self.options, top=max(1, choices))
         key = self._key()
         new = [one for one in pending if not self._remembered(one, key, wanted.top)]
@@ -210,7 +214,7 @@ class ClipBatch:
             return []
         same = _recordings(clips, self._earlier)
         lists = [{same[m["track"]]: m for m in reversed(_moments(one))} for one in open_]
-        most = most_uses(len(clips) + len(self._earlier), len(self._tracks))
+        most = most_uses(len(clips) + len(self._earlier), self._count)
         kinds = {track for own in lists for track in own}
         notes: list[str] = []
         if self.how.repeat or len(kinds) == 1:
