@@ -78,6 +78,13 @@ def test_natural_music_ends_with_the_track(track: Path) -> None:
     assert len(arrange(track, Moment(8.0, 28.0), 20.0, fit="natural").pieces) == 1
 
 
+def test_what_was_found_is_heard_before_any_join(track: Path) -> None:
+    """A clip of three bars gets one of them at least, and not the end of the track alone."""
+    for seconds in (5.5, 6.5, 7.6):
+        first, *_ = arrange(track, Moment(0.0, seconds), seconds, fit="natural").pieces
+        assert first.start == 0.0 and first.seconds >= BAR - NEAR
+
+
 def test_a_natural_end_where_there_is_one(track: Path) -> None:
     plain = arrange(track, Moment(0.0, 17.5), 17.5)
     assert plain == Arrangement((Piece(0.0, 17.5),))

@@ -234,6 +234,7 @@ class Paths:
         origins, heard = origins[:targets], heard[:targets] + JOIN
         near = np.abs(origins - np.arange(targets)[:, None]) < least
         heard = np.where(near, np.inf, heard)
+        held = min(least, count - first)  # bars from the moment's start that are played anyway
         played = song.lines[least : count + 1] - song.lines[:targets]
         steps = math.ceil((seconds - before) / max(float(lengths.min()), song.bar / 2)) + least + 1
         shape = (steps + 1, count + 1)
@@ -243,7 +244,7 @@ class Paths:
         for step in range(1, steps + 1):
             costs[step, 1:] = costs[step - 1, :-1]
             times[step, 1:] = times[step - 1, :-1] + lengths
-            if step >= least:
+            if step >= least + held:
                 left = costs[step - least][origins] + heard
                 left[times[step - least][origins] > seconds] = np.inf
                 best = left.argmin(axis=1)
