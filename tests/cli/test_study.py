@@ -81,6 +81,19 @@ def test_problems_are_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+def test_a_showcase_says_how_many_clips_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    arguments = ("a.mp4", "b.mp4", "-m", ".", "-o", "page", "--most-clips", "1")
+    done = mgsv_here("showcase", *arguments)
+    assert done.returncode == 1
+    assert "2 clips are more than 1: give fewer, or allow --most-clips" in done.stderr
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.slow
 def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

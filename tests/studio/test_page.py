@@ -284,6 +284,78 @@ def test_bad_files_are_one_line_with_a_remedy(
     assert person.page.locator("#problems p").count() == 0
 
 
+def test_many_bad_files_are_each_named_and_said_once(person: StudioPage, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    names = tuple(f"empty {number}.mp4" for number in range(6))
+    person.drop(*[tmp_path / "empty.mp4"] * 6, names=names)
+    person.page.wait_for_function("() => document.querySelectorAll('#problems p').length === 6")
+    assert all(name in person.problems() for name in names)
+    person.drop(tmp_path / "empty.mp4", names=names[:1])
+    person.page.wait_for_selector("#incoming li", state="detached")
+    person.page.wait_for_timeout(300)
+    assert person.page.locator("#problems p").count() == 6
+
+
+def test_messages_do_not_keep_buttons_from_being_used(bikes: StudioPage) -> None:
+    page = bikes.page
+    page.evaluate(
+        """async () => {
+          const { problem } = await import("/static/js/problems.js");
+          for (let n = 0; n < 9; n++) problem({ detail: `${n}: ${"wrong ".repeat(40)}` });
+        }"""
+    )
+    for button in ("#render", "#accept", "#explain"):
+        page.click(button, trial=True, timeout=5000)
+    page.set_viewport_size({"width": 360, "height": 500})
+    page.click("#render", trial=True, timeout=5000)
+
+
+def test_a_clip_for_which_nothing_was_found_says_why(person: StudioPage, tmp_path: Path) -> None:
+    path = media_files.write_video(tmp_path / "short.mp4", media_files.Clip(seconds=0.4))
+    person.drop(path)
+    person.problems()
+    assert "the clip is only 0.40 s long" in person.page.inner_text("#confidence")
+    person.page.reload()
+    person.page.wait_for_selector("body.ready")
+    assert "the clip is only 0.40 s long" in person.page.inner_text("#confidence")
+    assert "the clip is only 0.40 s long" in str(person.page.get_attribute("#clips .warn", "title"))
+
+
+def test_states_are_seen_beside_long_names(person: StudioPage) -> None:
+    name = f"{'a very long name of a clip ' * 4}.mp4"
+    person.drop(real_media.bikes(), names=(name,))
+    person.candidates()
+    for width in (360, 900, 1600):
+        person.page.set_viewport_size({"width": width, "height": 900})
+        for what in ("td:nth-child(3)", "button[aria-label^=Remove]"):
+            box = person.page.locator(f"#clips {what}").bounding_box()
+            whole = person.page.locator("#clips-box").bounding_box()
+            assert box["x"] + box["width"] <= whole["x"] + whole["width"] + 1, (width, what)
+
+
+def test_space_plays_after_a_click(bikes: StudioPage) -> None:
+    """Who works with the mouse has the last button in focus, and does not want it again."""
+    page = bikes.page
+    for what in ("#clips button.plain >> nth=0", "#undo", "#again", "#own-gain"):
+        if page.is_visible(what) and page.is_enabled(what):
+            page.click(what)
+            page.keyboard.press("Space")
+            page.wait_for_function("() => studio.player.playing", timeout=3000)
+            page.keyboard.press("Space")
+            assert page.inner_text("#play") == "Play"
+    assert len([job for job in bikes.api("/jobs") if job["kind"] == "ground"]) == 2
+    page.keyboard.press("Tab")
+    page.focus("#help")
+    page.keyboard.press("Space")
+    assert page.locator("#keys").is_visible(), "buttons that were reached by keyboard are used so"
+
+
+def test_a_command_for_a_name_that_looks_like_an_option(person: StudioPage) -> None:
+    person.drop(real_media.bikes(), names=("-rf.mp4",))
+    person.candidates()
+    assert "mgsv render './-rf.mp4' " in person.page.inner_text("#command")
+
+
 def test_reading_is_cancelled(person: StudioPage, tmp_path: Path) -> None:
     long = media_files.write_video(
         tmp_path / "long.mp4", media_files.Clip(seconds=150, width=320, height=180)

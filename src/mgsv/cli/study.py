@@ -209,6 +209,7 @@ def report(folder: Path, output: Path | None, resamples: int, as_json: bool) -> 
 @click.option("--output", "-o", type=options.FILE, required=True, metavar="DIR", help="The page.")
 @click.option("--title", default="Music for clips", show_default=True, help="Of the page.")
 @click.option("--longest", default=60.0, show_default=True, help="Seconds of a clip, at most.")
+@click.option("--most-clips", default=200, show_default=True, help="Clips, at most.")
 @_models
 @options.matcher
 @options.detector
@@ -223,6 +224,7 @@ def showcase(
     output: Path,
     title: str,
     longest: float,
+    most_clips: int,
     checkpoint: tuple[str, ...],
     matcher: Path | None,
     detector: Path | None,
@@ -247,6 +249,7 @@ def showcase(
         systems=_names(systems),
         files=_files(checkpoint, matcher, detector, first_stage),
         longest=longest,
+        most_clips=most_clips,
         encoders=encoders,
     )
     with show.progress(progress, "showcase") as listen:

@@ -66,6 +66,8 @@ class QueuedClip:
     choice: Choice | None = None
     found: dict[str, Any] | None = None
     """The last grounding: see `documents.GroundingDocument`."""
+    failed: str = ""
+    """Why the last grounding failed, if it did."""
     accepted: bool = False
     """The choice is remembered as a use."""
     rendered: str = ""

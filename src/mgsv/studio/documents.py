@@ -134,7 +134,7 @@ def clip_document(clip: QueuedClip, track: Track | None) -> ClipDocument:
 
 def needs_look(clip: QueuedClip) -> str:
     if clip.found is None:
-        return "no music was looked for yet"
+        return clip.failed or "no music was looked for yet"
     if clip.accepted:
         return ""
     if clip.found["chance"] is None:

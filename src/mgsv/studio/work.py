@@ -14,6 +14,7 @@ from mgsv.explanation.explain import explain
 from mgsv.grounding import Grounding, GroundOptions, RankedMoment, Session
 from mgsv.grounding.acceptance import SeenOfClip, accept_moment
 from mgsv.grounding.output import comment_of
+from mgsv.jobs import Cancelled
 from mgsv.library import Track
 from mgsv.media import isolated, timeline
 from mgsv.media.soundtrack import SoundOptions
@@ -43,11 +44,22 @@ def works(studio: OpenStudio) -> dict[Kind, Work]:
 
     return {
         "index": studio.do_index,
-        "ground": of(_ground),
+        "ground": of(_try_to_ground),
         "render": of(_render),
         "timeline": of(_write_timeline),
         "explain": of(_draw),
     }
+
+
+def _try_to_ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
+    """Find moments for the clip, or remember why there are none."""
+    try:
+        return _ground(studio, job, clip)
+    except Cancelled:
+        raise
+    except Exception as error:
+        studio.clips.update(clip.id, failed=studio.naming.problem(error).detail)
+        raise
 
 
 def _ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def _ground(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, A
     request = _ground_request.validate_python(job.request)
     session = studio.wait_for_session(job)
     query = studio.query(clip, job)
-    changes: dict[str, Any] = {"accepted": False, "rendered": ""}
+    changes: dict[str, Any] = {"accepted": False, "rendered": "", "failed": ""}
     if request.track is not None and request.near is not None:
         track = studio.track(request.track)
         best, notes = session.place(query, track, request.near, request.options), []

@@ -28,6 +28,12 @@ export class Cards {
     $("confidence").textContent = found ? confidence(found) : "";
   }
 
+  /** Says why there are no cards. */
+  say(why) {
+    $("confidence").className = "warn";
+    $("confidence").textContent = why;
+  }
+
   /** Marks the candidate that is chosen, if the choice is one of them. */
   mark(choice) {
     let chosen = null;

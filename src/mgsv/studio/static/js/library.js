@@ -4,10 +4,15 @@ import { get, remove } from "./api.js";
 import { $, element } from "./dom.js";
 import { attempt, problem } from "./problems.js";
 
+let newest = 0; // the last event of the reading that was shown
+
 /** Shows the library; job: that which reads it, as far as it is. */
 export async function library(job) {
   const known = job && job.state === "running" ? null : await get("/library").catch(() => null);
-  const reading = job ?? known?.index;
+  // The answer may be newer than the event for which it was fetched, and come after a newer one.
+  const reading = known?.index?.event > job?.event ? known.index : (job ?? known?.index);
+  if (reading?.event < newest) return known;
+  newest = reading?.event ?? newest;
   $("index").hidden = !["failed", "cancelled", "done"].includes(reading?.state);
   if (reading?.state === "failed") problem(reading.problem);
   if (known?.ready) {

@@ -2,7 +2,9 @@
 
 import { $, element } from "./dom.js";
 
-/** Says what went wrong, and what to do about it. */
+const MOST = 30;
+
+/** Says what went wrong, and what to do about it; the same thing once. */
 export function problem(error, about = "") {
   const { remedy = "" } = error;
   const close = () => line.remove();
@@ -14,8 +16,11 @@ export function problem(error, about = "") {
     remedy ? `: ${remedy} ` : " ",
     element("button", { type: "button", "aria-label": "Close this message", onclick: close }, "×"),
   );
-  $("problems").append(line);
-  while ($("problems").children.length > 4) $("problems").firstChild.remove();
+  const box = $("problems");
+  [...box.children].find((other) => other.textContent === line.textContent)?.remove();
+  box.append(line);
+  while (box.children.length > MOST) box.firstChild.remove();
+  box.scrollTop = box.scrollHeight;
 }
 
 /** The value of `work`; what goes wrong is said. */

@@ -10,7 +10,7 @@ export class Queue {
   #selected = "";
   largest = Infinity; // bytes of a clip
 
-  /** actions: select(clip), added(clip), removed(clip), cancel(job), problem(error). */
+  /** actions: select(clip), added(clip), removed(clip), cancel(job), problem(error, about). */
   constructor(actions) {
     this.#actions = actions;
     $("needs-look").addEventListener("change", () => this.#draw());
@@ -59,6 +59,11 @@ export class Queue {
     this.#draw();
   }
 
+  /** Whether music is being looked for. */
+  looks(id) {
+    return this.#jobs.get(id)?.has("ground") ?? false;
+  }
+
   /** Takes note of how far a job is. */
   job(job) {
     if (!job.clip) return;
@@ -91,7 +96,7 @@ export class Queue {
       this.put(clip);
       this.#actions.added(clip);
     } catch (error) {
-      if (error.name !== "AbortError") this.#actions.problem(error);
+      if (error.name !== "AbortError") this.#actions.problem(error, file.name);
     } finally {
       line.remove();
     }
@@ -147,7 +152,8 @@ export class Queue {
   #draw() {
     const wanted = $("needs-look").checked;
     const shown = this.clips.filter((clip) => !wanted || clip.needs_look);
-    const focused = document.activeElement?.closest?.("[data-key]")?.dataset.key;
+    // What the mouse has clicked need not stay in focus; script would make it a keyboard's focus.
+    const focused = document.activeElement?.closest("[data-key]:focus-visible")?.dataset.key;
     $("clips").replaceChildren(...shown.map((clip) => this.#row(clip)));
     if (focused) $("clips").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
     const empty = this.#clips.size === 0;

@@ -2,6 +2,7 @@
 
 import { Jobs, address, bytes, get, post, put, remove } from "./api.js";
 import { Cards } from "./cards.js";
+import { command } from "./command.js";
 import { $, clock, element, later } from "./dom.js";
 import { History } from "./history.js";
 import { library } from "./library.js";
@@ -81,6 +82,7 @@ function refresh() {
   const { choice, track } = clip;
   $("results").hidden = $("track").hidden = $("command").hidden = !(choice && track);
   cards.mark(choice);
+  if (!clip.found) cards.say(queue.looks(clip.id) ? "" : clip.needs_look);
   const can = history.can(clip.id);
   $("undo").disabled = !can.undo;
   $("redo").disabled = !can.redo;
@@ -92,7 +94,7 @@ function refresh() {
   $("track-facts").textContent = `${clock(track.duration, 0)}, ${tempo}`;
   $("own-gain").value = choice.keep_audio ? toSlider(choice.own_gain) : 0;
   $("own-note").textContent = choice.keep_audio ? "The music ducks under it." : "";
-  $("command").querySelector("code").textContent = command();
+  $("command").querySelector("code").textContent = command(clip);
   showTrack(track, choice);
   listen();
 }
@@ -237,15 +239,16 @@ async function progress(job) {
   if (job.kind === "index") return library(job);
   queue.job(job);
   if (job.state === "failed") problem(job.problem, queue.get(job.clip)?.name);
-  if (job.state !== "done" || !queue.get(job.clip)) return;
+  if (!["done", "failed"].includes(job.state) || !queue.get(job.clip)) return;
   await attempt(async () => {
     const known = await get(`/clips/${job.clip}`);
     const before = clip;
-    if (job.kind === "ground" && before?.id === known.id && before.choice) {
+    const done = job.state === "done";
+    if (done && job.kind === "ground" && before?.id === known.id && before.choice) {
       history.note(known.id, before.choice);
     }
     take(known);
-    if (job.clip !== clip?.id) return;
+    if (!done || job.clip !== clip?.id) return;
     if (job.kind === "ground") await candidates();
     if (job.kind === "explain") explain(job);
     if (["render", "timeline"].includes(job.kind)) made(job);
@@ -269,14 +272,6 @@ function explain(job) {
   const sentences = job.notes.map((note) => element("li", {}, note));
   $("explanation").querySelector("ul").replaceChildren(...sentences);
   $("explanation").hidden = false;
-}
-
-function command() {
-  const { choice, track, name } = clip;
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const own = choice.keep_audio ? ` --keep-audio --own-gain ${choice.own_gain}` : "";
-  const [start, end] = [choice.start, choice.end].map((time) => Number(time.toFixed(4)));
-  return `mgsv render ${quoted(name)} ${quoted(track.name)} --start ${start} --end ${end}${own}`;
 }
 
 // --- hands and keys --------------------------------------------------------------------------
@@ -350,9 +345,14 @@ function place() {
   waveform.position = seconds;
 }
 
+// What was clicked is in focus, too, but only what was reached by keyboard is meant by Space.
+let pointed = false;
+document.addEventListener("pointerdown", () => (pointed = true));
+
 /** Keys that mean something everywhere, but where text is written or a control has them itself. */
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
+  if (key === "Tab") pointed = false;
   if (!clip || document.querySelector("dialog[open]")) return;
   const writes = target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
   if (event.ctrlKey || event.metaKey) {
@@ -364,7 +364,8 @@ document.addEventListener("keydown", (event) => {
   if (event.altKey || writes) return;
   const beside = { ArrowDown: 1, ArrowUp: -1 }[key];
   const aside = { ArrowRight: 1, ArrowLeft: -1 }[key];
-  if (key === " " && !target.matches("button, a, summary, label, input")) {
+  const used = `${pointed ? "" : "button, a, summary, "}label, input:not([type=range])`;
+  if (key === " " && !target.matches(used)) {
     toggle();
   } else if (beside && !target.matches("input")) {
     const moment = cards.beside(clip.choice, beside);

@@ -5,6 +5,7 @@ import { $, clock, element } from "./dom.js";
 import { TwoSounds } from "./twosounds.js";
 
 const KEPT = "mgsv-study";
+const CODE = /^[A-Za-z0-9_-]{22}$/;
 const ASKED = {
   fit: ["Which music fits the picture better?",
     "In this part, judge how well the music fits what is seen: its mood, its movement, its cuts."],
@@ -122,7 +123,11 @@ $("start").addEventListener("click", () => attempt(async () => {
 }));
 $("resume").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(async () => take(await get(`/study/sessions/${encodeURIComponent($("code").value.trim())}`)));
+  attempt(async () => {
+    const code = $("code").value.trim();
+    if (!CODE.test(code)) throw new Problem({ detail: "There is no such code", remedy: "copy all of it" });
+    await take(await get(`/study/sessions/${code}`));
+  });
 });
 $("go").addEventListener("click", () => attempt(show));
 $("play").addEventListener("click", toggle);
