@@ -95,10 +95,10 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "page",
-    (
-        "annotate batch credits data editor evaluate explain length memory studio study systems"
-        " train voices words"
-    ).split(),
+    [
+        *("annotate", "batch", "credits", "data", "editor", "evaluate", "explain", "length"),
+        *("memory", "studio", "study", "systems", "train", "voices", "words"),
+    ],
 )
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
