@@ -94,7 +94,20 @@ def test_the_researchers_commands_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "page", "annotate batch credits data evaluate memory studio study systems train words".split()
+    "page",
+    [
+        "annotate",
+        "batch",
+        "credits",
+        "data",
+        "evaluate",
+        "memory",
+        "studio",
+        "study",
+        "systems",
+        "train",
+        "words",
+    ],
 )
 def test_the_pages_commands_can_be_typed(page: str) -> None:
     """Names and options exist; the README's test runs most of them."""
