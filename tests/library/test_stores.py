@@ -23,6 +23,7 @@ from mgsv.errors import LibraryError
 from mgsv.files import write_file
 from mgsv.jobs import Progress, Threads
 from mgsv.library import Library
+from mgsv.library.credits import Credits
 from mgsv.library.features import TENSORS, TrackRecord
 from mgsv.library.library import open_store
 from mgsv.library.shared.address import is_shared, parse_address
@@ -398,7 +399,7 @@ def test_a_database_that_cannot_be_used(
     refused(database.replace("owner@", "guest@") + features, "permission denied.*owner run")
     open_store(database + features).close()
     engine.run("UPDATE mgsv.state SET format = 9", "library")
-    refused(database + features, "written in format 9, this mgsv reads 1: use the same version")
+    refused(database + features, "written in format 9, this mgsv reads 2: use the same version")
     (tmp_path / "pgpass").write_text("*:*:*:*:wrong\n")
     (tmp_path / "pgpass").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
@@ -522,3 +523,21 @@ def test_addresses() -> None:
 def test_addresses_that_make_no_sense(place: str, match: str) -> None:
     text = refused(place, match)
     assert "secret" not in text
+
+
+@shared
+def test_a_shared_library_of_the_first_format_gets_room_for_credits(
+    database: str, engine: Postgres, tmp_path: Path
+) -> None:
+    place = f"{database}?features={tmp_path / 'features'}"
+    with contextlib.closing(open_store(place)) as store, store.writing(1, print):
+        store.put(record(1), "e", arrays())
+    engine.run("ALTER TABLE mgsv.track DROP COLUMN credits, DROP COLUMN brightness", "library")
+    engine.run("UPDATE mgsv.state SET format = 1", "library")
+    with contextlib.closing(open_store(place)) as store:
+        assert store.record(record(1).id, "e") == record(1)
+        assert store.uncredited() == [record(1).id]
+        with store.writing(1, print):
+            store.put_credits({record(1).id: Credits("Ada")})
+        kept = store.record(record(1).id, "e")
+        assert kept is not None and kept.credits == Credits("Ada") and store.uncredited() == []
