@@ -110,20 +110,22 @@ def picture(rows: list[Made]) -> bytes:
     """A panel for each system that was trained, as a PNG."""
     rows = [row for row in rows if row.log]
     blind, oracle = best_blind(rows[0].document), rows[0].document["baselines"].get("oracle")
+    longest = max(int(row.log[-1]["step"]) for row in rows)
     with styled({"font.size": 8}):
         lines = -(-len(rows) // COLUMNS)
         figure = Figure(figsize=(2.2 * COLUMNS, 1.7 * lines), layout="constrained")
-        panels = figure.subplots(lines, COLUMNS, sharey=True, squeeze=False).ravel()
+        panels = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
         for axes in panels[len(rows) :]:
             axes.set_axis_off()
         for axes, row in zip(panels, rows, strict=False):
-            axes.axhline(blind, color=GREY, linewidth=1, linestyle="--")
-            if oracle is not None:
-                axes.axhline(oracle["mIoU"], color=GREY, linewidth=1)
+            if "mIoU" in row.document["measures"]:
+                axes.axhline(blind, color=GREY, linewidth=1, linestyle="--")
+                if oracle is not None:
+                    axes.axhline(oracle["mIoU"], color=GREY, linewidth=1)
             axes.plot(*row.curve("mIoU"), color=BLUE, label="mIoU")
             steps, recall = row.curve("R10")
             axes.plot(steps, [value / 100 for value in recall], color=ORANGE, label="R10")
-            axes.set(title=row.title, ylim=(0, 1))
+            axes.set(title=row.title, xlim=(0, longest), ylim=(0, 1))
         figure.supxlabel("steps; val split. Blue: mIoU. Orange: R10. Grey: oracle, best blind rule")
         return encoded(figure, "png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -62,7 +63,6 @@ def test_spans_are_relative_to_the_canvas_of_the_data(small: Path) -> None:
 
 
 def test_sections_return_within_a_track() -> None:
-    """Half a minute and more: the sections of most tracks come at least twice."""
     options, world = PlantOptions.of("small"), WORLDS["small"]
     assert song(0, 0, options).shape == (world.segments, options.latent_dim)
     longest = sum(most for _, most in world.section_states.values())
@@ -78,8 +78,6 @@ def test_the_same_options_give_the_same_rows_and_another_seed_does_not(small: Pa
 
 def test_worlds_are_encoders_of_their_own(small: Path, tmp_path: Path) -> None:
     """Benchmarks made before there were worlds keep the fingerprint that checkpoints name."""
-    import json
-
     before = asdict(PlantOptions())
     (tmp_path / "planted.json").write_text(json.dumps(before))
     now = recipe_fingerprint(tmp_path)
