@@ -324,6 +324,14 @@ def test_a_deleted_track_is_gone_when_the_music_is_read_again(tmp_path: Path) ->
         assert client.get(f"{API}/library").json()["tracks"] == 1
 
 
+def test_an_end_amid_requests_is_no_fault(tmp_path: Path) -> None:
+    with running(tmp_path, "--library", tmp_path / "library") as started:
+        client = started.client()
+        stream = client.stream("GET", f"{API}/events")
+        stream.__enter__()
+    assert len(started.log.read_text().splitlines()) == 1
+
+
 def test_a_port_that_is_taken_is_said(studio: Running, tmp_path: Path) -> None:
     port = studio.url.rpartition(":")[2]
     done = subprocess.run(
