@@ -21,6 +21,7 @@ import real_media
 from mgsv.library import Library
 from mgsv.media.audio import read_audio
 from studio_support import API, Client, Running, running
+from tunes import write_tunes
 
 RATE = 48_000
 
@@ -304,6 +305,30 @@ def test_music_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         assert job["state"] == "failed" and job["problem"]["status"] == 409
         assert "no music" in job["problem"]["detail"]
         assert client.get(f"{API}/tracks").status_code == 503
+
+
+def test_a_deleted_track_is_gone_when_the_music_is_read_again(tmp_path: Path) -> None:
+    write_tunes(tmp_path / "music", range(2))
+    with (
+        running(
+            tmp_path / "studio", "--music", tmp_path / "music", "--library", tmp_path / "library"
+        ) as started,
+        started.client() as client,
+    ):
+        client.ended(f"{API}/jobs/{client.get(f'{API}/library').json()['index']['id']}")
+        assert len(client.get(f"{API}/tracks").json()) == 2
+        next((tmp_path / "music").iterdir()).unlink()
+        assert client.do("library/index")["state"] == "done"
+        assert len(client.get(f"{API}/tracks").json()) == 1
+        assert client.get(f"{API}/library").json()["tracks"] == 1
+
+
+def test_an_end_amid_requests_is_no_fault(tmp_path: Path) -> None:
+    with running(tmp_path, "--library", tmp_path / "library") as started:
+        client = started.client()
+        stream = client.stream("GET", f"{API}/events")
+        stream.__enter__()
+    assert len(started.log.read_text().splitlines()) == 1
 
 
 def test_a_port_that_is_taken_is_said(studio: Running, tmp_path: Path) -> None:

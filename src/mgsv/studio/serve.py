@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import logging
 import socket
 import threading
 import webbrowser
@@ -70,8 +72,15 @@ def _serve(
         )
         if browser:
             threading.Timer(0.5, webbrowser.open, [address(options, port)]).start()
+        logging.getLogger("uvicorn.error").addFilter(_is_fault)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run([listening])
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Not that a request was ended with the studio."""
+    ended = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not ended and "graceful shutdown" not in str(record.msg)
 
 
 def address(options: StudioOptions, port: int) -> str:

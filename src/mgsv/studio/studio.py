@@ -88,6 +88,7 @@ class OpenStudio:
             self._ready.set()
         elif options.music:
             self._session.library.add(list(options.music), progress=report)
+        self._tracks = None  # files that are gone change nothing in the library
         failed = self._session.library.report.failed
         return {"notes": [self.naming(f"left out: {path}: {why}") for path, why in failed]}
 
