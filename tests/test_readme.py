@@ -55,6 +55,8 @@ def home(tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copy(real_media.big_buck_bunny(), tmp_path / "clip.mp4")
     sound = read_audio(real_media.bgm_tracks()[0], 48_000).samples[: 8 * 48_000]
     write_video(tmp_path / "published.mp4", Clip(seconds=8), audio=sound)
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "clips" / "one.mp4", Clip(seconds=2))
     return tmp_path
 
 
