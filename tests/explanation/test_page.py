@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mgsv.errors import ConfigError, MediaError, OutputError
-from mgsv.explanation.page import ClipExplained, find_clips, page_of, write_clips_page
+from mgsv.errors import ConfigError, OutputError
+from mgsv.explanation.page import ClipExplained, page_of, write_clips_page
 from mgsv.grounding.result import RankedMoment
 from synthetic import random_track
 
@@ -60,11 +60,3 @@ def test_it_is_written_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.html"):
         write_clips_page(clips(), tmp_path / "page.pdf")
     assert path.read_bytes() == before and [path] == list(tmp_path.iterdir())
-
-
-def test_clips_of_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="no video lies there: name a folder with clips"):
-        find_clips(tmp_path)
-    for name in ("b.mov", "a.mp4", "a.mgsv.mp4", "notes.txt", "song.mp3"):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in find_clips(tmp_path)] == ["a.mp4", "b.mov"]

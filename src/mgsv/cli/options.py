@@ -67,7 +67,7 @@ device = click.option(
     help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",
 )
 _WORDS = (
-    click.option("--like", default="", metavar="WORDS", help="As in “calm piano”."),
+    click.option("--like", default="", metavar="WORDS", help='As in "calm piano".'),
     click.option(
         "--not", "without", default="", metavar="WORDS", help="Unlike these, as in vocals."
     ),

@@ -67,7 +67,7 @@ def render(
         moment.track.path,
         moment.music,
         target,
-        sound=SoundOptions(credits=comment_of(moment.track), **sound),
+        sound=SoundOptions(comment=comment_of(moment.track), **sound),
         alpha=alpha,
         strip_metadata=strip_metadata,
         overwrite=overwrite,

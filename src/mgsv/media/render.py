@@ -87,8 +87,8 @@ def render(
             options=sound or SoundOptions(),
             scratch=scratch,
         )
-        credits = sound.credits if sound else ""
-        parts = Parts(video, extent, made.aac, plain=strip_metadata, comment=credits)
+        comment = sound.comment if sound else ""
+        parts = Parts(video, extent, made.aac, plain=strip_metadata, comment=comment)
         notes: tuple[str, ...] = ()
         if why_not is None:
             try:

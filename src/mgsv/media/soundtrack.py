@@ -63,7 +63,7 @@ class SoundOptions:
     music_at: float = 0.0
     """Seconds of the clip from which on the music plays; before it there is the clip's own sound,
     if that is kept, or silence."""
-    credits: str = ""
+    comment: str = ""
     """Whose music it is, for the comment of the new file."""
 
     def __post_init__(self) -> None:

@@ -94,7 +94,7 @@ def _render(studio: OpenStudio, job: StudioJob, clip: QueuedClip) -> dict[str, A
         track.path,
         Moment(choice.start, choice.end),
         output,
-        sound=replace(sound_of(choice), credits=comment_of(track)),
+        sound=replace(sound_of(choice), comment=comment_of(track)),
         strip_metadata=job.request["strip_metadata"],
         overwrite=True,
     )
