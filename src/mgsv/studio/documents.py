@@ -31,11 +31,23 @@ class TrackDocument:
     tempo: float
     """Beats per minute, 0 where no beat was found."""
     tags: list[str]
+    licence: str = ""
+    """Empty where none is known."""
+    credits: str = ""
+    """Whose music it is, in a line to write below a video."""
 
     @classmethod
     def of(cls, track: Track) -> TrackDocument:
-        tempo = round(track.tempo, 2)
-        return cls(track.id, clean(track.path.name), track.duration, tempo, list(track.tags))
+        name, known = clean(track.path.name), track.credits
+        return cls(
+            track.id,
+            name,
+            track.duration,
+            round(track.tempo, 2),
+            list(track.tags),
+            clean(known.licence),
+            clean(known.line(name)),
+        )
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ export class Cards {
       element("p", { class: "card-title" }, `${moment.rank}. `, named(track.name), also),
       element("p", {}, element("b", {}, `${clock(moment.start)}–${clock(moment.end)}`), ` of ${clock(track.duration, 0)}, ${tempo}`),
       element("p", { class: "why" }, moment.why),
+      ...(track.licence ? [element("p", { class: "why" }, `Licence: ${track.licence}`)] : []),
       element("p", { class: "tags" }, ...track.tags.map((tag) => element("span", {}, tag))),
     );
   }
