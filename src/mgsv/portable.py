@@ -63,6 +63,14 @@ def lock(descriptor: int, *, wait: bool = False) -> bool:
     return lock_descriptor(descriptor, blocking=wait)
 
 
+def hold(descriptor: int) -> bool:
+    """The same where nothing better can be done without locks: True then, too."""
+    try:
+        return lock(descriptor)
+    except OSError:
+        return True
+
+
 def seeker(descriptor: int) -> Callable[..., int]:
     """`lseek` of the C library, which answers -1 to a place that no file can have.
 

@@ -51,10 +51,9 @@ def ground_many(
     from mgsv.files import check_output
     from mgsv.grounding.batch import find_clips, ground_clips
     from mgsv.grounding.batch.report import check_report
-    from mgsv.grounding.output import CREDITS_FORMATS
+    from mgsv.grounding.output import CREDITS_FORMATS, write_credits
 
-    if not places:
-        raise ConfigError("--music is missing", "name a music folder or a track")
+    grounded.require_music(places)
     if written.output is not None and written.output.suffix and not written.output.is_dir():
         raise ConfigError(
             f"`output` {shown(written.output)}: one file for several clips", "name a folder"
@@ -79,7 +78,8 @@ def ground_many(
         report.write(written.report, overwrite=what.overwrite)
         show.note(f"report: {shown(written.report)}")
     if written.credits:
-        _write_credits(report.items, written.credits, what.overwrite)
+        lines = (item.choice["credits"]["line"] for item in report.items if item.choice)
+        write_credits(lines, written.credits, overwrite=what.overwrite)
         show.note(f"credits: {shown(written.credits)}")
     show.note(fields.here(report.summary))
     return 1 if report.failed else 0
@@ -102,13 +102,6 @@ def _choice(item: BatchItem) -> list[str]:
 
     name = Path(choice["track"]).name
     return [name, clock(choice["start"]), f"{choice['score']:.2f}", item.confidence]
-
-
-def _write_credits(items: Sequence[BatchItem], path: Path, overwrite: bool) -> None:
-    from mgsv.files import write_file
-
-    lines = dict.fromkeys(item.choice["credits"]["line"] for item in items if item.choice)
-    write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
 
 
 @click.command()
@@ -163,8 +156,7 @@ def watch(
     A clip is taken when it is whole. What is done stays done over restarts; one process may watch a
     folder. Ctrl-C ends it.
     """
-    if not music:
-        raise ConfigError("--music is missing", "name a music folder or a track")
+    grounded.require_music(music)
     from mgsv.grounding.batch import BatchOptions, watch_folder
     from mgsv.grounding.batch.watch import WatchOptions
 

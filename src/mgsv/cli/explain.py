@@ -9,7 +9,7 @@ import click
 
 from mgsv.cli import grounded, options, show
 from mgsv.cli.grounded import How
-from mgsv.errors import ConfigError, shown
+from mgsv.errors import shown
 
 if TYPE_CHECKING:
     from mgsv.drawing import Kind
@@ -81,8 +81,7 @@ def _page(folder: Path, places: list[Path], output: Path, overwrite: bool, how: 
 
     check_output(output, page.ENDINGS, overwrite=overwrite, inputs=[])
     videos = [clip.path for clip in find_clips([folder])]
-    if not places:
-        raise ConfigError("--music is missing", "name a music folder or a track")
+    grounded.require_music(places)
     with grounded.open_session(places, 1, how) as (session, options, _):
         clips = []
         for clip in page.explain_clips(videos, session, options):

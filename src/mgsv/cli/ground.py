@@ -162,7 +162,7 @@ def ground(
             show.note(f"note: {line}")
         show.note(f"timeline: {shown(written.path)}")
     if credits:
-        grounding.write_credits([result[0]], credits, overwrite=overwrite)
+        grounding.write_credits([result[0].credits], credits, overwrite=overwrite)
         show.note(f"credits: {shown(credits)}")
     if render:
         made = grounding.render(

@@ -173,12 +173,17 @@ def prepare() -> None:
     decoder.start_ahead()
 
 
+def require_music(places: Sequence[Path]) -> None:
+    """ConfigError where no music is named."""
+    if not places:
+        raise ConfigError("--music is missing", "name a music folder or a track")
+
+
 def checked(video: Path, music: Sequence[Path], more: Sequence[Path]) -> list[Path]:
     """The places of the music; raises where there are none, or `video` is no video."""
     from mgsv.media.isolated import probe_video
 
-    if not music:
-        raise ConfigError("--music is missing", "name a music folder or a track")
+    require_music(music)
     probe_video(video)
     return [*music, *more]
 

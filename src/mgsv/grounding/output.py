@@ -80,16 +80,13 @@ def comment_of(track: Track) -> str:
     return f"Music: {track.credits.line(track.path.name)}" if known else ""
 
 
-def write_credits(
-    moments: Iterable[RankedMoment], output: PathLike, *, overwrite: bool = False
-) -> Path:
-    """Write a text file with a line of credits for each of the `moments`' tracks.
+def write_credits(lines: Iterable[str], output: PathLike, *, overwrite: bool = False) -> Path:
+    """Write a text file of credits as in `RankedMoment.credits`, each different line once.
 
     output: ends in .txt. Raises `OutputError` where it exists or cannot be written.
     """
     path = check_output(output, CREDITS_FORMATS, overwrite=overwrite, inputs=())
-    lines = dict.fromkeys(moment.credits for moment in moments)
-    write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
+    write_file(path, "".join(f"{line}\n" for line in dict.fromkeys(lines)), overwrite=overwrite)
     return path
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from mgsv.methods.base import Method
 from mgsv.methods.registry import open_method
 from mgsv.models.system import System
 from mgsv.moment import Moment
-from mgsv.portable import lock
+from mgsv.portable import hold
 from mgsv.study.options import LOUDNESS, ORIGINAL, StudyOptions
 from mgsv.study.original import find_originals
 from mgsv.study.study import (
@@ -126,11 +126,10 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     with file:
-        with suppress(OSError):  # no locks on this filesystem
-            if not lock(file.fileno()):
-                raise OutputError(
-                    folder, "another process is making this study", "wait until it has finished"
-                )
+        if not hold(file.fileno()):
+            raise OutputError(
+                folder, "another process is making this study", "wait until it has finished"
+            )
         yield
 
 

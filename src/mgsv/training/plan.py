@@ -67,7 +67,8 @@ class TablePlan:
     preset: str
     device: str
     runs: tuple[PlannedRun, ...]
-    free_memory: float
+    free_memory: float | None
+    """None where the system does not say."""
     free_disk: float
     problems: tuple[str, ...]
 
@@ -99,6 +100,7 @@ class TablePlan:
         free = [
             f"{name} {size / GIGABYTE:.1f} GB"
             for name, size in (("memory", self.free_memory), ("disk", self.free_disk))
+            if size is not None
         ]
         note = f"Preset {self.preset} on {self.device}; free: {', '.join(free)}.\n" + (
             "Hours of steps alone, up to the last epoch; looks at val are not in them."
@@ -121,7 +123,7 @@ def plan_runs(
     """
     whole = SplitData.open(data, "train")
     problems, runs, device = [], [], "cpu"
-    free_memory = 0.0
+    free_memory: float | None = None
     for name in names:
         architecture, config = configure(name, preset, (*sizes_of(whole), *changes[name]))
         rows = part_of(whole, config.rows, config.seed)
@@ -133,8 +135,14 @@ def plan_runs(
             continue
         place = pick_device(config.accelerator)
         device, free_memory = str(place), _free_memory(place)
-        run = _planned(name, architecture, config, rows, place)
-        if run.memory > free_memory:
+        try:
+            run = _planned(name, architecture, config, rows, place)
+        except torch.OutOfMemoryError:
+            problems.append(
+                f"{name}: a step does not fit the memory of {device}: lower {name}.train.batch_size"
+            )
+            continue
+        if free_memory is not None and run.memory > free_memory:
             problems.append(
                 f"{name}: a step needs {run.memory / GIGABYTE:.1f} GB of memory, "
                 f"{free_memory / GIGABYTE:.1f} GB are free: lower {name}.train.batch_size"
@@ -235,8 +243,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _free_memory(device: torch.device) -> float:
-    """Bytes that are free on a GPU, or in the machine without swapping."""
+def _free_memory(device: torch.device) -> float | None:
+    """Bytes free on a GPU, or in the machine without swapping; None if that is unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return float(free)
@@ -246,12 +254,10 @@ def _free_memory(device: torch.device) -> float:
                 return float(line.split()[1]) * 1024
     except OSError:
         pass
-    return float("inf")  # not said on this system
+    return None
 
 
 def _existing(path: Path) -> Path:
     """The nearest folder on the way to `path` that exists."""
     path = path.absolute()
-    while not path.is_dir():
-        path = path.parent
-    return path
+    return next((one for one in (path, *path.parents) if one.is_dir()), Path.cwd())

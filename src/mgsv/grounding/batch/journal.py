@@ -35,10 +35,7 @@ class Journal:
             self._file = self.path.open("a+b", buffering=0)
         except OSError as error:
             raise unwritable(self.path, error) from error
-        held = True
-        with contextlib.suppress(OSError):  # no locks here: as good as it gets
-            held = portable.lock(self._file.fileno())
-        if not held:
+        if not portable.hold(self._file.fileno()):
             self._file.close()
             raise ConfigError(
                 f"{shown(folder)}: another mgsv works on this folder",
