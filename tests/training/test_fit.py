@@ -134,6 +134,19 @@ def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     assert logs[0] == logs[1]
 
 
+@pytest.mark.parametrize(
+    "how", [("prefetch=3",), ("resident=true",), ("pinned=true", "prefetch=2")], ids=" ".join
+)
+def test_how_batches_are_read_changes_nothing(
+    data: Path, trained: fit.TrainResult, tmp_path: Path, how: tuple[str, ...]
+):
+    """On a processor, where page-locked memory is of no use and is not taken."""
+    changes = (*TINY, *(f"train.{one}" for one in how))
+    done = fit.train(data=data, output=tmp_path / "out", set=changes)
+    mine, theirs = (load_file(run.checkpoints["last"]) for run in (done, trained))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
 def test_a_cancelled_run_resumes_to_the_same_result(
     data: Path, trained: fit.TrainResult, tmp_path: Path
 ):

@@ -22,6 +22,7 @@ from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step
 from mgsv.training.state import TrainingProgress
 from subprocesses import python
 from tiny_model import TinyModel, TinyPairs
+from tolerances import FEW32
 
 CONFIG = TrainConfig(epochs=4, batch_size=8, warmup=0.2, accelerator="cpu", save_seconds=0.0)
 
@@ -86,6 +87,20 @@ def test_a_killed_run_resumes_to_the_same_result(unbroken: Path, tmp_path: Path,
         fit(a_run(tmp_path, stop_at=stop_at))
     assert fit(a_run(tmp_path)).finished
     the_same(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("fused", [(True, False), (False, True)], ids=["given up", "taken up"])
+def test_a_run_goes_on_with_another_kind_of_update(
+    unbroken: Path, tmp_path: Path, fused: tuple[bool, bool]
+):
+    """Both keep the same state, so weights near 1 stay equal but for a rounding or two a step."""
+    before, after = (replace(CONFIG, fused=one) for one in fused)
+    with pytest.raises(Interrupted):
+        fit(a_run(tmp_path, before, stop_at=7))
+    fit(a_run(tmp_path, after))
+    mine, theirs = (load_file(checkpoint_path(one, "last")) for one in (tmp_path, unbroken))
+    for name, value in theirs.items():
+        torch.testing.assert_close(mine[name], value, rtol=0, atol=10 * FEW32)
 
 
 def test_killed_again_and_again(unbroken: Path, tmp_path: Path):

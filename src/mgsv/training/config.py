@@ -61,9 +61,18 @@ class TrainConfig:
     accelerator: str = option("auto", "cpu, cuda, mps, or auto for the best there is.")
     devices: int = option(1, "Processes to start, each with a device of its own.")
     save_seconds: float = option(60.0, "Time between two stored states; a kill loses at most that.")
+    prefetch: int = option(1, "Batches read ahead, each in a thread of its own.")
+    pinned: bool = option(
+        False, "Read batches into page-locked memory, for copies beside the work."
+    )
+    resident: bool = option(
+        False, "Keep all features in the device's memory, and batch them there."
+    )
+    fused: bool = option(False, "Update all weights in one kernel.")
+    compile: bool = option(False, "Compile the layers with torch.compile.")
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "devices", "validate_every"):
+        for name in ("batch_size", "epochs", "devices", "validate_every", "prefetch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name}={getattr(self, name)} is below 1")
         for name in ("lr", "embedding_rate", "epsilon"):

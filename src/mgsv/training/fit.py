@@ -36,8 +36,12 @@ from mgsv.training.state import KEPT, TrainingProgress
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
-"""Settings that a resumed run may choose anew: they say where it runs, not what it computes."""
+MAY_CHANGE = {
+    *("accelerator", "devices", "save_seconds"),
+    *("prefetch", "pinned", "resident", "fused", "compile"),
+}
+"""Settings that a resumed run may choose anew: they say where and how it runs, not what it
+computes."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,23 @@ class TrainingRows:
 
     split: SplitData
     sampler: BucketedBatches
+    pinned: bool = False
+
+    @classmethod
+    def of(cls, split: SplitData, config: TrainConfig, device: torch.device) -> TrainingRows:
+        """The rows of `split` for training on `device`."""
+        there = split.resident(device) if config.resident else split
+        sampler = split.sampler(config.batch_size, seed=config.seed)
+        # Only a GPU copies from page-locked memory by itself, and only such a machine has it.
+        pinned = config.pinned and not config.resident and device.type == "cuda"
+        return cls(there, sampler, pinned)
 
     def plan(self, epoch: int) -> Sequence[Rows]:
         return self.sampler.plan(epoch)
 
     def batch(self, rows: Rows) -> Batch:
-        return self.split.batch(rows)
+        batch = self.split.batch(rows)
+        return batch.pinned() if self.pinned else batch
 
 
 def train(
@@ -119,6 +134,8 @@ def train(
     if start is not None:
         licences = [*dict.fromkeys([start.licence, *licences])]
 
+    looked_at = val.resident(fabric.device) if config.resident else val
+
     def save_model(path: Path, network: nn.Module, progress: TrainingProgress) -> None:
         record = {
             "train": to_dict(config),
@@ -147,10 +164,10 @@ def train(
 
     run = Run(
         model=network,
-        source=TrainingRows(rows, rows.sampler(config.batch_size, seed=config.seed)),
+        source=TrainingRows.of(rows, config, fabric.device),
         config=config,
         output=folder,
-        validate=lambda network: protocol.run_model(network, val).measures(),
+        validate=lambda network: protocol.run_model(network, looked_at).measures(),
         save_model=save_model,
         logs=logs,
         identity=identity,

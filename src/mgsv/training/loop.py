@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ class _Loop:
         progress = self.progress
         self.run.model.train()
         left = list(self.run.source.plan(progress.epoch))[progress.batch :]
-        for batch in prefetched(self.run.source, [self._mine(rows) for rows in left]):
+        mine = [self._mine(rows) for rows in left]
+        for batch in prefetched(self.run.source, mine, self.config.prefetch):
             self._step(batch.to(self.fabric.device, non_blocking=True), total)
             progress.batch += 1
             progress.step += 1
@@ -278,16 +280,14 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
 
 
-def prefetched(source: BatchSource, order: Sequence[Rows]) -> Iterator[Batch]:
-    """The batches of `order`, the next being read while the last is used."""
-    with ThreadPoolExecutor(1, "batches") as pool:
-        coming = [pool.submit(source.batch, rows) for rows in order[:1]]
-        for rows in [*order[1:], None]:
-            if not coming:
-                return
-            batch = coming.pop().result()
-            if rows is not None:
-                coming.append(pool.submit(source.batch, rows))
+def prefetched(source: BatchSource, order: Sequence[Rows], ahead: int) -> Iterator[Batch]:
+    """The batches of `order`, the next `ahead` of them being read while one is used."""
+    with ThreadPoolExecutor(ahead, "batches") as pool:
+        coming = deque(pool.submit(source.batch, rows) for rows in order[:ahead])
+        for place in range(len(order)):
+            batch = coming.popleft().result()
+            if place + ahead < len(order):
+                coming.append(pool.submit(source.batch, order[place + ahead]))
             yield batch
 
 
