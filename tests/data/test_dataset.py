@@ -99,14 +99,15 @@ def test_batches_are_the_same_from_a_devices_memory(planted: Path, trim: bool) -
         assert torch.equal(getattr(held, field), getattr(read, field)), field
 
 
-def test_a_store_larger_than_a_block_is_held_whole(
+def test_features_are_held_whole_however_few_are_copied_at_once(
     planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = SplitData.open(planted, "test")
-    monkeypatch.setattr(resident, "BLOCK_BYTES", 7 * 4 * data.frames.dim)  # seven slots
+    monkeypatch.setattr(resident, "IDS_AT_ONCE", 5)
     rows = np.arange(len(data))
-    held = data.resident(torch.device("cpu")).batch(rows)
-    assert torch.equal(held.frame_feats, data.batch(rows).frame_feats)
+    read, held = (one.batch(rows) for one in (data, data.resident(torch.device("cpu"))))
+    assert torch.equal(held.frame_feats, read.frame_feats)
+    assert torch.equal(held.segment_mask, read.segment_mask)
 
 
 def test_in_order_gives_every_row_once(planted: Path) -> None:

@@ -74,12 +74,14 @@ class SplitData:
         return cls(folder.annotations(split), frames, segments, segments.slots * stride)
 
     def resident(self, device: torch.device) -> SplitData:
-        """This split with the features of both stores in the memory of `device`, where its batches
-        are then made: the same values, without a copy from the host for each batch.
+        """This split with its features in the memory of `device`, where its batches are then made:
+        the same values, without a copy from the host for each batch.
         """
         there = copy(self)
-        there._gather_frames = ResidentFeatures(self.frames, device).gather
-        there._gather_segments = ResidentFeatures(self.segments, device).gather
+        there._gather_frames = ResidentFeatures(self.frames, self._frame_places, device).gather
+        there._gather_segments = ResidentFeatures(
+            self.segments, self._segment_places, device
+        ).gather
         return there
 
     def __len__(self) -> int:

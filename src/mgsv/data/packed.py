@@ -54,9 +54,8 @@ class PackedStore:
         self.lengths = np.array(index["lengths"], dtype=np.int64)
         self.sha256: dict[str, str] = index["sha256"]
         self._place = {name: place for place, name in enumerate(self.ids)}
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        """Where each id's slots begin, end to end, and after the last where they end."""
-        total = int(self.starts[-1])
+        self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        total = int(self._offsets[-1])
         self._features = self._map(FEATURES, np.dtype("<f4"), (total, self.dim))
         self._mask = self._map(MASK, np.dtype("u1"), (total,))
 
@@ -93,7 +92,7 @@ class PackedStore:
     def read(self, name: str) -> Slots:
         """The slots of `name` up to its last valid one."""
         place = int(self.places([name])[0])
-        cut = slice(int(self.starts[place]), int(self.starts[place + 1]))
+        cut = slice(int(self._offsets[place]), int(self._offsets[place + 1]))
         return Slots(np.array(self._features[cut]), self._mask[cut].astype(bool))
 
     def gather(self, places: npt.NDArray[np.int64], slots: int | None = None) -> Slots:
@@ -106,14 +105,10 @@ class PackedStore:
         features = np.zeros((len(places), longest, self.dim), np.float32)
         mask = np.zeros((len(places), longest), bool)
         for row, (place, length) in enumerate(zip(places, lengths, strict=True)):
-            start = self.starts[place]
+            start = self._offsets[place]
             features[row, :length] = self._features[start : start + length]
             mask[row, :length] = self._mask[start : start + length]
         return Slots(features, mask)
-
-    def end_to_end(self) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
-        """Features [total, D] and mask [total] of all ids, memory-mapped: see `starts`."""
-        return self._features, self._mask
 
     def verify(self) -> None:
         """Read everything and compare with the checksums; DataError where a file has changed."""

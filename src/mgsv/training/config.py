@@ -69,7 +69,7 @@ class TrainConfig:
         False, "Keep all features in the device's memory, and batch them there."
     )
     fused: bool = option(False, "Update all weights in one kernel.")
-    compile: bool = option(False, "Compile the layers with torch.compile.")
+    compile: bool = option(False, "Compile the layers of stacks by torch.compile.")
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "devices", "validate_every", "prefetch"):
@@ -129,7 +129,7 @@ _WORLD = (
     "model.input_dropout=0",
     "model.mlp_hidden=128",
     "train.lr=5e-4",
-    "made.train.lr=1e-3",
+    "made.train.embedding_rate=1",
     "conquer.train.lr=3e-4",
     "train.batch_size=32",
     "train.val_rows=0",

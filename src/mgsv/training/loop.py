@@ -96,6 +96,16 @@ class Loss(nn.Module):
         return terms
 
 
+def compile_stacks(model: nn.Module) -> None:
+    """Compile the layers of every stack of `model`, for batches of any size.
+
+    What lies between them asks for lengths and ids, which a compiled graph would be bound to.
+    """
+    for part in [*model.modules()]:
+        for layer in part if isinstance(part, nn.ModuleList) else ():
+            layer.compile(dynamic=True)
+
+
 @dataclass
 class Run:
     """One training run: what it trains, on what, and where it writes."""
@@ -119,6 +129,8 @@ class Run:
 
     def fit(self, fabric: Fabric) -> TrainingProgress:
         """Train to the end, from the stored state if there is one; returns where it ended."""
+        if self.config.compile:
+            compile_stacks(self.model)
         loss = fabric.setup_module(Loss(self.model, self.config.precision))
         optimizer = make_optimizer(self.model.parameter_groups(), self.config)
         progress = TrainingProgress()
