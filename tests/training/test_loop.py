@@ -18,7 +18,7 @@ from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import run_model as ask
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.logs import CsvLog
-from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step
+from mgsv.training.loop import Run, checkpoint_path, make_fabric, products_in, seed_step
 from mgsv.training.state import TrainingProgress
 from subprocesses import python
 from tiny_model import TinyModel, TinyPairs
@@ -227,7 +227,7 @@ def test_a_training_set_smaller_than_a_batch_is_refused(tmp_path: Path):
         fit(run)
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16, Precision.TF32])
 def test_mixed_precision_trains_and_resumes(tmp_path: Path, precision: Precision):
     config = replace(CONFIG, precision=precision)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -263,3 +263,16 @@ def test_a_killed_run_with_decay_and_steps_resumes_to_the_same_result(tmp_path: 
         fit(a_run(tmp_path / "broken", own, stop_at=7))
     fit(a_run(tmp_path / "broken", own))
     the_same(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("precision", [Precision.TF32, Precision.FULL])
+def test_how_matrices_are_multiplied_ends_with_the_run(precision: Precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with products_in(precision):
+            inside = torch.get_float32_matmul_precision()
+        after = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert (inside, after) == ("high" if precision is Precision.TF32 else "highest", "medium")

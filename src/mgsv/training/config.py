@@ -19,6 +19,8 @@ class Precision(StrEnum):
     """Of the network's arithmetic; weights and targets stay in 32 bits."""
 
     FULL = "32-true"
+    TF32 = "tf32"
+    """Numbers of 32 bits, whose products GPUs round to 10 bits after the point."""
     BF16 = "bf16-mixed"
     FP16 = "16-mixed"
 

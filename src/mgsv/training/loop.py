@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,6 +97,17 @@ class Loss(nn.Module):
         return terms
 
 
+@contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Inside the block, matrices of 32 bits are multiplied as `precision` says."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision is Precision.TF32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def compile_stacks(model: nn.Module) -> None:
     """Compile the layers of every stack of `model`, for batches of any size.
 
@@ -143,7 +155,8 @@ class Run:
             return progress
         logs = self.logs(progress) if fabric.is_global_zero else []
         try:
-            _Loop(self, fabric, loss, optimizer, progress, logs).epochs()
+            with products_in(self.config.precision):
+                _Loop(self, fabric, loss, optimizer, progress, logs).epochs()
         finally:
             for log in logs:
                 log.close()

@@ -28,7 +28,7 @@ from mgsv.models import registry
 from mgsv.models.registry import about
 from mgsv.training.config import TrainConfig, configure
 from mgsv.training.fit import sizes_of
-from mgsv.training.loop import Loss
+from mgsv.training.loop import Loss, products_in
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.runs import text_table
 from mgsv.training.state import KEPT
@@ -136,7 +136,8 @@ def plan_runs(
         place = pick_device(config.accelerator)
         device, free_memory = str(place), _free_memory(place)
         try:
-            run = _planned(name, architecture, config, rows, place)
+            with products_in(config.precision):
+                run = _planned(name, architecture, config, rows, place)
         except torch.OutOfMemoryError:
             problems.append(
                 f"{name}: a step does not fit the memory of {device}: lower {name}.train.batch_size"
