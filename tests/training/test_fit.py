@@ -58,13 +58,26 @@ def test_a_run_leaves_checkpoints_logs_and_its_settings(trained: fit.TrainResult
 
 def test_a_small_split_is_used_whole_and_that_is_said(data: Path, tmp_path: Path):
     """As `cpu-small` asks for 500 val rows of a data set of a person's own."""
-    more = ("train.val_rows=500", "train.rows=1000", "train.epochs=1")
+    more = ("train.val_rows=500", "train.rows=1000", "train.batch_size=64", "train.epochs=1")
     done = fit.train(data=data, output=tmp_path / "out", set=(*TINY, *more))
     assert [note.split(":")[0] for note in done.notes] == [
         "`train.rows` 1000",
         "`train.val_rows` 500",
+        "`train.batch_size` 64",
     ]
     assert "the train split has 40 rows" in done.notes[0]
+    assert (done.epochs, done.steps) == (1, 1)
+    again = fit.train(data=data, output=tmp_path / "out", set=(*TINY, *more), resume=True)
+    assert again == done
+
+
+@pytest.mark.parametrize(
+    ("rows", "devices", "batch"), [(100, 1, 64), (64, 1, 64), (50, 1, 50), (51, 2, 50), (1, 2, 64)]
+)
+def test_a_batch_is_one_that_the_rows_can_fill(rows: int, devices: int, batch: int):
+    """A device without a row could take no step: that is refused as before."""
+    config = TrainConfig(batch_size=64, devices=devices)
+    assert fit.within_rows(config, rows).batch_size == batch
 
 
 def test_a_checkpoint_says_where_it_comes_from(trained: fit.TrainResult):

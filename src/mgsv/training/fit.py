@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +114,9 @@ def train(
     source = DataFolder.open(data)
     whole = SplitData.from_folder(source, "train")
     sizes = sizes_of(whole) if start is None else widths_of(whole)
-    architecture, config = configure(model, preset, (*sizes, *changes), start=settings)
-    rows, val = _rows(source, whole, config)
+    architecture, wanted = configure(model, preset, (*sizes, *changes), start=settings)
+    rows, val = _rows(source, whole, wanted)
+    config = within_rows(wanted, len(rows))
     _refuse_widths(architecture, whole)
     encoders = encoders_of(source, whole)
     identity = _identity(model, architecture, config, rows, val)
@@ -182,7 +183,7 @@ def train(
         seconds=ended.seconds,
         best=ended.best.value,
         checkpoints={name: path for name, path in paths.items() if path.exists()},
-        notes=_notes(config, rows, val),
+        notes=_notes(wanted, rows, val),
     )
 
 
@@ -201,6 +202,7 @@ def refuse_other_run(
     whole = SplitData.from_folder(source, "train")
     architecture, config = configure(model, preset, (*sizes_of(whole), *set))
     rows, val = _rows(source, whole, config)
+    config = within_rows(config, len(rows))
     try:
         then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -216,10 +218,17 @@ def _rows(source: DataFolder, whole: SplitData, config: TrainConfig) -> tuple[Sp
     return part_of(whole, config.rows, config.seed), val
 
 
+def within_rows(config: TrainConfig, rows: int) -> TrainConfig:
+    """`config` with a batch that so many training rows can fill, shared by its devices."""
+    most = rows - rows % config.devices
+    return replace(config, batch_size=most) if 0 < most < config.batch_size else config
+
+
 def _notes(config: TrainConfig, rows: SplitData, val: SplitData) -> tuple[str, ...]:
     wanted = {
         "train.rows": (config.rows, "train", rows),
         "train.val_rows": (config.val_rows, "val", val),
+        "train.batch_size": (config.batch_size, "train", rows),
     }
     return tuple(
         f"`{name}` {most}: the {split} split has {len(there)} rows, and all of them are used"

@@ -27,7 +27,7 @@ from mgsv.evaluation.sources import part_of
 from mgsv.models import registry
 from mgsv.models.registry import about
 from mgsv.training.config import TrainConfig, configure
-from mgsv.training.fit import sizes_of
+from mgsv.training.fit import sizes_of, within_rows
 from mgsv.training.loop import Loss, products_in
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.runs import text_table
@@ -127,12 +127,7 @@ def plan_runs(
     for name in names:
         architecture, config = configure(name, preset, (*sizes_of(whole), *changes[name]))
         rows = part_of(whole, config.rows, config.seed)
-        if len(rows) < config.batch_size:
-            problems.append(
-                f"{name}: {len(rows)} rows are fewer than a batch of {config.batch_size}: "
-                f"lower {name}.train.batch_size"
-            )
-            continue
+        config = within_rows(config, len(rows))
         place = pick_device(config.accelerator)
         device, free_memory = str(place), _free_memory(place)
         try:
