@@ -13,33 +13,34 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-FIGURES = ("mIoU", "R1", "R10", "MoR1")
-"""In this order, of those that there are."""
+from mgsv.models.registry import about
+from mgsv.training.reproduce import PAPER
+from mgsv.training.runs import measure_name
+
+FIGURES = {"mIoU": "mIoU", "R1": "R1", "R10": "R10", "MoR1": measure_name("MoR1")}
+"""Columns of the table, and what they are called where they were measured."""
 
 Figures = Mapping[str, float]
 
 
 def rows_of(folder: Path) -> dict[str, Figures]:
-    """The figures of every row kept in `folder`, by the row's title."""
-    for name in ("ablations.json", "table.json"):
-        if (path := folder / name).exists():
-            document = json.loads(path.read_text(encoding="utf-8"))
-            rows: Iterable[dict[str, Any]] = (
-                document if isinstance(document, list) else document["rows"]
-            )
-            return {row.get("setup") or row["title"]: _figures(row) for row in rows}
-    raise SystemExit(f"{folder}: holds neither ablations.json nor table.json")
-
-
-def _figures(row: Mapping[str, Any]) -> Figures:
-    shuffled = row.get("shuffled mIoU", row.get("shuffled", {}).get("mIoU"))
-    figures = {**row["ours"], "R1": row.get("R1", row["ours"].get("R1"))}
-    figures["videos shuffled"] = shuffled
-    return {name: value for name, value in figures.items() if value is not None}
+    """The figures on test of every row kept in `folder`, by the row's title."""
+    found = {}
+    for path in sorted(folder.glob("*/evaluation.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        measures, shuffled = document["measures"], document["shuffled"]
+        figures = {name: measures[of] for name, of in FIGURES.items() if of in measures}
+        if "mIoU" in shuffled:
+            figures["videos shuffled"] = shuffled["mIoU"]
+        number, _, ablation = path.parent.name.partition("-")
+        title = PAPER[ablation].setup if number.isdigit() else about(path.parent.name).title
+        found[title] = figures
+    if not found:
+        raise SystemExit(f"{folder}: holds no row that was measured")
+    return found
 
 
 def spread(values: Sequence[float], digits: int) -> str:

@@ -10,14 +10,15 @@ import pytest
 from seeds import spread, table
 
 
-def ablations(folder: Path, rows: dict[str, float]) -> Path:
-    """As `mgsv reproduce ablations` leaves them."""
-    folder.mkdir()
-    document = [
-        {"setup": setup, "ours": {"mIoU": value, "MoR1": 10.0}, "R1": 20.0, "shuffled mIoU": 0.1}
-        for setup, value in rows.items()
-    ]
-    (folder / "ablations.json").write_text(json.dumps(document))
+def kept(folder: Path, rows: dict[str, float]) -> Path:
+    """What `mgsv reproduce` keeps of each row, with these mIoU."""
+    for name, value in rows.items():
+        document = {
+            "measures": {"mIoU": value, "R1": 20.0, "MoR1@0.7": 10.0},
+            "shuffled": {"mIoU": 0.1},
+        }
+        (folder / name).mkdir(parents=True)
+        (folder / name / "evaluation.json").write_text(json.dumps(document))
     return folder
 
 
@@ -27,14 +28,19 @@ def test_mean_and_range() -> None:
 
 
 def test_a_row_is_averaged_over_the_seeds_that_have_it(tmp_path: Path) -> None:
-    first = ablations(tmp_path / "1", {"full": 0.5, "without SA": 0.25})
-    second = ablations(tmp_path / "2", {"full": 0.75})
+    first = kept(tmp_path / "1", {"00-full": 0.5, "02-mlp": 0.25})
+    second = kept(tmp_path / "2", {"00-full": 0.75})
     head, _, *rows = table([first, second]).splitlines()
     assert head == "| | seeds | mIoU | R1 | MoR1 | videos shuffled |"
     assert rows[0].startswith("| full | 2 | 0.625 (0.500 to 0.750) | 20.0 (20.0 to 20.0) |")
-    assert rows[1].startswith("| without SA | 1 | 0.250 | 20.0 |")
+    assert rows[1].startswith("| SA → MLP | 1 | 0.250 | 20.0 |")
 
 
-def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="neither"):
+def test_systems_go_by_their_titles(tmp_path: Path) -> None:
+    text = table([kept(tmp_path / "table", {"moment_detr": 0.5})])
+    assert text.splitlines()[-1].startswith("| Moment-DETR | 1 | 0.500 |")
+
+
+def test_a_folder_without_a_row_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no row"):
         table([tmp_path])
