@@ -5,6 +5,7 @@
 #   make test-all   the same with the thorough tests: more of what a quicker test covers
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
+#   make dist       build the wheel and the source archive into dist/, and check them
 
 # mypy beside the other checks. The tests wait for all of them.
 MAKEFLAGS += --jobs=2
@@ -21,7 +22,7 @@ NUMERIC := tests/models tests/encoders tests/annotate \
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench clean
+.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -61,6 +62,13 @@ test-isa: .venv/ready-dev
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py
 
+# MGSV_REPOSITORY, the repository's address at the tag, makes the README's links absolute.
+dist: .venv/ready-dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_distributions.py dist/*
+
 # What a creator has: no torch.
 .venv/ready: pyproject.toml requirements-demo.txt
 	$(PYTHON) -m venv .venv
@@ -85,5 +93,9 @@ bench: .venv/ready-dev
 	$(BIN)/pip install --quiet --editable '.[dev,cluster]'
 	touch $@
 
+.venv/ready-dist: .venv/ready
+	$(BIN)/pip install --quiet 'build>=1.2,<2' 'twine>=6,<8'
+	touch $@
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo dist
