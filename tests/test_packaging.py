@@ -18,6 +18,8 @@ import click
 import pytest
 from check_distributions import IN_WHEELS, WANTED, names_in, problems
 from man_page import commands, man_page
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from readme_links import absolute_links
 
 from mgsv.cli import app

@@ -14,6 +14,7 @@ import click
 
 from mgsv.cli.annotate import annotate
 from mgsv.cli.batch import watch
+from mgsv.cli.completion import completion
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
@@ -69,7 +70,7 @@ def app(debug: bool) -> None:
 for command in (
     *(ground, watch, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
-    *(study, showcase),
+    *(study, showcase, completion),
 ):
     app.add_command(command)
 
