@@ -6,6 +6,7 @@
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
 #   make dist       build the wheel and the source archive into dist/, and check them
+#   make sbom       list what the wheel in dist/ depends on, in sbom/
 #   make lock       pin the newest releases that pyproject.toml allows, in constraints.txt
 
 # mypy beside the other checks. The tests wait for all of them.
@@ -25,7 +26,7 @@ NUMERIC := tests/models tests/encoders tests/annotate \
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist lock clean
+.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist sbom lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -72,6 +73,15 @@ dist: .venv/ready-dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_distributions.py dist/*
 
+# What the base package depends on, as a bill of materials of CycloneDX.
+sbom: .venv/ready-dist
+	rm -rf sbom .venv/sbom
+	mkdir sbom
+	$(BIN)/python -m venv .venv/sbom
+	.venv/sbom/bin/pip install --quiet dist/*.whl
+	.venv/sbom/bin/pip uninstall --quiet --yes pip setuptools
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file sbom/mgsv.cdx.json .venv/sbom/bin/python
+
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
 	$(BIN)/python tools/lock.py
@@ -101,8 +111,8 @@ lock: .venv/ready
 	touch $@
 
 .venv/ready-dist: .venv/ready
-	$(BIN)/pip install --quiet 'build>=1.2,<2' 'twine>=6,<8'
+	$(BIN)/pip install --quiet 'build>=1.2,<2' 'twine>=6,<8' 'cyclonedx-bom>=7,<8'
 	touch $@
 
 clean:
-	rm -rf .venv demo dist
+	rm -rf .venv demo dist sbom

@@ -113,6 +113,14 @@ def test_every_dependency_is_pinned_to_a_release_that_is_allowed() -> None:
             assert versions and all(v in wanted.specifier for v in versions), text
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.y*ml")), ids=lambda p: p.name)
+def test_what_the_forge_reads_is_well_formed_and_calls_what_there_is(path: Path) -> None:
+    text = path.read_text()
+    assert isinstance(pytest.importorskip("yaml").safe_load(text), dict)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"run: make ([a-z-]+)", text)) <= targets
+
+
 @pytest.fixture(scope="module")
 def without_git(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This source tree without its history, tests and documentation."""
