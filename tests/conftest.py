@@ -20,6 +20,7 @@ import pytest
 import real_media
 import subprocesses
 from data_support import SMALL, real_annotations
+from kept_library import kept_library
 from library_support import copy_library
 from mgsv import Library
 from mgsv.synthesis.planted import plant
@@ -44,13 +45,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundled_folder(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
     """A library of the 28 short and 2 long bundled tracks, indexed once for all tests."""
     # One folder for all of pytest's processes: the library makes the later ones wait for the first.
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundled"
-    with Library.open([*real_media.bgm_tracks(), *real_media.long_tracks()], folder=folder):
-        return folder
+    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    music = [*real_media.bgm_tracks(), *real_media.long_tracks()]
+    return kept_library(folder, music, cache and cache.mkdir("bundled") / "library")
 
 
 @pytest.fixture

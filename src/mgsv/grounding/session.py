@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
+from mgsv.clock import clock
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
 from mgsv.errors import ConfigError, shown
 from mgsv.grounding.acceptance import accept
@@ -29,7 +30,7 @@ from mgsv.methods.placement import REACH, place
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
-from mgsv.moment import Moment, clock
+from mgsv.moment import Moment
 
 MOVED = 0.05
 """Seconds by which the memory must have moved a moment for a note about it."""
