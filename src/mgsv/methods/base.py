@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal, Protocol, Self
 
@@ -48,6 +48,14 @@ class Query:
     @property
     def seconds(self) -> float:
         return self.curves.duration
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        curves = sum(
+            getattr(getattr(self.curves, one.name), "nbytes", 0) for one in fields(self.curves)
+        )
+        return curves + (0 if self.frame_feats is None else self.frame_feats.nbytes)
 
     def after(self, seconds: float) -> Query:
         """The clip without its first `seconds`, which are fewer than it has."""
