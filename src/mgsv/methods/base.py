@@ -28,7 +28,7 @@ StartOn = Literal["border", "downbeat", "beat", "any"]
 
 
 SHORTLIST = 20
-"""At least so many tracks get the final score, and four times as many as are wanted."""
+"""At least so many tracks get the final score, and twice as many as are wanted."""
 
 NOTHING_KNOWN: Mapping[int, float] = MappingProxyType({})
 """No scores."""
@@ -339,7 +339,7 @@ class Method:
         Ties keep the order of `tracks`, so that a result does not depend on the sort.
         """
         places = np.arange(len(tracks))
-        keep = max(self.ranker.reranks, SHORTLIST, 4 * least)
+        keep = max(self.ranker.reranks, SHORTLIST, 2 * least)
         if keep < len(tracks):
             scores = self.ranker.score_tracks(query, tracks)
             places = np.argsort(-scores, kind="stable")[:keep]

@@ -285,12 +285,15 @@ class ClipBatch:
             self._place(one, options)
         self._drop(one)
         assert one.placed is not None
-        if not self.how.render:
-            one.end(BatchItem(one.clip.path, "found", choice=one.placed))
-            return
         path, music_at = one.clip.path, self.options.music_at
         seconds = isolated.probe_video(path).duration - music_at
         moment = arrange(self._moment(one.placed), seconds, fit=self.options.fit, end=self.how.end)
+        if moment.arrangement:
+            one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
+            self._note(one, CHOSEN, one.choice)
+        if not self.how.render:
+            one.end(BatchItem(path, "found", choice=one.placed))
+            return
         one.clip.output.parent.mkdir(parents=True, exist_ok=True)
         report = render(
             path,
