@@ -26,9 +26,9 @@ ending = click.option(
 )
 duck = click.option(
     "--duck",
-    type=click.Choice(["sound", "light", "medium", "deep"]),
-    help="With --keep-audio: step back for any sound of the clip, or for speech alone by 4, 8 or"
-    " 14 dB.  [default: medium with mgsv[voices], else sound]",
+    type=click.Choice(["sound", "clear", "light", "medium", "deep"]),
+    help="With --keep-audio: step back for any sound of the clip, or for speech alone: until it is"
+    " 12 dB above, or by 4, 8 or 14 dB.  [default: clear with mgsv[voices], else sound]",
 )
 fit = click.option(
     "--fit",
