@@ -48,8 +48,12 @@ def test_the_longest_known_words_are_read() -> None:
     ("field", "value", "line"),
     [
         ("like", "energtic", "`like` energtic: an unknown word: the nearest are energetic"),
-        ("like", "ruhig", "`like` ruhig: an unknown word"),
-        ("like", "静か", "`like` 静か: an unknown word: there are, for example, calm, energetic"),
+        ("like", "glücklich", "`like` glücklich: an unknown word: words are English"),
+        (
+            "like",
+            "静か",
+            "`like` 静か: an unknown word: words are English, for example calm, energetic",
+        ),
         ("without", ",", "`without`: no word"),
         ("genre", "mettal", "`genre` mettal: an unknown word: the nearest are metal"),
         ("tempo", "fast", "`tempo` fast: no tempo: give one as 90-110, 120- or 120"),
@@ -128,6 +132,9 @@ def test_conditions_leave_out_and_are_counted(bundled: Library) -> None:
     every_fit = narrow(bundled, every, Wanted(like="calm")).fit.values()
     assert min(every_fit) > 0.5, "the best quarter is calmer than half of the tracks"
     assert all(0 <= fit <= 1 for fit in calm.fit.values())
+    for count, left in ((6, 3), (20, 8), (28, 8)):
+        few = narrow(bundled, every[:count], Wanted(like="calm"))
+        assert len(few.tracks) == left and few.notes[0].startswith(f"looked at: the {left} of")
     with pytest.raises(LibraryError, match=r"no track is left: .*\(\d+ unknown\): ask for less"):
         narrow(bundled, every, Wanted(licence="cc-by-nd"))
 
