@@ -5,6 +5,7 @@
 #   make test-all   the same with the thorough tests: more of what a quicker test covers
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
+#   make docs       build the documentation site, build/site/index.html, and check its links
 
 # mypy beside the other checks. The tests wait for all of them.
 MAKEFLAGS += --jobs=2
@@ -21,7 +22,7 @@ NUMERIC := tests/models tests/encoders tests/annotate \
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench clean
+.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -61,6 +62,9 @@ test-isa: .venv/ready-dev
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/ground.py
 
+docs: .venv/ready-docs
+	$(BIN)/python tools/build_site.py
+
 # What a creator has: no torch.
 .venv/ready: pyproject.toml requirements-demo.txt
 	$(PYTHON) -m venv .venv
@@ -80,10 +84,14 @@ bench: .venv/ready-dev
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
+.venv/ready-docs: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
 # Ray is 70 MB and only its own tests need it.
 .venv/ready-cluster: .venv/ready-dev
 	$(BIN)/pip install --quiet --editable '.[dev,cluster]'
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build
