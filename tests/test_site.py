@@ -64,7 +64,7 @@ def test_links_between_pages_hold(pages: Path) -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.relative_to(pages)}: {target}"
-    assert "shipped\nmodel](model-card.md)" in (pages / "ground.md").read_text()
+    assert "[model card](model-card.md)" in (pages / "limits.md").read_text().replace("\n", " ")
     assert "](" not in (pages / "mgsv-ec.md").read_text().replace("](cluster.md#", "")
 
 
@@ -139,9 +139,9 @@ def test_the_check_finds_what_is_wrong(tmp_path: Path, tools: None) -> None:
 
 @pytest.mark.thorough
 def test_the_site_is_built() -> None:
-    """By Zensical, which refuses unknown pages, headings and names, within a minute."""
+    """By Zensical, which refuses unknown pages, headings and names."""
     pytest.importorskip("zensical", reason="zensical is missing: `make docs` installs it")
     done = subprocess.run(
-        [sys.executable, ROOT / "tools/build_site.py"], capture_output=True, text=True, timeout=60
+        [sys.executable, ROOT / "tools/build_site.py"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
