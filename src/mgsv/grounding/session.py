@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
-from mgsv.clock import clock
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
 from mgsv.errors import ConfigError, shown
 from mgsv.grounding.acceptance import accept
@@ -336,7 +335,10 @@ def ground(
     Args:
         video: the clip; any local video file of at least a second.
         library: an open `Library`, or music to open one for: a folder, a track, or several.
-        method, encoders, encoders_dir, fusion: see `Session`, which grounds many clips quicker.
+        method: how to ground; see `Session`, which grounds many clips quicker.
+        encoders: which features are compared; see `Session`.
+        encoders_dir: where the paper's encoders find their weights.
+        fusion: how far the method is trusted beside past uses; see `Session`.
         progress: called after each track that is indexed, where `library` is music.
         options: the fields of `GroundOptions`, as in `top=3`.
 

@@ -25,7 +25,7 @@ from mgsv.media.timeline.timecode import counted, may_drop
 from mgsv.media.timeline.xmeml import xmeml_text
 from mgsv.media.video import VideoInfo
 from mgsv.media.voices import GainPoint
-from mgsv.moment import Moment, clock
+from mgsv.moment import Moment
 
 FORMATS = (".otio", ".edl", ".xml")
 """OpenTimelineIO, CMX 3600 and Final Cut Pro 7 XML."""
