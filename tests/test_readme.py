@@ -64,6 +64,7 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, home: Path) -> None:
     words = shlex.split(command.replace("~", str(home)))
