@@ -6,7 +6,7 @@
 #   make test-isa   the fast numeric tests with the kernels of older processors
 #   make bench      measure speed and memory
 #   make dist       build the wheel and the source archive into dist/, and check them
-#   make sbom       list what the wheel in dist/ depends on, in sbom/
+#   make sbom       the same, and list what the wheel depends on, in sbom/
 #   make lock       pin the newest releases that pyproject.toml allows, in constraints.txt
 #   make docs       build the documentation site, build/site/index.html, and check its links
 
@@ -75,7 +75,7 @@ dist: .venv/ready-dist
 	$(BIN)/python tools/check_distributions.py dist/*
 
 # What the base package depends on, as a bill of materials of CycloneDX.
-sbom: .venv/ready-dist
+sbom: dist
 	rm -rf sbom .venv/sbom
 	mkdir sbom
 	$(BIN)/python -m venv .venv/sbom

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from mgsv import Library
 from mgsv.synthesis.planted import plant
 from subprocesses import Run
 
+SAMPLE = 2
+"""Examples of a `sampled` test that are not slow."""
+
 
 def pytest_configure() -> None:
     """Have Ctrl-C act, here and in what the tests start, which inherit that it is ignored.
@@ -34,6 +38,18 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all but the first examples of a `sampled` test slow, before `-m` chooses."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > SAMPLE:
+                item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

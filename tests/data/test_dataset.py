@@ -64,6 +64,7 @@ def test_bucketing_saves_most_of_the_padding() -> None:
     assert padding_share(bucketed) < plain / 4
 
 
+@pytest.mark.slow
 def test_a_batch_holds_its_rows_trimmed_to_the_longest(planted: Path) -> None:
     data = SplitData.open(planted, "train")
     rows = np.array([5, 0, 17])

@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return planted(tmp_path_factory.mktemp("data") / "planted")
 
 
+@pytest.mark.slow
 def test_a_detector_is_trained_resumed_and_measured(data: Path, tmp_path: Path):
     """And `--resume` of the finished run answers with the same figures."""
     words = [part for item in SMALL.items() for part in ("--set", "=".join(item))]

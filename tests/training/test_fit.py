@@ -190,6 +190,7 @@ def test_a_checkpoint_refuses_features_of_another_recipe(tmp_path: Path, trained
         evaluate(trained.checkpoints["last"], other)
 
 
+@pytest.mark.slow
 def test_evaluation_reports_all_there_is(data: Path, trained: fit.TrainResult, tmp_path: Path):
     # What an evaluation leaves that is killed before its page is written.
     (tmp_path / "report").mkdir()
@@ -302,6 +303,7 @@ def test_the_paper_preset_is_the_papers():
     assert (config.clip, config.min_epochs, config.patience, config.seed) == (1.0, 60, 20, 42)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("row", ABLATIONS)
 def test_every_preset_has_every_row_of_the_table(preset: str, row: str):

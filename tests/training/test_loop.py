@@ -80,6 +80,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("stop_at", [0, 2, 3, 7, 11], ids=lambda step: f"step {step}")
 def test_a_killed_run_resumes_to_the_same_result(unbroken: Path, tmp_path: Path, stop_at: int):
     """3 steps an epoch: the stops lie before any state, within epochs, between them, at the end."""
@@ -139,6 +140,7 @@ def test_a_finished_run_is_left_alone(unbroken: Path):
     assert (unbroken / "state.safetensors").stat() == before
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path: Path):
     run = a_run(tmp_path, replace(CONFIG, epochs=40, lr=0.02, warmup=0.05, save_seconds=1e9))
     fit(run)
@@ -227,6 +229,7 @@ def test_a_training_set_smaller_than_a_batch_is_refused(tmp_path: Path):
         fit(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16, Precision.TF32])
 def test_mixed_precision_trains_and_resumes(tmp_path: Path, precision: Precision):
     config = replace(CONFIG, precision=precision)
