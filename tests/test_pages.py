@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 import shutil
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 import real_media
-from doc_pages import DOCS, PAGES, Reader, blocks, parsed
+from doc_pages import DOCS, PAGES, ROOT, Reader, blocks, parsed
 from library_support import copy_library
 from media_files import Clip, write_video
 from mgsv.data.annotations import Row, write_annotations
@@ -59,7 +61,7 @@ SMALL = {
     "mgsv train qd_detr --preset": "",
     "mgsv train": " --preset tiny",
     "mgsv reproduce ablations": " --preset tiny --rows full",
-    "mgsv reproduce data-size": " --preset tiny",
+    "mgsv reproduce data-size": " --preset tiny --set train.batch_size=2",
     "mgsv reproduce table": " --preset tiny --models mvpt",
     "mgsv import": " --set heads=4 --set canvas_seconds=35"
     " --set max_frames=9 --set max_segments=14",
@@ -88,6 +90,15 @@ def test_blocks_are_well_formed(page: Path) -> None:
                 assert line.startswith(PROGRAMS), f"{block.where}: {line}: give it a language"
                 if line.startswith("mgsv "):
                     parsed(line)
+
+
+def test_extras_exist() -> None:
+    """Each that a page tells to install is in pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text()
+    extras = {*tomllib.loads(text)["project"]["optional-dependencies"]}
+    for page in (*PAGES, ROOT / "README.md", *ROOT.glob("recipes/*.md")):
+        for names in re.findall(r"(?:mgsv|\.)\[([a-z,]+)\]", page.read_text()):
+            assert set(names.split(",")) <= extras, f"{page.name}: {names}"
 
 
 def test_few_blocks_are_not_run(record_property: pytest.RecordProperty) -> None:
@@ -121,10 +132,11 @@ def equipped(reader: Reader, tmp_path: Path, bundled_folder: Path) -> Reader:
     lines = (f"{name},folk,CC BY 4.0" for name in names)
     (tmp_path / "Music/licences.csv").write_text("\n".join(["file,genre,licence", *lines]))
     shutil.copy(tracks[3], tmp_path / "song.mp3")
-    sound = read_audio(tracks[0], 48_000).samples[: 8 * 48_000]
-    for seconds, name in enumerate(("clips/a", "clips/b", "Published/one"), 6):
+    videos = "clips/a", "clips/b", "Published/one", "Published/two", "Published/three"
+    for number, name in enumerate(videos):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_video(tmp_path / f"{name}.mp4", Clip(seconds=seconds), audio=sound)
+        sound = read_audio(tracks[number], 48_000).samples[: 8 * 48_000]
+        write_video(tmp_path / f"{name}.mp4", Clip(seconds=6 + number / 2), audio=sound)
     for name in (
         "clip",
         "another",
