@@ -25,7 +25,6 @@ from mgsv.grounding.shortlist import RankedTrack, Ranking
 from mgsv.grounding.tracks import KEPT_BYTES
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library import Track
-from mgsv.media import isolated
 from mgsv.media.arrange import Ending
 from mgsv.media.colour import Alpha
 from mgsv.media.voices import Duck
@@ -215,7 +214,12 @@ class ClipBatch:
     def _look(self, one: _Clip, options: GroundOptions, key: str) -> None:
         query = self.session.read(one.clip.path)
         ranking = self.session.rank(query, options)
-        one.found = {"key": key, "top": options.top, "tracks": _choices(ranking, key)}
+        one.found = {
+            "key": key,
+            "top": options.top,
+            "seconds": query.info.duration,
+            "tracks": _choices(ranking, key),
+        }
         self._note(one, FOUND, one.found)
         self._keep(one, query)
 
@@ -285,8 +289,9 @@ class ClipBatch:
             self._place(one, options)
         self._drop(one)
         assert one.placed is not None
+        assert one.found is not None
         path, music_at = one.clip.path, self.options.music_at
-        seconds = isolated.probe_video(path).duration - music_at
+        seconds = one.found["seconds"] - music_at
         moment = arrange(self._moment(one.placed), seconds, fit=self.options.fit, end=self.how.end)
         if moment.arrangement:
             one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
