@@ -123,8 +123,8 @@ class ClipBatch:
     """What was chosen for other clips before, the last at the end."""
     _count: int = 0
     """Tracks that may be chosen."""
-    _room: int = KEPT_BYTES
-    """Left for clips that are kept in memory."""
+    _kept: int = 0
+    """Bytes of clips that are kept in memory."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -226,14 +226,14 @@ class ClipBatch:
     def _keep(self, one: _Clip, query: Query) -> None:
         size = query.nbytes
         with self._lock:
-            if size <= self._room:
-                self._room -= size
+            if self._kept + size <= KEPT_BYTES:
+                self._kept += size
                 one.query = query
 
     def _drop(self, one: _Clip) -> None:
         if one.query is not None:
             with self._lock:
-                self._room += one.query.nbytes
+                self._kept -= one.query.nbytes
             one.query = None
 
     def _note(self, one: _Clip, kind: str, content: Any) -> None:
