@@ -150,6 +150,29 @@ def test_a_moment_is_looked_for_on_chosen_tracks_alone_as_for_one_clip(
         assert item.choice["better_than_chance"] == better
 
 
+def test_a_clip_that_changes_before_it_is_written_is_left_to_the_next_run(
+    session: Session, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips / "bad.mp4").unlink()
+    choose = run.ClipBatch._choose
+
+    def changed(batch: run.ClipBatch, known: list[object]) -> list[str]:
+        write_video(clips / "b.mp4", Clip(seconds=2.5))
+        return choose(batch, known)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.ClipBatch, "_choose", changed)
+        report = ground_clips(session, find_clips([clips]))
+    (failed,) = report.failed
+    assert failed.problem == "it changed after it was read: try again when it is finished"
+    assert not (clips / "b.mgsv.mp4").exists()
+    report.write(clips / "report.csv")
+    again = ground_clips(session, find_clips([clips]))
+    assert states(again) == {
+        "a.mp4": "done before", "b.mp4": "written", "c.mp4": "done before",
+    }  # fmt: skip
+
+
 def test_a_report_has_every_clip(session: Session, clips: Path, tmp_path: Path) -> None:
     report = ground_clips(session, find_clips([clips]), GroundOptions(), BatchOptions(render=False))
     assert not list(clips.rglob(NAME)) and len(list(clips.rglob("*.mgsv.mp4"))) == 1
