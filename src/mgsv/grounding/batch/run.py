@@ -359,7 +359,7 @@ def _choices(ranking: Ranking, key: str) -> list[dict[str, Any]]:
             "key": key,
             "rank": rank,
             **one.as_dict(),
-            "chance": chance,
+            "chance": None if chance is None else round(chance, 6),
             "better_than_chance": chance is not None and one.ranked.score > chance,
         }
         for rank, one in enumerate(ranking.tracks, start=1)
