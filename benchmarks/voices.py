@@ -1,6 +1,7 @@
 """How the music steps back under speech, and only there.
 
     python benchmarks/voices.py MUSIC SOUNDS [--tracks 20] [--first 0] [--noise-below 12]
+        [--sung fronted]
 
 MUSIC is a folder of tracks, SOUNDS one with recordings whose names hold wind, rain or the like
 (Debian's games have such; subfolders count). Applause and traffic are made here: bursts of noise,
@@ -8,7 +9,8 @@ MUSIC is a folder of tracks, SOUNDS one with recordings whose names hold wind, r
 voices; the program must be installed. Needs mgsv[voices].
 
 1. The detector: how much of each noise, of music alone, and of speech in noise and under music, is
-   taken for speech.
+   taken for speech; with `--sung`, how much of the tracks whose genre holds that word is, which
+   would be their sung phrases.
 2. Ducking, as a render does it: a clip's sound of 40 s with noise throughout (`--noise-below` dB
    below the speech) and speech from 10 to about 20 s, under a track, at each depth. The mix is
    taken apart
@@ -33,6 +35,7 @@ from mgsv.media.audio import read_audio
 from mgsv.media.pieces import Arrangement
 from mgsv.media.sound import RATE, block_of
 from mgsv.media.soundtrack import SoundOptions, mixed
+from mgsv.media.tags import read_tags
 from mgsv.media.voices import DEPTHS, Duck, find_speech
 from mgsv.moment import Moment
 
@@ -57,6 +60,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="which file of MUSIC to begin with")
     parser.add_argument("--noise-below", type=float, default=12.0)
+    parser.add_argument("--sung", help="a word in the genre of tracks with singers")
     parser.add_argument("--ducking-alone", action="store_true")
     given = parser.parse_args()
     random = np.random.default_rng(0)
@@ -74,6 +78,8 @@ def main() -> None:
         if len(read_audio(path, 8_000).samples) > 8_000 * SECONDS
     ][: given.tracks]
     print(f"{len(noises)} noises, {len(tracks)} tracks, {len(speech)} voices")
+    if given.sung:
+        sung(sorted(given.music.iterdir()), given.sung)
     if not given.ducking_alone:
         detector(speech, noises, tracks)
     ducking(speech, list(noises.values()), tracks, given.noise_below)
@@ -95,6 +101,18 @@ def detector(speech: list[Wave], noises: dict[str, Wave], tracks: list[Path]) ->
                 bed = levelled(repeated(sound, len(voice) / RATE)) * 10 ** (-ratio / 20)
                 found.append(share(voice + bed))
             print(f"speech {ratio:+d} dB over {name} found: {np.mean(found):.0%}")
+
+
+def sung(files: list[Path], genre: str) -> None:
+    found = [
+        share(levelled(read_audio(path, RATE, seconds=120.0).samples))
+        for path in files
+        if genre in read_tags(path).get("genre", "").lower()
+    ]
+    print(
+        f"{len(found)} tracks with singers, taken for speech: mean {np.mean(found):.1%}, "
+        f"most {np.max(found):.1%}"
+    )
 
 
 def ducking(speech: list[Wave], noises: list[Wave], tracks: list[Path], noise_below: float) -> None:

@@ -29,7 +29,8 @@ BEST = 5
 LEAST = 5
 NAMES = {
     "energetic": "battle|combat|fight|attack|frantic|race|speedup|speeditup|warfare",
-    "aggressive": "battle|combat|fight|hell|chaos|war|insanity|armygeddon|mutilated|metal",
+    "aggressive": "battle|combat|fight|hell|chaos|war-of|warfare|insanity|"
+    "armygeddon|mutilated|metal",
     "dark": "horror|hell|dark|dungeon|ghost|graveyard|halloween|fear|underground|suspense|demon|"
     "shadow|night|haunt|mansion|death|threat|intrigue|suspicion",
     "calm": "peace|calm|safe-room|sanctuary|garden|valley|ambient|ocean|nature|morning|dream|"

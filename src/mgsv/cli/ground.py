@@ -147,7 +147,7 @@ def ground(
         show.moments(result)
         show.line(f"credits: {shown(result[0].credits)}")
     for line in (*result.notes, *arranging):
-        show.note(f"note: {line}")
+        show.note(f"note: {fields.here(line)}")
     if accepted is not None:
         show.accepted(*accepted)
     if timeline:

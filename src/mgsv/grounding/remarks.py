@@ -34,9 +34,12 @@ def remarks(
             uses = round(found.evidence["past_uses"])
             count = f"{uses} past use{'s' * (uses != 1)} of this track" if uses else "other tracks"
             yield f"rank {found.rank}: moved from {clock(before)} by the memory of {count}"
-        if fit in ("exact", "free") and found.track.duration < query.seconds:
-            name, seconds = shown(found.track.path.name), found.track.duration
-            yield (
-                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "
-                f"({seconds:.1f} s), so the music ends first"
-            )
+    short = [found for found in moments if found.track.duration < query.seconds]
+    if short and fit in ("exact", "free"):
+        which = shown(short[0].track.path.name)
+        if len(short) > 1:
+            which = f"the tracks of ranks {', '.join(str(found.rank) for found in short)}"
+        yield (
+            f"the clip ({query.seconds:.1f} s) is longer than {which}, so the music ends first: "
+            "`fit` loop lets it go on"
+        )

@@ -25,7 +25,6 @@ from mgsv.grounding.shortlist import RankedTrack, Ranking
 from mgsv.grounding.tracks import KEPT_BYTES
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library import Track
-from mgsv.media import isolated
 from mgsv.media.arrange import Ending
 from mgsv.media.colour import Alpha
 from mgsv.media.voices import Duck
@@ -124,8 +123,8 @@ class ClipBatch:
     """What was chosen for other clips before, the last at the end."""
     _count: int = 0
     """Tracks that may be chosen."""
-    _room: int = KEPT_BYTES
-    """Left for clips that are kept in memory."""
+    _kept: int = 0
+    """Bytes of clips that are kept in memory."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -215,21 +214,26 @@ class ClipBatch:
     def _look(self, one: _Clip, options: GroundOptions, key: str) -> None:
         query = self.session.read(one.clip.path)
         ranking = self.session.rank(query, options)
-        one.found = {"key": key, "top": options.top, "tracks": _choices(ranking, key)}
+        one.found = {
+            "key": key,
+            "top": options.top,
+            "seconds": query.info.duration,
+            "tracks": _choices(ranking, key),
+        }
         self._note(one, FOUND, one.found)
         self._keep(one, query)
 
     def _keep(self, one: _Clip, query: Query) -> None:
         size = query.nbytes
         with self._lock:
-            if size <= self._room:
-                self._room -= size
+            if self._kept + size <= KEPT_BYTES:
+                self._kept += size
                 one.query = query
 
     def _drop(self, one: _Clip) -> None:
         if one.query is not None:
             with self._lock:
-                self._room += one.query.nbytes
+                self._kept -= one.query.nbytes
             one.query = None
 
     def _note(self, one: _Clip, kind: str, content: Any) -> None:
@@ -285,8 +289,9 @@ class ClipBatch:
             self._place(one, options)
         self._drop(one)
         assert one.placed is not None
+        assert one.found is not None
         path, music_at = one.clip.path, self.options.music_at
-        seconds = isolated.probe_video(path).duration - music_at
+        seconds = one.found["seconds"] - music_at
         moment = arrange(self._moment(one.placed), seconds, fit=self.options.fit, end=self.how.end)
         if moment.arrangement:
             one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
@@ -354,7 +359,7 @@ def _choices(ranking: Ranking, key: str) -> list[dict[str, Any]]:
             "key": key,
             "rank": rank,
             **one.as_dict(),
-            "chance": chance,
+            "chance": None if chance is None else round(chance, 6),
             "better_than_chance": chance is not None and one.ranked.score > chance,
         }
         for rank, one in enumerate(ranking.tracks, start=1)
