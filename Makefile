@@ -15,6 +15,9 @@ MAKEFLAGS += --jobs=2
 PYTHON ?= python3
 # What is installed is pinned; CONSTRAINTS=/dev/null takes the newest.
 CONSTRAINTS ?= constraints.txt
+# Python keeps what it has compiled, and pytest what it has rewritten, also where the environment says
+# otherwise: to do that anew in every process takes longer than most tests.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --dist worksteal
 FAST := -m 'not slow and not thorough'

@@ -129,6 +129,13 @@ def test_the_manuals_system_trains_and_is_measured(example: Path, tmp_path: Path
     assert entry["parameters"] == 64 * (512 + 1) + 64 * (768 + 1)
 
 
+@pytest.mark.slow
+def test_the_doctor_names_them(example: Path) -> None:
+    assert "method longest, of mgsv-example 1.0" in mgsv("doctor").stdout
+    listed = json.loads(mgsv("doctor", "--json").stdout)["plugins"]
+    assert {"kind": "store", "name": "team", "distribution": "mgsv-example 1.0"} in listed
+
+
 BROKEN = {
     "missing": (
         "nowhere:thing",
