@@ -70,7 +70,7 @@ SMALL = {
 MADE_HERE = {
     "data": ("planted", "small"),
     "train": ("run",),
-    "results": ("planted", "small", "hot", "run"),
+    "results": ("planted", "hot", "run"),
     "systems": ("mvpt",),
 }
 """What a page makes itself."""
