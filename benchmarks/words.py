@@ -1,13 +1,15 @@
 """How right words are: precision at 5 against chance, by mood folders and by files' own genres.
 
     python benchmarks/words.py --moods FOLDER --music FOLDER [--names] [--library DIR]
+        [--instrumental classic instrumental fronted]
 
 --moods: folders named like a word of the vocabulary, with tracks of that mood. --music: tracks, of
 which those count whose own tags name a genre of the vocabulary; the tag is hidden from the words.
 --names: all tracks of --music, those of a mood being those whose file names say so ("battle",
 "graveyard", "peace"): labels too weak to report, on which how signs are weighed was chosen. A class
 needs five tracks. Chance is the share of its class among all. Printed are precision at 5, and the
-average precision, each with how often chance it is.
+average precision, each with how often chance it is. --instrumental: words in the files' own genres;
+printed is how many of the tracks that have one, and of those of --moods, `--instrumental` keeps.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 
 from mgsv.library import Library, Track
 from mgsv.library.credits import NO_CREDITS
-from mgsv.library.words import vocabulary
+from mgsv.library.words import Wanted, narrow, vocabulary
 from mgsv.library.words.fit import Fit, names_genre
 
 BEST = 5
@@ -79,6 +81,10 @@ def genres(tracks: Sequence[Track]) -> dict[str, set[str]]:
     return {name: ids for name, ids in found.items() if len(ids) >= LEAST}
 
 
+def kept(library: Library, tracks: Sequence[Track]) -> int:
+    return len(narrow(library, tracks, Wanted(instrumental=True)).tracks)
+
+
 def by_name(tracks: Sequence[Track]) -> dict[str, set[str]]:
     return {
         mood: {track.id for track in tracks if re.search(pattern, track.path.stem)}
@@ -91,6 +97,7 @@ def main() -> None:
     parser.add_argument("--moods", type=Path)
     parser.add_argument("--music", type=Path)
     parser.add_argument("--names", action="store_true")
+    parser.add_argument("--instrumental", nargs="*", default=[], metavar="WORD")
     parser.add_argument("--library", type=Path)
     given = parser.parse_args()
     print("| word | tracks | precision at 5 | chance | times | average precision | times |")
@@ -102,10 +109,15 @@ def main() -> None:
             for track in tracks:
                 classes.setdefault(track.path.parent.name, set()).add(track.id)
             precision(library, tracks, classes)
+            if given.instrumental:
+                print(f"instrumental: {kept(library, tracks)} of {len(tracks)} of moods")
     if given.music:
         with Library.open(given.music, folder=given.library) as library:
             tagged = [track for track in library.tracks() if track.credits.genre]
             precision(library, tagged, genres(tagged))
+            for word in given.instrumental:
+                some = [track for track in tagged if word in track.credits.genre.casefold()]
+                print(f"instrumental: {kept(library, some)} of {len(some)} {word}")
             if given.names:
                 tracks = library.tracks()
                 precision(library, tracks, by_name(tracks))
