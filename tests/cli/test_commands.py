@@ -100,6 +100,7 @@ def test_the_second_run_indexes_nothing(mgsv: Run, music: Path) -> None:
     assert "copied" not in again.stderr and '"event"' not in again.stderr
 
 
+@pytest.mark.slow
 def test_tracks_of_an_earlier_version_are_said_and_brought_up_to_date(
     mgsv: Run, music: Path, tmp_path: Path
 ) -> None:
@@ -234,6 +235,7 @@ def test_wrong_use_is_one_clear_line(
     assert not list(tmp_path.glob("*.mp4"))
 
 
+@pytest.mark.slow
 def test_debug_shows_where(mgsv_process: Run, music: Path) -> None:
     done = mgsv_process("ground", "no-such.mp4", "--music", music, "--debug")
     assert done.returncode != 0 and "Traceback" in done.stderr

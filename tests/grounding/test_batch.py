@@ -92,6 +92,7 @@ def states(report: object) -> dict[str, str]:
     return {item.clip.name: item.state for item in report}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_bad_clip_stops_no_other_and_a_second_run_does_what_is_missing(
     session: Session, clips: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_clip_that_changes_before_it_is_written_is_left_to_the_next_run(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_report_has_every_clip(session: Session, clips: Path, tmp_path: Path) -> None:
     report = ground_clips(session, find_clips([clips]), GroundOptions(), BatchOptions(render=False))
     assert not list(clips.rglob(NAME)) and len(list(clips.rglob("*.mgsv.mp4"))) == 1
@@ -229,6 +231,7 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.slow
 def test_a_watched_folder_takes_clips_that_are_whole(session: Session, clips: Path) -> None:
     (clips / "bad.mp4").unlink()
     whole = (clips / "b.mp4").read_bytes()

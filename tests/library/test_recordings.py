@@ -49,6 +49,7 @@ def grouped(library: Library, most: int = 9) -> list[Recording]:
     return Recordings(library.curves).distinct(library.tracks(), most)
 
 
+@pytest.mark.slow
 def test_the_best_stands_for_all_and_the_others_are_named(library: Library) -> None:
     first, second, third = grouped(library)
     music = first.track.path.parent

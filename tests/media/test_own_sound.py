@@ -19,6 +19,7 @@ def loudest(path: Path) -> float:
     return float(np.abs(np.fft.rfft(samples)).argmax() * 16_000 / len(samples))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_audio", [True, False])
 def test_the_main_one_of_several_sound_tracks_is_kept(tmp_path: Path, keep_audio: bool) -> None:
     own, commentary = sine(3, 48_000, 1000), sine(3, 48_000, 2000)

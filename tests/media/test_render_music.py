@@ -26,6 +26,7 @@ from render_support import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "suffix", "rate"),
     [

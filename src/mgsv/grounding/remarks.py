@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mgsv.clock import clock
 from mgsv.errors import shown
 from mgsv.grounding.result import RankedMoment
 from mgsv.methods.base import Fit, Method, Query
-from mgsv.moment import clock
 
 MOVED = 0.05
 """Seconds by which the memory must have moved a moment for a note about it."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import Self, Unpack
+from dataclasses import dataclass
+from typing import Self
 
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
-from mgsv.errors import ConfigError, shown
+from mgsv.errors import ConfigError
 from mgsv.grounding.acceptance import accept
 from mgsv.grounding.clip import heard, read_clip
-from mgsv.grounding.options import GroundOptions, OptionFields
+from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.recall import ShortlistRecall, shortlist_recall
 from mgsv.grounding.remarks import remarks
 from mgsv.grounding.result import Grounding, RankedMoment
@@ -26,7 +26,6 @@ from mgsv.grounding.shortlist import (
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library, Track
-from mgsv.library.walk import left_out
 from mgsv.library.words import Narrowed, narrow
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
@@ -79,8 +78,8 @@ class Session:
             ConfigError: an option makes no sense.
         """
         self.library = library
-        self.method = _opened(method)
-        encoders = _pair(encoders, encoders_dir)
+        self.method = opened(method)
+        encoders = pair_of(encoders, encoders_dir)
         self.encoders = encoders
         self._fusion = None if fusion is None else Fusion.load(fusion)
         self._owned: Library | None = None
@@ -108,8 +107,8 @@ class Session:
         mode). folder, progress: see `Library.open`, which raises `LibraryError` too. The others:
         see `Session`; what does not fit together is found before anything is indexed.
         """
-        chosen = _opened(method)
-        encoders = _pair(encoders, encoders_dir)
+        chosen = opened(method)
+        encoders = pair_of(encoders, encoders_dir)
         chosen.require(encoders.video, encoders.music)
         library = Library.open(music, folder=folder, encoder=encoders.music, progress=progress)
         try:
@@ -319,64 +318,6 @@ class Session:
         )
 
 
-def ground(
-    video: PathLike,
-    library: Library | Music,
-    *,
-    method: str | System | Method = DEFAULT_METHOD,
-    encoders: str | EncoderPair = "default",
-    encoders_dir: PathLike | None = None,
-    fusion: PathLike | None = None,
-    progress: Listener | None = None,
-    **options: Unpack[OptionFields],
-) -> Grounding:
-    """Find the tracks of `library`, and the moment on each, that best fit `video`.
-
-    Args:
-        video: the clip; any local video file of at least a second.
-        library: an open `Library`, or music to open one for: a folder, a track, or several.
-        method, encoders, encoders_dir, fusion: see `Session`, which grounds many clips quicker.
-        progress: called after each track that is indexed, where `library` is music.
-        options: the fields of `GroundOptions`, as in `top=3`.
-
-    Raises:
-        MediaError: the clip cannot be used.
-        LibraryError: the music cannot be opened, or holds no usable track.
-        EncoderMismatch: the method was made for features of other encoders.
-        ConfigError: an option makes no sense.
-    """
-    wanted = GroundOptions(**options)
-    chosen = _opened(method)
-    check_weights(chosen, wanted.weights)
-    encoders = _pair(encoders, encoders_dir)
-    if isinstance(library, Library):
-        session = Session(
-            library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
-        )
-        return session.ground(video, wanted)
-    chosen.require(encoders.video, encoders.music)
-    query = read_clip(video, chosen, encoders)  # a bad clip is found before anything is indexed
-    with Session.open(
-        library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
-    ) as opened:
-        report = opened.library.report
-        notes = [f"left out: {shown(path)}: {reason}" for path, reason in report.failed]
-        if report.ignored:
-            notes.append(left_out(report.ignored, "music"))
-        return opened.ground(replace(query, notes=(*query.notes, *notes)), wanted)
-
-
-def read_query(
-    video: PathLike,
-    method: str | System | Method = DEFAULT_METHOD,
-    *,
-    encoders: str | EncoderPair = "default",
-) -> Query:
-    """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    chosen = _opened(method)
-    return read_clip(video, chosen, _pair(encoders))
-
-
 def check_weights(method: Method, weights: PlacementWeights | None) -> None:
     """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
     if weights is not None and method.name == Sync.name:
@@ -401,11 +342,13 @@ class _Source:
     fingerprint: str
 
 
-def _opened(method: str | System | Method) -> Method:
+def opened(method: str | System | Method) -> Method:
+    """The method itself, or the one of that name or of those files."""
     return method if isinstance(method, Method) else open_method(method)
 
 
-def _pair(encoders: str | EncoderPair, folder: PathLike | None = None) -> EncoderPair:
+def pair_of(encoders: str | EncoderPair, folder: PathLike | None = None) -> EncoderPair:
+    """The encoders themselves, or those of that name."""
     return encoder_pair(encoders, folder=folder) if isinstance(encoders, str) else encoders
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from mgsv.clock import clock
 from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath, check_output, write_file
 from mgsv.media.audio import read_audio
@@ -24,7 +25,7 @@ from mgsv.media.timeline.timecode import counted, may_drop
 from mgsv.media.timeline.xmeml import xmeml_text
 from mgsv.media.video import VideoInfo
 from mgsv.media.voices import GainPoint
-from mgsv.moment import Moment, clock
+from mgsv.moment import Moment
 
 FORMATS = (".otio", ".edl", ".xml")
 """OpenTimelineIO, CMX 3600 and Final Cut Pro 7 XML."""
