@@ -111,3 +111,6 @@ def test_a_folder_of_clips_is_one_page(here: Path) -> None:
     again = mgsv_here("explain", "clips", *HOW, "music")
     assert again.returncode == 1 and "--overwrite" in again.stderr
     assert (here / "clips/explain.html").read_text() == page
+    named = mgsv_here("explain", "clips/good <1>.mp4", "clip $1.mp4", *HOW, "music", "-o", "2.html")
+    assert named.returncode == 0, named.stderr
+    assert (here / "2.html").read_text().count('<img alt="') == 2

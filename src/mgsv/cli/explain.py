@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from mgsv.drawing import Kind
 
 
-@click.command()
-@grounded.clip_and_music
+@click.command(cls=grounded.ClipsCommand)
+@grounded.clips_and_music
 @click.option("--top", default=1, show_default=True, help="How many moments to draw.")
 @click.option(
     "--output",
     "-o",
     type=options.FILE,
     metavar="DIR|FILE",
-    help="A folder, or a .png or .svg file; of a folder of clips an .html page.  [default:"
+    help="A folder, or a .png or .svg file; of several clips an .html page.  [default:"
     " CLIP.explain.1.png ... beside the clip]",
 )
 @click.option(
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 @options.as_json
 @grounded.how_to_ground
 def explain(
-    video: Path,
-    more: tuple[Path, ...],
+    videos: tuple[Path, ...],
     music: tuple[Path, ...],
     top: int,
     output: Path | None,
@@ -47,12 +46,15 @@ def explain(
 ) -> int:
     """Draw why the best moment of the music fits VIDEO: cuts, motion, beats, and words.
 
-    VIDEO is grounded as by `mgsv ground`, with the same options and the same result. Of a folder,
-    each clip with its best moment goes on one page.
+    VIDEO is grounded as by `mgsv ground`, with the same options and the same result. Of several
+    clips, or a folder of them, each with its best moment goes on one page.
     """
+    clips, more = grounded.clips_and_more(videos)
     grounded.prepare()
-    if video.is_dir():
-        return _page(video, [*music, *more], output or video / "explain.html", overwrite, how)
+    video = clips[0]
+    if len(clips) > 1 or video.is_dir():
+        folder = video if video.is_dir() else video.parent
+        return _page(clips, [*music, *more], output or folder / "explain.html", overwrite, how)
     from mgsv.explanation import explain as explaining
 
     places = grounded.checked(video, music, more)
@@ -73,16 +75,16 @@ def explain(
     return 0
 
 
-def _page(folder: Path, places: list[Path], output: Path, overwrite: bool, how: How) -> int:
-    """A page of all clips in a folder; exit status 1 where one of them cannot be used."""
+def _page(places: list[Path], music: list[Path], output: Path, overwrite: bool, how: How) -> int:
+    """A page of all clips at `places`; exit status 1 where one of them cannot be used."""
     from mgsv.explanation import page
     from mgsv.files import check_output
     from mgsv.grounding.batch import find_clips
 
     check_output(output, page.ENDINGS, overwrite=overwrite, inputs=[])
-    videos = [clip.path for clip in find_clips([folder])]
-    grounded.require_music(places)
-    with grounded.open_session(places, 1, how) as (session, options, _):
+    videos = [clip.path for clip in find_clips(places)]
+    grounded.require_music(music)
+    with grounded.open_session(music, 1, how) as (session, options, _):
         clips = []
         for clip in page.explain_clips(videos, session, options):
             clips.append(clip)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=grounded.ClipsCommand)
-@click.argument("videos", type=options.FILE, nargs=-1, required=True, metavar="VIDEO...")
-@grounded.music
+@grounded.clips_and_music
 @click.option("--top", default=5, show_default=True, help="How many moments to show.")
 @click.option(
     "--output",

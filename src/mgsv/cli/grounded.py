@@ -146,17 +146,12 @@ music = click.option(
 )
 
 
-def clip_and_music(command: F) -> F:
-    """The clip, and the music as `--music` takes it: one place or several."""
-    for parameter in reversed(
-        (
-            click.argument("video", type=options.FILE),
-            click.argument("more", type=options.FILE, nargs=-1, metavar=""),
-            music,
-        )
-    ):
-        command = parameter(command)
-    return command
+def clips_and_music(command: F) -> F:
+    """The clips of a `ClipsCommand`, and the music as `--music` takes it: one place or several."""
+    videos = click.argument(
+        "videos", type=options.FILE, nargs=-1, required=True, metavar="VIDEO..."
+    )
+    return videos(music(command))
 
 
 def how_to_ground(command: F) -> F:
