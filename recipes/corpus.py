@@ -24,7 +24,7 @@ import os
 import re
 import shutil
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -47,6 +47,7 @@ from gathering.manifest import (
     write_manifest,
 )
 from gathering.packages import PackageError, Unpacked, unpack
+from gathering.readings import READINGS
 from gathering.sources import FOLDERS, SOURCES, Kind, Source
 from mgsv.errors import ConfigError, MediaError, MgsvError
 from mgsv.jobs import Progress
@@ -77,10 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("music", "pictures"), help="pictures includes clips")
     parser.add_argument("--packages", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument(
+        "--readings", action="store_true", help="print the table of licences that were read"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.table:
             print(table(read_manifest(options.cache)), end="")
+            return 0
+        if options.readings:
+            print(table_of_readings(read_manifest(options.cache)), end="")
             return 0
         return _gather(options.cache, chosen(options.only, options.packages))
     except MgsvError as error:
@@ -142,7 +149,6 @@ def candidates(cache: Path, source: Source, unpacked: Unpacked) -> Iterable[Item
         id = item_id(source.package, path, unpacked.files)
         file = f"{FOLDERS[kind]}/{id}{PurePosixPath(path).suffix.lower()}"
         _link(unpacked.folder / path, cache / file)
-        text = unpacked.licence
         yield Item(
             id=id,
             kind=kind,
@@ -150,7 +156,7 @@ def candidates(cache: Path, source: Source, unpacked: Unpacked) -> Iterable[Item
             package=source.package,
             version=unpacked.version,
             path=path,
-            licence=debian_licence(text, path) if source.index == "debian" else text,
+            licence=licence_of(source, unpacked, path),
             sha256=_sha256(cache / file),
             group=id,
             split="train",
@@ -158,6 +164,34 @@ def candidates(cache: Path, source: Source, unpacked: Unpacked) -> Iterable[Item
             width=measured[1],
             height=measured[2],
         )
+
+
+def licence_of(source: Source, unpacked: Unpacked, path: str) -> str:
+    """Of the package's file at `path`; "see copyright" where nobody has read what it says."""
+    if source.index != "debian":
+        return unpacked.licence
+    read = READINGS.get(source.package)
+    if read and unpacked.version in read.versions:
+        return read.licence
+    return debian_licence(unpacked.licence, path)
+
+
+def table_of_readings(items: Iterable[Item]) -> str:
+    """Tracks and pictures of each package whose copyright file was read, as Markdown."""
+    counts: defaultdict[str, Counter[Kind]] = defaultdict(Counter)
+    for item in items:
+        if item.package in READINGS:
+            counts[item.package][item.kind] += 1
+    lines = [
+        "| package | tracks | pictures | licence of what the corpus takes |",
+        "|---|--:|--:|---|",
+    ]
+    for package, held in sorted(counts.items()):
+        cells = (str(held[kind] or "") for kind in ("music", "picture"))
+        lines.append(f"| `{package}` | {' | '.join(cells)} | {READINGS[package].licence} |")
+    whole = sum(counts.values(), Counter[Kind]())
+    lines.append(f"| **all** | {whole['music']} | {whole['picture']} | |")
+    return "\n".join(lines) + "\n"
 
 
 def _measure(

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,14 @@ import pytest
 import real_media
 import subprocesses
 from data_support import SMALL, real_annotations
+from kept_library import kept_library
 from library_support import copy_library
 from mgsv import Library
 from mgsv.synthesis.planted import plant
 from subprocesses import Run
+
+SAMPLE = 2
+"""Examples of a `sampled` test that are not slow."""
 
 
 def pytest_configure() -> None:
@@ -35,6 +40,18 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all but the first examples of a `sampled` test slow, before `-m` chooses."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > SAMPLE:
+                item.add_marker("slow")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests measured and noted with `record_property`."""
     for outcome in ("passed", "failed"):
@@ -44,13 +61,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundled_folder(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
     """A library of the 28 short and 2 long bundled tracks, indexed once for all tests."""
     # One folder for all of pytest's processes: the library makes the later ones wait for the first.
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundled"
-    with Library.open([*real_media.bgm_tracks(), *real_media.long_tracks()], folder=folder):
-        return folder
+    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    music = [*real_media.bgm_tracks(), *real_media.long_tracks()]
+    return kept_library(folder, music, cache and cache.mkdir("bundled") / "library")
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class Outer:
 sizes = st.builds(Inner, st.integers(0, 10), st.sampled_from(Colour))
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Outer, st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.text(), sizes

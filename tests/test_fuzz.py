@@ -24,6 +24,7 @@ def nodes(node: Node) -> Iterator[Node]:
             yield from nodes(child)
 
 
+@pytest.mark.slow
 def test_files_are_taken_apart_and_put_together(sources: list[Specimen]) -> None:
     for source in sources:
         root = parsed(source.data)

@@ -200,6 +200,7 @@ def test_one_process_is_this_one() -> None:
     assert [outcome.result() for outcome in Processes(1).map(pid, [0])] == [os.getpid()]
 
 
+@pytest.mark.slow
 def test_killed_parents_leave_no_workers(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     program = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"

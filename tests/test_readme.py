@@ -67,6 +67,7 @@ def test_it_is_short_and_begins_with_a_picture() -> None:
     assert "](docs/images/studio-" in "".join(lines[:6])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, home: Path) -> None:
     words = shlex.split(command.replace("~", str(home)))

@@ -26,7 +26,7 @@ PYTHON = {
         "A clip and a library in, ranked moments out; a moment in, a video or a timeline out. "
         "Every name on this page but those of the last three entries is also in `mgsv` itself.",
         (
-            *("mgsv.grounding.session.ground", "mgsv.grounding.session.Session"),
+            *("mgsv.grounding.single.ground", "mgsv.grounding.session.Session"),
             *("mgsv.grounding.options.GroundOptions", "mgsv.grounding.result.Grounding"),
             *("mgsv.grounding.result.RankedMoment", "mgsv.moment.Moment"),
             *("mgsv.grounding.output.render", "mgsv.grounding.output.arrange"),

@@ -110,11 +110,10 @@ SOURCES: tuple[Source, ...] = (
     Source("supertuxkart-data", music=_ANY, picture=("*screenshot*", "*/gui/screens/*")),
     Source("unknown-horizons", music=_ANY, picture=("*/gui/images/background/*",)),
     Source("widelands-data", music=_ANY, picture=("*/data/campaigns/*.jpg", "*/data/templates/*")),
-    Source("krank", music=_ANY, picture=("*-backgrounds/*",)),
+    Source("krank", picture=("*-backgrounds/*",)),
     Source("warmux-data", music=_ANY, picture=("*/map/*",)),
     Source("zaz-data", music=_ANY, picture=("*.jpg",)),
     *_pictures(
-        "gnome-backgrounds",
         "lomiri-wallpapers-16.04",
         "lomiri-wallpapers-20.04",
         "mate-backgrounds",
@@ -123,6 +122,8 @@ SOURCES: tuple[Source, ...] = (
         "sway-backgrounds",
         "ukui-wallpapers",
     ),
+    # Its copyright file names no others of the pictures that are there.
+    Source("gnome-backgrounds", picture=("*/adwaita-*",)),
     Source("endless-sky-data", picture=("*/images/land/*", "*/images/scene/*")),
     Source("lxqt-themes", picture=("*wallpaper*", "*/graphics/*")),
     Source("stellarium-data", picture=("*/landscapes/*", "*/nebulae/*")),

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mgsv.version import __version__
-
 if TYPE_CHECKING:
     from mgsv.errors import MgsvError as MgsvError
     from mgsv.explanation.explain import explain as explain
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from mgsv.library import Library as Library
     from mgsv.models.system import System as System
     from mgsv.moment import Moment as Moment
+    from mgsv.version import __version__ as __version__
 
 _HOMES = {
     "GroundOptions": "mgsv.grounding",
@@ -38,6 +37,7 @@ _HOMES = {
     "RankedMoment": "mgsv.grounding",
     "Session": "mgsv.grounding",
     "System": "mgsv.models.system",
+    "__version__": "mgsv.version",
     "accept": "mgsv.grounding",
     "arrange": "mgsv.grounding",
     "explain": "mgsv.explanation.explain",
@@ -45,7 +45,7 @@ _HOMES = {
     "render": "mgsv.grounding",
     "write_timeline": "mgsv.grounding",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

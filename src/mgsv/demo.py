@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from mgsv import cli
 from mgsv.cli.streams import readable_streams
+from mgsv.clock import clock
 from mgsv.errors import MgsvError
-from mgsv.moment import Moment, clock
+from mgsv.moment import Moment
 
 MEDIA = Path(sys.prefix) / "media"
 """Where the packages of requirements-demo.txt are unpacked; only their files are used."""

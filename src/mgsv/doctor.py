@@ -6,13 +6,14 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import MgsvError
 from mgsv.library import default_folder
+from mgsv.plugins import Kind, plugins
 from mgsv.runtime.onnx import device, devices, threads
 
 PACKAGES = ("mgsv", "numpy", "onnxruntime", "safetensors", "click", "rich")
@@ -40,6 +41,11 @@ def examine() -> dict[str, Any]:
         "system": platform.platform(),
         "packages": dict(_versions(PACKAGES)),
         "optional": dict(_versions(OPTIONAL)),
+        "plugins": [
+            {"kind": kind, "name": plugin.name, "distribution": plugin.distribution}
+            for kind in get_args(Kind)
+            for plugin in plugins(kind)
+        ],
         "ffmpeg": ffmpeg_versions(),
         "device": _devices(),
         "encoders": encoders,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.clock import clock
+
 Array = npt.NDArray[np.floating]
 
 CANVAS_SECONDS = 240.0
@@ -56,12 +58,6 @@ class Moment:
 
     def __str__(self) -> str:
         return f"{clock(self.start)}–{clock(self.end)}"
-
-
-def clock(seconds: float) -> str:
-    """`mm:ss.s`, rounded to the tenth, minutes growing past 99 where needed."""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600:02d}:{tenths % 600 / 10:04.1f}"
 
 
 def iou(a: Array, b: Array) -> Array:

@@ -1,3 +1,8 @@
 """The package's version, apart from its public names, so that every floor may import it."""
 
-__version__ = "0.1.0"
+from importlib import metadata
+
+try:
+    __version__ = metadata.version("mgsv")
+except metadata.PackageNotFoundError:  # a source tree on the path, not installed
+    __version__ = "0+unknown"

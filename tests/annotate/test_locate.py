@@ -66,6 +66,7 @@ def test_under_a_foreground(index: LandmarkIndex, level: float) -> None:
     assert match.confidence > 0.7
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("speed", [0.98, 0.993, 1.01, 1.02])
 def test_at_another_speed(index: LandmarkIndex, speed: float) -> None:
     whole = tune(2, 25)
@@ -139,6 +140,7 @@ def test_no_tracks_at_all() -> None:
     assert locate(LandmarkIndex([]), tune(0, 5)) == []
 
 
+@pytest.mark.slow
 def test_real_tracks(tmp_path: Path) -> None:
     tracks = real_media.bgm_tracks()[:4]
     prints, _ = open_fingerprints([bytes(path) for path in tracks], tmp_path)

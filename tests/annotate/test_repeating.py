@@ -51,6 +51,7 @@ def cut(track: Floats, start: float, end: float, by: int = 0) -> Floats:
     return track[round(start * RATE) + by : round(end * RATE) + by]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slip", [0, 1, 3, 40])
 def test_a_use_that_slips_by_samples_goes_on(tmp_path: Path, slip: int) -> None:
     """One sample is enough for the known place to agree no longer; the bars before still do."""
@@ -72,6 +73,7 @@ def test_the_place_that_explains_the_sound_throughout(tmp_path: Path) -> None:
         assert match.music.start == pytest.approx(start, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_of_two_versions_the_one_that_is_heard(tmp_path: Path) -> None:
     """Both have the bars; one has more of the rest."""
     index = index_of(tmp_path, quiet=loop(0.2), loud=loop(1.0))
@@ -81,6 +83,7 @@ def test_of_two_versions_the_one_that_is_heard(tmp_path: Path) -> None:
         assert match.music.start == pytest.approx(7, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_drone(tmp_path: Path) -> None:
     """Held tones agree with themselves a period on (here of 27.5 Hz), nearly as well as at their
     place, and may be laid there.

@@ -149,6 +149,7 @@ def test_unsure_matches_are_left_out(here: Path, monkeypatch: pytest.MonkeyPatch
     assert float(rows(here / "uses.csv")[0]["confidence"]) == 0.4
 
 
+@pytest.mark.slow
 def test_a_copy_encoded_anew_is_left_out(here: Path) -> None:
     """Smaller, slower and in another format; a template's other video and another cut stay."""
     sound = music(0, 3, 11)
@@ -183,6 +184,7 @@ def test_an_existing_file_is_kept(here: Path) -> None:
     assert len(rows(here / "uses.csv")) == 1
 
 
+@pytest.mark.slow
 def test_names_that_stand_twice_and_are_not_utf8(here: Path) -> None:
     for folder, (start, seed) in {"x": (3, 0), "y": (8, 1)}.items():
         (here / folder).mkdir()
@@ -202,6 +204,7 @@ def test_names_that_stand_twice_and_are_not_utf8(here: Path) -> None:
     ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -235,6 +238,7 @@ def test_times_are_the_pictures(here: Path) -> None:
     assert float(row["video_start"]) == pytest.approx(0.4, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_hole_in_the_sound(here: Path) -> None:
     """The microphone was muted for 14 s between the two uses."""
     sound = np.concatenate([music(0, 3, 10), np.zeros(14 * RATE, np.float32), music(1, 12, 20)])
@@ -255,6 +259,7 @@ def test_sound_that_starts_long_after_the_picture(here: Path) -> None:
     assert float(row["video_total_duration"]) == pytest.approx(22, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_pictures_there_are_count(here: Path) -> None:
     """A copy that broke off: its header promises 20 s, and sound beyond its pictures is no use."""
     path = video(here / "whole.mkv", music(0, 3, 23), seconds=20)
@@ -272,6 +277,7 @@ def test_the_pictures_there_are_count(here: Path) -> None:
     assert "shorter than --min-video" in mgsv_here(*command).stderr
 
 
+@pytest.mark.slow
 def test_music_on_another_sound_track(here: Path) -> None:
     """Commentary on the first, the music on the second, a third that is silent."""
     voice = tune(99, 8)
@@ -288,6 +294,7 @@ def test_music_on_another_sound_track(here: Path) -> None:
     assert ", sound track 2 of 3" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_two_sound_tracks_have_in_common_is_one_use(here: Path) -> None:
     """Under a voice on the first; and the second changes to another track."""
     first = np.concatenate([music(0, 3, 9), np.zeros(7 * RATE, np.float32)])

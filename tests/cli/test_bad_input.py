@@ -91,6 +91,7 @@ def test_a_name_is_never_a_protocol(name: str, mgsv: Run) -> None:
     _assert_refused(done, name)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("content", [b"", b"text", b"ID3"], ids=["empty", "text", "header only"])
 def test_bad_music_alone(content: bytes, mgsv: Run, tmp_path: Path) -> None:
     track = _written(tmp_path / "song.mp3", content)
@@ -119,6 +120,7 @@ def test_names_that_are_not_utf8(mgsv_process: Run, tmp_path: Path) -> None:
     assert Path(os.fsdecode(os.fsencode(tmp_path) + b"/cl\xffip.mgsv.mp4")).exists()
 
 
+@pytest.mark.slow
 def test_tracks_shorter_than_three_seconds_are_left_out(mgsv: Run, tmp_path: Path) -> None:
     jingle = tmp_path / "jingle.wav"
     noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
@@ -136,7 +138,7 @@ def test_a_clip_longer_than_the_track_is_noted(mgsv: Run, tmp_path: Path) -> Non
     write_video(clip, Clip(seconds=40, cuts=(3.0, 11.0, 25.0)))
     done = mgsv("ground", clip, "--music", real_media.bgm_tracks()[0])
     assert done.returncode == 0, done.stderr
-    assert "the music ends first" in done.stderr
+    assert "so the music ends first: --fit loop lets it go on" in done.stderr
 
 
 @pytest.mark.slow

@@ -167,6 +167,7 @@ def test_packing_again_makes_what_planting_packed(copy: Path) -> None:
     assert again.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_measured_and_reported(data: Path, run: Path, tmp_path: Path) -> None:
     arguments = ("evaluate", run / "best-mIoU.safetensors", "--data", data)
     done = mgsv(*arguments, "--json", "--report", tmp_path / "report")
@@ -181,6 +182,7 @@ def test_a_checkpoint_is_measured_and_reported(data: Path, run: Path, tmp_path: 
     assert_refused(refused, "--report", "is not empty")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_measured_beside_and_fused_with_past_uses(
     data: Path, run: Path, tmp_path: Path
 ) -> None:

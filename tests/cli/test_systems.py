@@ -84,6 +84,7 @@ def test_each_system_is_measured_by_what_it_does(
     assert {name: one[name] for name in first} == first, "one candidate keeps its place"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_one_line(data: Path, runs: dict[str, Path]) -> None:
     mvpt, conquer = runs["mvpt"], runs["conquer"]
     for arguments, words in (
@@ -100,6 +101,7 @@ def test_what_cannot_be_measured_is_one_line(data: Path, runs: dict[str, Path]) 
     assert composite.returncode == 1 and "train a matcher and a detector" in composite.stderr
 
 
+@pytest.mark.slow
 def test_conquer_resumes_to_the_result_of_an_unbroken_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

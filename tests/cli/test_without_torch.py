@@ -69,6 +69,7 @@ def test_what_is_not_indexed_yet_is_encoded(hidden: Path, tmp_path: Path) -> Non
     assert json.loads(done.stdout)["model"]["method"] == "made"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

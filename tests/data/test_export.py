@@ -125,6 +125,7 @@ def test_what_sounds_alike_is_in_one_split(mine: Path) -> None:
     assert set(splits.values()) == set(SPLITS)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(mine: Path) -> None:
     once, again, other = (exported(mine, f"s{n}", seed=n // 2) for n in range(3))
     sums = [(folder / "SHA256SUMS").read_text() for folder in (once, again, other)]

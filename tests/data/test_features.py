@@ -150,6 +150,7 @@ def test_an_id_cannot_leave_the_folder(folder: FeatureFolder) -> None:
         folder.read("../secret")
 
 
+@pytest.mark.slow
 def test_check_names_every_bad_file_and_continues(planted: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(planted, data)

@@ -57,6 +57,7 @@ def test_no_files(tmp_path: Path) -> None:
         stats(tmp_path)
 
 
+@pytest.mark.slow
 def test_plots_are_drawn_and_never_overwritten(planted: Path, tmp_path: Path) -> None:
     plots = stats(planted, tmp_path / "plots").plots
     assert [path.stem for path in plots] == [
@@ -73,6 +74,7 @@ def test_plots_are_drawn_and_never_overwritten(planted: Path, tmp_path: Path) ->
         stats(planted, tmp_path / "plots")
 
 
+@pytest.mark.slow
 def test_plots_stand_rows_without_a_description(planted: Path, tmp_path: Path) -> None:
     rows = read_annotations(planted / "dataset/MGSV-EC/val_data.csv")
     bare = [

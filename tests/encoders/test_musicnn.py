@@ -42,6 +42,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (samples * (0.2 + 0.2 * np.sin(time)) + 0.3 * np.sin(300 * time * time)).astype("f4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folded", [False, True])
 def test_the_network_equals_the_original_graph(golden: dict[str, Tensor], folded: bool) -> None:
     with torch.inference_mode():
@@ -93,6 +94,7 @@ def test_a_patch_begins_within_8_ms_of_its_segment() -> None:
     np.testing.assert_array_less(np.abs(starts * 256 / 16_000 - 2.5 * np.arange(5000)), 0.00801)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seconds", [0.01, 2.5, 3.2, 17.3])
 def test_a_track_of_any_length_equals_its_patches_one_by_one(seconds: float) -> None:
     samples = noise(seconds)

@@ -80,6 +80,7 @@ def test_only_whole_frames_count(samples: int, frames: int) -> None:
     assert fbank.fbank(torch.zeros(samples)).shape == (frames, 128)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seconds", [3.0, 61.3, 240.0, 250.0])
 def test_windows_cut_from_one_bank_equal_windows_computed_alone(seconds: float) -> None:
     """As the published recipe says: pad or cut to 240 s, then window by window."""
@@ -121,6 +122,7 @@ def test_the_models_input_is_that_of_its_own_feature_extractor() -> None:
 # --- the encoders
 
 
+@pytest.mark.slow
 def test_each_window_gives_the_models_pooled_output(weights: Path) -> None:
     encoder = music_encoder("paper", folder=weights)
     samples = waveform(16.0)

@@ -40,6 +40,7 @@ def made(planted: Path, tmp_path: Path) -> Path:
     return random_made(tmp_path / "made.safetensors", planted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("music_set", [True, False])
 def test_blocks_that_others_answer_make_the_same_document(
     planted: Path, made: Path, monkeypatch: pytest.MonkeyPatch, music_set: bool
@@ -64,6 +65,7 @@ def test_another_checkpoint_under_the_same_name_is_refused(planted: Path, made: 
         remote.run_remote(what, elsewhere)
 
 
+@pytest.mark.slow
 def test_answers_come_back_in_any_order(planted: Path, made: Path) -> None:
     what = remote.Measured(System(checkpoint=made), planted, "test", True, 5, 100, "cpu")
     (one, _), (many, _) = (

@@ -94,6 +94,7 @@ def test_every_picture_is_in_the_page_and_readable(tmp_path: Path):
     assert 'src="http' not in page(tmp_path, results())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["single-music", "only matching", "one query"])
 def test_answers_of_every_kind_make_a_page(tmp_path: Path, change: str):
     answers = results(1 if change == "one query" else 60, ranked=change != "single-music")

@@ -189,6 +189,7 @@ def test_a_composite_of_checkpoints(tmp_path: Path) -> None:
     json.dumps(loaded.record)
 
 
+@pytest.mark.slow
 def test_a_first_stage_makes_conquer_a_whole_system(tmp_path: Path) -> None:
     mvpt, conquer = written(tmp_path, "mvpt"), written(tmp_path, "conquer")
     loaded = System(checkpoint=conquer, first_stage=mvpt).open()

@@ -60,6 +60,7 @@ def ground(track: Path, *more: str) -> dict:
     return dict(json.loads(done.stdout)["moments"][0])
 
 
+@pytest.mark.slow
 def test_learning_changes_the_answer_and_a_reset_brings_it_back(
     track: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_another_writer_is_waited_for_or_named(own_library: Path, track: Path) -
         assert learned_habits(other) == Habits.of([], [t.tags for t in other.tracks(missing=True)])
 
 
+@pytest.mark.slow
 def test_a_session_goes_by_new_uses_at_once(track: Path) -> None:
     with mgsv.Session.open(track) as session:
         before = session.ground(real_media.bikes())[0]

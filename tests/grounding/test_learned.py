@@ -50,6 +50,7 @@ def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "music"
 
 
+@pytest.mark.slow
 def test_the_model_ranks_and_the_moments_fit(music: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "made.safetensors", TINY)
     found = mgsv.ground(
@@ -66,6 +67,7 @@ def test_the_model_ranks_and_the_moments_fit(music: Path, tmp_path: Path) -> Non
     json.dumps(found.as_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_rerank_looks_at_the_best_candidates_only(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_single_track_has_no_chance_to_compare(music: Path, tmp_path: Path) ->
     assert found.chance is None and any("fewer than 8" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_other_encoders_are_refused_before_any_indexing(music: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "made.safetensors", TINY)
     with pytest.raises(EncoderMismatch, match=r"tiny.*efficientnet"):

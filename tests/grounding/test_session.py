@@ -42,6 +42,7 @@ def test_it_answers_as_the_short_form_does(session: mgsv.Session, bundled: Libra
         assert session.ground(video, options).as_dict() == short.as_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sync", "made"])
 def test_what_is_seen_before_the_music_has_no_say(bundled: Library, method: str) -> None:
     """A clip behind 3 s of a still picture, which ends with a cut."""
@@ -102,6 +103,7 @@ def test_nothing_is_read_twice(session: mgsv.Session, monkeypatch: pytest.Monkey
     assert again["records"] == 0 and sum(again.values()) <= 20 < sum(before.values())
 
 
+@pytest.mark.slow
 def test_it_follows_the_library(tmp_path: Path) -> None:
     music = tmp_path / "music"
     for n in range(3):
@@ -132,6 +134,7 @@ def test_it_follows_the_library(tmp_path: Path) -> None:
             session.ground(query)
 
 
+@pytest.mark.slow
 def test_threads_share_it(session: mgsv.Session) -> None:
     query = session.read(real_media.bikes())
     ways = [mgsv.GroundOptions(top=top, start_on=on) for top in (1, 4) for on in ("beat", "any")]

@@ -43,6 +43,7 @@ def test_a_copy_is_the_same_track(music: Path, folder: Path) -> None:
     assert report.made == 1
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_prints(music: Path, folder: Path) -> None:
     write_tunes(music, range(2), seconds=5)
     (music / "text.mp3").write_text("no music")

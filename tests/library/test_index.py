@@ -377,6 +377,7 @@ def test_a_library_that_disappears_is_not_written_any_more(music, folder, encode
         assert library.report.added == 6
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_adding_brings_tracks_of_an_earlier_version_up_to_date(music, folder, encoder, version):
     for name, hertz in (("a", 300.0), ("b", 400.0)):

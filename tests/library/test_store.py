@@ -411,6 +411,7 @@ def _claim_too_much(file):
     file.write_bytes((1 << 62).to_bytes(8, "little") + data[8:])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("damage", "reading_fails"),
     [

@@ -25,9 +25,9 @@ from mgsv.jobs import Progress, Threads
 from mgsv.library import Library
 from mgsv.library.credits import Credits
 from mgsv.library.features import TENSORS, TrackRecord
-from mgsv.library.library import open_store
 from mgsv.library.shared.address import is_shared, parse_address
 from mgsv.library.store import Held, Place, Store
+from mgsv.library.stores import open_store
 from mgsv.memory.use import packed_cuts
 from servers import (
     PASSWORD,

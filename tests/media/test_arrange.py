@@ -99,6 +99,7 @@ def test_a_natural_end_where_there_is_one(track: Path) -> None:
     assert short == Arrangement((Piece(20.0, 28.0),))  # it ends with the track anyway
 
 
+@pytest.mark.slow
 def test_the_last_note_rings(tmp_path: Path, track: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", Clip(seconds=17.5, rate=2.0, width=32, height=32))
     music = arrange(track, Moment(0.0, 17.5), 17.5, end="natural")

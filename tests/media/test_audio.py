@@ -31,6 +31,7 @@ def level(samples: np.ndarray) -> float:
 
 
 class TestRates:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
     def test_any_rate(self, tmp_path: Path, rate: int) -> None:
         read = read_audio(write_audio(tmp_path / "a.wav", sine(3, rate), rate))
@@ -88,6 +89,7 @@ class TestChannels:
 
 
 class TestRealTracks:
+    @pytest.mark.slow
     def test_long_tracks(self) -> None:
         for path in real_media.long_tracks():
             read = read_audio(path)

@@ -15,6 +15,7 @@ from mgsv.media.audio import read_audio
 from mgsv.media.video import VideoScan, probe_video
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 @pytest.mark.parametrize("audio_codec", [*AUDIO_CODECS, None])
 @pytest.mark.parametrize("video_codec", VIDEO_CODECS)

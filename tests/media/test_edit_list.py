@@ -10,6 +10,7 @@ from ffmpeg_tools import ffmpeg, ffprobe, shown
 from mgsv.media.edit_list import end_picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_the_picture_ends_where_it_should(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"

@@ -50,6 +50,7 @@ def agrees(path: Path) -> Extent:
     return extent
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("edits", "seconds", "hidden"),
     [
@@ -162,6 +163,7 @@ def late(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts", "flv", "nut", "mxf"])
 def test_a_picture_that_starts_late_is_whole(tmp_path: Path, late: Path, container: str) -> None:
     path = tmp_path / f"clip.{container}"
@@ -176,6 +178,7 @@ def test_a_picture_that_starts_late_is_whole(tmp_path: Path, late: Path, contain
         assert scan.info.duration == pytest.approx(4.0, abs=0.1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("container", ["mp4", "mkv", "flv"])
 def test_a_picture_that_starts_late_and_is_cut_off_is_noted(
     tmp_path: Path, late: Path, container: str

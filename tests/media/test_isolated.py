@@ -177,6 +177,7 @@ class TestSameResults:
 
 
 class TestErrors:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("name", ["none.mp3", "folder", "a\nb.mp3", "\udcff.mp3"])
     def test_the_same_as_here(
         self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -230,6 +231,7 @@ class TestFaults:
             isolated.read_audio(path)
         thread.join()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("status", [0, 3])
     def test_an_exit_is_a_crash(self, clip: Path, status: int) -> None:
         with pytest.raises(MediaError, match="crashed"):
@@ -243,6 +245,7 @@ class TestFaults:
             isolated.read_audio(path)
         thread.join()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "fault", [faults.loop_for_ever, faults.loop_for_ever_alone, faults.wait_for_ever]
     )
@@ -265,6 +268,7 @@ class TestFaults:
         thread.join()
         assert not children()
 
+    @pytest.mark.slow
     def test_long_work_is_no_fault(self, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(decoder, "PATIENCE", 1.0)
         assert isolate(faults.work_on)(clip, 2.5) == "done"
@@ -279,6 +283,7 @@ class TestFaults:
             write(clip, tmp_path / "half.mp4")
         assert sorted(one.name for one in tmp_path.iterdir()) == ["clip.mp4"]
 
+    @pytest.mark.slow
     def test_a_batch_continues(self, tmp_path: Path) -> None:
         music, folder = tmp_path / "music", tmp_path / "library"
         library_support.write_tones(music, 6)
@@ -312,6 +317,7 @@ class TestProcesses:
         pids = {isolate(faults.tell_pid)(clip) for _ in range(3)}
         assert len(pids) == 1 == len(children())
 
+    @pytest.mark.slow
     def test_one_whose_frames_are_not_all_wanted(self, clip: Path) -> None:
         pid = isolate(faults.tell_pid)(clip)
         for frame in isolated.VideoScan(clip, 48, per_second=10):
@@ -350,6 +356,7 @@ class TestProcesses:
         assert os.waitpid(child, 0)[1] == 0
         assert isolate(faults.tell_pid)(clip) == pid
 
+    @pytest.mark.slow
     def test_many_threads(self, clip: Path) -> None:
         expected, results = audio.read_audio(clip).samples, []
 
@@ -400,6 +407,7 @@ def script(text: str, *arguments: str | Path, cwd: Path) -> subprocess.Popen[str
 
 
 class TestTheAskingProcess:
+    @pytest.mark.slow
     def test_its_script_is_not_run_again(self, clip: Path, tmp_path: Path) -> None:
         output, errors = script(SCRIPT, clip, cwd=tmp_path).communicate(timeout=60)
         assert (output.count("once"), errors) == (1, "")
@@ -419,6 +427,7 @@ class TestTheAskingProcess:
         )
         assert (done.stdout[:4], done.stderr) == ("once", "")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("fault", ["wait_for_ever", "loop_for_ever"])
     def test_when_it_is_killed_the_decoder_ends(
         self, clip: Path, tmp_path: Path, fault: str
@@ -447,6 +456,7 @@ class TestTheAskingProcess:
         assert soon(lambda: not alive(pid), 2)
 
 
+@pytest.mark.slow
 def test_nothing_else_decodes_in_its_own_process() -> None:
     """Whoever reads users' files above `mgsv.media` takes the functions of `isolated`."""
     root = Path(isolated.__file__).parents[1]

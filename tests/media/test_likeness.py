@@ -46,6 +46,7 @@ def original(folder: Path) -> Path:
     return write_audio(folder / "original.wav", song(1), RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "codec"), [("mp3", "mp3"), ("m4a", "aac"), ("opus", "opus"), ("flac", "flac")]
 )
@@ -57,6 +58,7 @@ def test_formats_of_one_recording_are_alike(
     assert curves > 0.9 > CURVES_ALIKE and waves > 0.98 > WAVES_ALIKE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -76,6 +78,7 @@ def test_levels_and_lags_make_no_difference(folder: Path, original: Path, change
         assert curves > 0.8 and waves > 0.98
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("speed", [0.98, 0.99, 1.01, 1.02])
 def test_another_speed_is_another_track(folder: Path, original: Path, speed: float) -> None:
     at = np.arange(0, 30 * RATE - 1, speed)
@@ -84,6 +87,7 @@ def test_another_speed_is_another_track(folder: Path, original: Path, speed: flo
     assert min(likeness(original, other)) < CURVES_ALIKE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, -6.0])
 def test_a_version_with_another_voice_is_another_track(
     folder: Path, original: Path, level: float
@@ -94,6 +98,7 @@ def test_a_version_with_another_voice_is_another_track(
     assert likeness(original, other)[1] < 0.92 < WAVES_ALIKE
 
 
+@pytest.mark.slow
 def test_other_music_is_not_alike(folder: Path, original: Path) -> None:
     for seed in (2, 3, 4):
         other = write_audio(folder / "other.wav", song(seed), RATE)

@@ -100,6 +100,7 @@ def test_a_film_strip_shows_the_shots_in_order(tmp_path: Path) -> None:
     assert [int(np.argmax(pixel)) for pixel in seen] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_render_can_be_cancelled(track: Path, tmp_path: Path) -> None:
     """The decoder that writes it is ended in the midst of it."""
     clip = media_files.write_video(

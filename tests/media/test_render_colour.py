@@ -69,6 +69,7 @@ def rendered(clip: Path, shelf: Path, suffix: str = ".mp4", **options: Any) -> R
     return render(clip, shelf / "track.flac", Moment(1.0, 9.0), output, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "coding"),
     [
@@ -108,6 +109,7 @@ def write_marked(
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "coding", "matrix", "primaries", "transfer"),
     [
@@ -139,6 +141,7 @@ def test_marks_are_kept(
     assert np.abs(seen(report.path) - seen(clip)).max() <= 5
 
 
+@pytest.mark.slow
 def test_full_range_becomes_limited(tmp_path: Path, shelf: Path, master: Path) -> None:
     """Players that ignore the mark show full range with crushed shadows."""
     clip = write_marked(
@@ -149,6 +152,7 @@ def test_full_range_becomes_limited(tmp_path: Path, shelf: Path, master: Path) -
     assert np.abs(seen(report.path) - seen(clip)).max() <= 5
 
 
+@pytest.mark.slow
 def test_what_is_not_marked_stays_so(tmp_path: Path, shelf: Path, master: Path) -> None:
     """Whatever a player takes unmarked pictures for, it takes the result for the same."""
     clip = tmp_path / "c.mkv"
@@ -158,6 +162,7 @@ def test_what_is_not_marked_stays_so(tmp_path: Path, shelf: Path, master: Path) 
     assert np.abs(seen(report.path) - seen(clip)).max() <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_high_dynamic_range_is_kept(
@@ -210,6 +215,7 @@ def half_transparent() -> NDArray[np.uint8]:
 VP8_ALPHA = ("-auto-alt-ref", 0, "-pix_fmt", "yuva420p")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("alpha", ["black", "white"])
 @pytest.mark.parametrize(
     ("name", "coding"),
@@ -258,6 +264,7 @@ def test_an_unknown_ground_is_refused(tmp_path: Path, shelf: Path) -> None:
         rendered(clip, shelf, alpha="grey")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("form", ["gray", "gray10le", "monow", "pal8", "rgb555le", "yuv411p"])
 def test_unusual_pixels(tmp_path: Path, shelf: Path, master: Path, form: str) -> None:
     """Whatever ffmpeg can show of the source, the result shows too."""
@@ -270,6 +277,7 @@ def test_unusual_pixels(tmp_path: Path, shelf: Path, master: Path, form: str) ->
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("primaries", "transfer", "matrix", "kept"),
     [

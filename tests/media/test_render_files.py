@@ -51,6 +51,7 @@ def test_what_comes_to_exist_meanwhile_is_not_overwritten(
     assert left_in(tmp_path) == {"out.mp4"}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
 @pytest.mark.parametrize("which", ["clip.mp4", "track.mp4"])
 def test_an_input_is_never_the_output(tmp_path: Path, link: str, which: str) -> None:
@@ -109,6 +110,7 @@ except OutputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [10_000, 300_000, 900_000])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, shelf: Path, room: int) -> None:
     """The first limits stop the work files, the last one the result (noise: 2 MB of packets)."""

@@ -59,6 +59,7 @@ def expect(tags: dict[str, str], path: Path) -> None:
 # Tags
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("source", "tags"), [(".mov", PHONE), (".mov", CAMERA), (".mkv", TITLED)])
 def test_tags_come_along(
@@ -71,6 +72,7 @@ def test_tags_come_along(
     assert (told in report.notes) is (tags is not TITLED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_tags_come_along_where_pictures_are_encoded(
     tmp_path: Path, shelf: Path, suffix: str
@@ -113,6 +115,7 @@ def test_what_was_true_of_the_source_alone_is_left(tmp_path: Path, shelf: Path) 
     assert b"/home/jo" not in report.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_tags_of_ten_megabytes(tmp_path: Path, shelf: Path, suffix: str) -> None:
     clip, long = tmp_path / "clip.mkv", "x" * 10_000_000
@@ -127,6 +130,7 @@ def test_tags_of_ten_megabytes(tmp_path: Path, shelf: Path, suffix: str) -> None
     expect({"comment": long, "note": "ß"}, rendered(clip, shelf, suffix).path)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_tags_that_are_not_utf_8(tmp_path: Path, shelf: Path, suffix: str) -> None:
     clip = write_clip(tmp_path / "clip.mkv", {"title": "CafE am Meer", "artist": "Jo"})
@@ -134,6 +138,7 @@ def test_tags_that_are_not_utf_8(tmp_path: Path, shelf: Path, suffix: str) -> No
     expect({"title": "Caf� am Meer", "artist": "Jo"}, rendered(clip, shelf, suffix).path)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_senseless_tags_do_no_harm(tmp_path: Path, shelf: Path, suffix: str) -> None:
     tags = {"creation_time": "yesterday", "location": "here", "date": "x" * 300, "rotate": "90"}
@@ -165,6 +170,7 @@ def write_chapters(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_chapters_come_along(tmp_path: Path, shelf: Path, suffix: str) -> None:
     listed = write_chapters(tmp_path / "chapters.txt")
@@ -188,6 +194,7 @@ def test_chapters_follow_the_pictures_shown(tmp_path: Path, shelf: Path) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("rate", "code"), [("25", "14:23:11:05"), ("30000/1001", "01:02:03;04"), ("24", "00:00:00:00")]
@@ -204,6 +211,7 @@ def test_the_timecode_comes_along(
         assert [s["codec_tag_string"] for s in streams if s["codec_type"] == "data"] == ["tmcd"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("code", ["nonsense", "99:99:99:99", "01:02:03;04", "x" * 1000])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_senseless_timecode_does_no_harm(
@@ -246,6 +254,7 @@ def spoken(path: Path) -> list[tuple[float, float, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("source", "codec"),
@@ -316,6 +325,7 @@ def test_subtitles_that_do_not_fit_are_named(tmp_path: Path, shelf: Path) -> Non
 # For publishing
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("codec", ["libx264", "png"])
 def test_a_stripped_file_holds_nothing_private(
@@ -344,6 +354,7 @@ def test_a_stripped_file_holds_nothing_private(
     assert not any("`strip_metadata`" in note for note in report.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [".mp4", ".ts", ".mkv"])
 def test_stripped_pictures_are_the_same(tmp_path: Path, shelf: Path, source: str) -> None:
     clip = write_clip(tmp_path / f"clip{source}", {})
@@ -380,6 +391,7 @@ def test_subtitles_beside_chapters_in_a_mov(tmp_path: Path, shelf: Path) -> None
     assert len(found["chapters"]) == 1
 
 
+@pytest.mark.slow
 def test_pictures_that_the_container_refuses_are_encoded(tmp_path: Path, shelf: Path) -> None:
     """B pictures six seconds after the sound: Matroska's decoding times are made up, and wrong."""
     plain = tmp_path / "plain.mp4"

@@ -17,6 +17,7 @@ from mgsv.moment import Moment
 from render_support import RATE, read_packets, read_sound, read_times
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("codec", "source", "target", "copied"),
     [
@@ -109,6 +110,7 @@ def test_odd_sides_are_cut_to_even_when_encoding(tmp_path: Path, shelf: Path) ->
 # Fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "order", "coding"),
     [
@@ -160,6 +162,7 @@ def combing(path: Path) -> float:
 # How long pictures stay
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_last_picture_stays_as_long_as_in_the_clip(
     tmp_path: Path, shelf: Path, suffix: str
@@ -177,6 +180,7 @@ def test_the_last_picture_stays_as_long_as_in_the_clip(
     assert read_sound(report.path).shape[1] / RATE == pytest.approx(3.7, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_picture_and_sound_end_together(tmp_path: Path, shelf: Path, codec: str) -> None:
     """Whether the last packet says how long it lasts or not."""

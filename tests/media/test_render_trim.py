@@ -72,6 +72,7 @@ PARTS = [Edit(1.0, FIRST + 0.5), Edit(1.0, FIRST + 4.0)]
 STILL = [Edit(1.0, FIRST + 1.0), Edit(2.0, FIRST + 2.0, 0), Edit(1.0, FIRST + 2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edits", "suffix", "copied"),
     [
@@ -101,6 +102,7 @@ def test_what_was_trimmed_away_stays_away(
     assert any("encoded again" in note for note in report.notes) is not copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_the_music_starts_with_the_first_picture_shown(
     tmp_path: Path, shelf: Path, base: Path, suffix: str
@@ -147,6 +149,7 @@ def test_a_recording_that_begins_before_its_first_keyframe(
     same_pictures(clip, report.path, copied=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_packed_pictures_come_out_in_order(tmp_path: Path, shelf: Path, suffix: str) -> None:
     clip = write_packed(tmp_path / "clip.avi", Clip(seconds=2, speed=lambda _time: 0.4))
@@ -184,6 +187,7 @@ def test_a_cut_off_file_ends_with_its_last_whole_picture(
     same_pictures(clip, report.path, copied=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_picture_that_starts_late_in_matroska(tmp_path: Path, base: Path, suffix: str) -> None:
     """FFmpeg makes up times of decoding for it that go back, as B pictures follow a hole."""

@@ -172,6 +172,7 @@ class TestOracles:
 
 
 class TestRealTracks:
+    @pytest.mark.slow
     def test_beats_lie_on_onsets(self) -> None:
         for path in [*real_media.long_tracks(), *real_media.bgm_tracks()[::5]]:
             found = analyse_rhythm(read_audio(path).samples)

@@ -58,6 +58,7 @@ def rendered(clip: Path) -> Audio:
     return read_audio(output)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
 def test_a_hole_of_eleven_seconds(tmp_path: Path, suffix: str) -> None:
     """The microphone was muted; the pictures went on."""
@@ -72,6 +73,7 @@ def test_a_hole_of_eleven_seconds(tmp_path: Path, suffix: str) -> None:
         assert heard(rendered(clip)) == pytest.approx([1, 15, 17], abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("delay", [14.0, -14.0])
 def test_sound_that_starts_long_after_or_before_the_picture(
@@ -87,6 +89,7 @@ def test_sound_that_starts_long_after_or_before_the_picture(
         assert heard(rendered(clip)) == pytest.approx(there, abs=0.05)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("suffix", "codec"), [("mka", "opus"), ("mka", "flac"), ("ogg", "opus"), ("m4a", "aac")]
 )
@@ -126,6 +129,7 @@ def take(path: Path, start: float, sound_seconds: float = 15.0, flash: float = 5
     return write_video(path, clip, audio=beeps(sound_seconds, [flash]), start=start)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("starts", "sound_seconds"),
     [

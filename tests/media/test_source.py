@@ -388,6 +388,7 @@ class TestQuiet:
 
 
 class TestInterrupt:
+    @pytest.mark.slow
     @pytest.mark.parametrize("after", [0.01, 0.05, 0.1, 0.2])
     def test_ctrl_c_gets_through(self, tmp_path: Path, after: float) -> None:
         path = write_video(

@@ -23,6 +23,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_audio(tmp_path_factory.mktemp("song") / "song.wav", sine(10, 48_000), 48_000)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("container", ["mov", "mp4", "mkv", "mxf"])
 def test_a_clip_is_counted_from_its_own(

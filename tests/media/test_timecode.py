@@ -31,6 +31,7 @@ ANY_RATE = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [30, 60])
 def test_drop_frame_numbers_are_those_that_counting_gives(base: int) -> None:
     labels = drop_frame_labels(base)

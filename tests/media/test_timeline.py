@@ -48,6 +48,7 @@ def in_format(
     return read(path, rate)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("start", [0.0, 1.23456, 7.5])
 def test_both_files_lie_in_place(
@@ -71,6 +72,7 @@ def test_both_files_lie_in_place(
         assert unquote_to_bytes(url.path) == os.fsencode(file)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", [".edl", ".xml"])
 @pytest.mark.parametrize("rate", [*COUNTED, Fraction(25, 2), Fraction(15), 90 * NTSC, Fraction(90)])
 def test_music_up_to_the_end_of_its_track_is_as_long_as_the_picture(
@@ -111,6 +113,7 @@ def gif(path: Path, centiseconds: int, pictures: int = 20) -> Path:
     return path
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", [".edl", ".xml"])
 @pytest.mark.parametrize(
     ("rate", "counted"),
@@ -237,6 +240,7 @@ def decodable(file: av.container.InputContainer) -> Iterator[av.VideoFrame]:
 
 
 class TestOwnSound:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("suffix", FORMATS)
     def test_it_comes_along_where_it_is_kept(
         self, tmp_path: Path, job: tuple[Path, Path], suffix: str

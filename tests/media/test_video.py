@@ -214,6 +214,7 @@ class TestCurves:
         assert still.cuts == pytest.approx([1, 2.48], abs=1e-3)
         assert still.motion.max() < 0.1
 
+    @pytest.mark.slow
     def test_peak_memory_does_not_grow_with_length(self, tmp_path: Path) -> None:
         def peak(seconds: float) -> int:
             path = write_video(tmp_path / f"{seconds}.mp4", Clip(seconds, speed=lambda _: 0.1))

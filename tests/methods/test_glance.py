@@ -118,6 +118,7 @@ def test_the_structure_need_not_be_analysed_again() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", ["first", "second"])
 def test_a_glance_foresees_the_survey(look: str) -> None:
     """The track that a clip was cut to comes first at a glance where it does in the survey, and

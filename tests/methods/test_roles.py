@@ -112,6 +112,7 @@ def test_every_system_grounds(
     assert len({*prints}) == len(prints)
 
 
+@pytest.mark.slow
 def test_who_ranks(files: dict[str, Path], tracks: list[TrackFeatures], asked: Query) -> None:
     """Every system's final order is its ranking part's; `sync` where there is none."""
     by = systems(files)

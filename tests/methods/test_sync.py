@@ -115,6 +115,7 @@ def test_a_still_clip_has_no_chance_level() -> None:
     assert found.score == 0.0
 
 
+@pytest.mark.slow
 def test_unrelated_clips_stay_near_chance() -> None:
     """One of 20 unrelated clips should beat what 95 % stay below; four would be one in sixty."""
     tracks = [random_track(f"t{i}", 60, seed=i) for i in range(6)]
@@ -142,6 +143,7 @@ def test_free_fit_leaves_out_an_end_that_does_not_belong() -> None:
     assert found.moment.start == pytest.approx(20.0, abs=0.05)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     seconds=st.floats(1.0, 30.0),

@@ -31,6 +31,7 @@ def test_conquer_gives_what_the_authors_code_gives() -> None:
     assert sum(w.numel() for w in weights.values()) == golden.config["n_params"]
 
 
+@pytest.mark.slow
 def test_conquers_gradients_reach_every_parameter_and_are_the_losss() -> None:
     """The golden file has no gradient norms, but says that none is zero. Oracle: differences."""
     golden = Golden("conquer")

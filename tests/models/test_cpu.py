@@ -103,6 +103,7 @@ def test_dropout_keeps_the_expectation_either_way() -> None:
         assert abs(float(y.detach().mean()) - 1) < 0.0112
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_says_the_same_by_its_plain_formula(name: str) -> None:
     model: Any = {**dict.fromkeys(DETECTORS, small), **OTHERS}[name](name)

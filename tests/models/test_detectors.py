@@ -140,6 +140,7 @@ def test_padding_leaks_where_the_authors_let_it(name: str) -> None:
     assert (difference > 10 * NETWORK) == short.padding_leaks
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("mask_padding", [False, True])
 def test_groups_equal_the_whole(name: str, mask_padding: bool) -> None:
@@ -232,6 +233,7 @@ def test_spans_of_the_valid_part_become_relative_to_the_canvas(name: str) -> Non
 # Training
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DETECTORS)
 def test_terms_are_weighted_and_named(name: str) -> None:
     batch = small_batch()

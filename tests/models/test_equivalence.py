@@ -50,6 +50,7 @@ def rows(batch: Batch, which: slice | list[int]) -> Batch:
     )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("variant", INDEPENDENT)
 def test_batched_equals_single(variant: str) -> None:
     model, batch = small_made(**ABLATIONS[variant]), small_batch()
@@ -67,6 +68,7 @@ def test_batched_equals_single(variant: str) -> None:
         close(model.rerank(videos[slice(i, i + 1)], tracks), scores[i])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_padding_changes_nothing(variant: str) -> None:
     model = small_made(**ABLATIONS[variant])
@@ -79,6 +81,7 @@ def test_padding_changes_nothing(variant: str) -> None:
     assert_same_gradients(gradients(model, whole), gradients(model, cut))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_features_at_masked_places_do_not_matter(variant: str) -> None:
     model, batch = small_made(**ABLATIONS[variant]), small_batch()
@@ -91,6 +94,7 @@ def test_features_at_masked_places_do_not_matter(variant: str) -> None:
     close(model.detect(rubbish), model.detect(batch), 0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_groups_equal_the_whole(variant: str) -> None:
     model, batch = small_made(**ABLATIONS[variant]), small_batch()
@@ -105,6 +109,7 @@ def test_groups_equal_the_whole(variant: str) -> None:
         assert_same_gradients(expected, gradients(model, loss))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("variant", INDEPENDENT)
 def test_rows_may_come_in_any_order(variant: str) -> None:
     model, batch = small_made(**ABLATIONS[variant]), small_batch()

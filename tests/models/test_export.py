@@ -190,6 +190,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
         export(System(checkpoint=path), tmp_path / "there.onnx")
 
 
+@pytest.mark.slow
 def test_files_that_are_no_model_of_this_project_get_one_line(tmp_path: Path) -> None:
     whole = shipped().read_bytes()
     path = tmp_path / "model.onnx"

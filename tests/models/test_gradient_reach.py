@@ -109,6 +109,7 @@ def in_float64(batch: Batch) -> Batch:
     )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_gradient_reaches_every_parameter_that_is_used(
     system: str, monkeypatch: pytest.MonkeyPatch

@@ -210,6 +210,7 @@ def test_same_track_is_masked_only_from_video_to_music() -> None:
     assert torch.isfinite(info_nce(scores, excluded))
 
 
+@pytest.mark.slow
 def test_mask_same_track_reaches_the_loss() -> None:
     batch = small_batch()
     twice = replace(batch, track_ids=("a", "b", "a", "c", "d", "b"))

@@ -36,6 +36,8 @@ from gathering.manifest import (
     table,
     write_manifest,
 )
+from gathering.packages import Unpacked
+from gathering.readings import READINGS
 from gathering.sources import SOURCES, Source
 from media_files import write_audio
 from mgsv.errors import DataError
@@ -414,3 +416,17 @@ def test_sources_are_named_once() -> None:
     assert len(names) == len(set(names))
     assert all(source.kinds for source in SOURCES)
     assert all(bool(source.version) == (source.index == "pypi") for source in SOURCES)
+
+
+def test_a_licence_that_was_read_holds_for_the_versions_read() -> None:
+    source = next(source for source in SOURCES if source.package == "krank")
+    (version,) = READINGS["krank"].versions
+    text = "images: public domain; packaging: /usr/share/common-licenses/GPL-3"
+    for of, licence in ((version, "public-domain"), ("9", "GPL-3/public-domain (see copyright)")):
+        unpacked = Unpacked("krank", of, Path(), ("a-backgrounds/1.jpg",), text)
+        assert corpus.licence_of(source, unpacked, "a-backgrounds/1.jpg") == licence
+
+
+def test_what_was_read_is_of_the_corpus_and_free() -> None:
+    assert set(READINGS) <= {source.package for source in SOURCES}
+    assert all(UNKNOWN not in read.licence and read.words for read in READINGS.values())

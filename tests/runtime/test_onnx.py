@@ -176,6 +176,20 @@ def test_the_device_is_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) ->
         opened(model())
 
 
+def test_cudas_libraries_are_loaded_for_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come as Python packages, where ONNX Runtime does not look by itself."""
+    import onnxruntime
+
+    calls: list[str] = []
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: calls.append("cuda"), raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: runtime.PROVIDERS.values())
+    monkeypatch.setenv(runtime.DEVICE, "cpu")
+    assert runtime.providers() == ["CPUExecutionProvider"] and calls == []
+    monkeypatch.setenv(runtime.DEVICE, "cuda")
+    assert runtime.providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert calls == ["cuda"]
+
+
 def test_processes_that_share_the_cores_limit_their_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

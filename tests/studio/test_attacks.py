@@ -99,6 +99,7 @@ def test_no_response_lets_others_read_it(client: Client) -> None:
         assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "path",
     [
@@ -227,6 +228,7 @@ def test_what_is_no_video_is_told_by_its_content(client: Client, tmp_path: Path,
     assert client.get(f"{API}/clips").json() == []
 
 
+@pytest.mark.slow
 def test_uploads_have_limits(folders: Path, tmp_path: Path) -> None:
     limits = ["--largest-clip", "0.002", "--most-stored", "0.0018"]
     with (
@@ -456,6 +458,7 @@ def test_a_bomb_of_sound_is_refused(client: Client, clip: str) -> None:
     assert answer.status_code == 422 and "too long" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_threads_that_upload_at_once(client: Client, tmp_path: Path) -> None:
     """Too many are told to come again; none is mixed with another."""
     clip = media_files.write_video(tmp_path / "a.mp4", media_files.Clip(seconds=1))

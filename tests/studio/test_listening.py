@@ -50,6 +50,7 @@ def answers(served: Running) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in lines] for lines in texts]
 
 
+@pytest.mark.slow
 def test_what_is_sent(served: Running) -> None:
     client = Client(base_url=served.url, timeout=30)
     begun = client.post(f"{API}/study/sessions")
@@ -136,6 +137,7 @@ def test_nothing_else_is_there(served_once: Running, path: str) -> None:
         assert "system" not in answer.text
 
 
+@pytest.mark.slow
 def test_other_sites_get_nothing(served_once: Running) -> None:
     client = Client(base_url=served_once.url, timeout=30)
     answer = client.post(f"{API}/study/sessions", headers={"Origin": "http://evil.example"})

@@ -34,6 +34,7 @@ def samples(answer: httpx.Response) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2) / 32767
 
 
+@pytest.mark.slow
 def test_candidates_are_those_of_the_python_api(
     client: Client, clip: str, bundled: Library
 ) -> None:
@@ -67,6 +68,7 @@ def test_progress_comes_as_events_that_can_be_taken_up_again(client: Client, cli
     assert list(client.events(f"{place}/events", str(numbers[-1]))) == []
 
 
+@pytest.mark.slow
 def test_the_rendered_file_begins_where_it_was_chosen(client: Client, clip: str) -> None:
     """By the sound of the file, compared with the track's."""
     track = next(one for one in client.get(f"{API}/tracks").json() if "funky" in one["name"])
@@ -220,6 +222,7 @@ def test_workspaces_do_not_mix(studio: Running, client: Client, clip: str) -> No
     assert client.get(f"{API}/clips/{clip}").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_soon(
     client: Client, tmp_path: Path
 ) -> None:
@@ -239,6 +242,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_soon(
     assert client.get(f"{API}/clips/{clip}/candidates").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_bad_file_costs_one_line(client: Client, tmp_path: Path) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("this is no video")
@@ -271,6 +275,7 @@ def test_a_short_clip_fails_as_a_job(client: Client, tmp_path: Path) -> None:
     assert job["problem"]["remedy"] == "give a clip of at least 1 s"
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_the_queue(folders: Path, tmp_path: Path, studio: Running) -> None:
     """Clips, choices and results are there again, and what had not ended is done."""
     more = ["--library", folders / "library", "--workers", "1"]
@@ -292,6 +297,7 @@ def test_a_restart_keeps_the_queue(folders: Path, tmp_path: Path, studio: Runnin
         assert client.get(f"{API}/clips/{one['id']}/candidates").status_code == 200
 
 
+@pytest.mark.slow
 def test_music_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
     with (
@@ -307,6 +313,7 @@ def test_music_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         assert client.get(f"{API}/tracks").status_code == 503
 
 
+@pytest.mark.slow
 def test_a_deleted_track_is_gone_when_the_music_is_read_again(tmp_path: Path) -> None:
     write_tunes(tmp_path / "music", range(2))
     with (
@@ -323,6 +330,7 @@ def test_a_deleted_track_is_gone_when_the_music_is_read_again(tmp_path: Path) ->
         assert client.get(f"{API}/library").json()["tracks"] == 1
 
 
+@pytest.mark.slow
 def test_an_end_amid_requests_is_no_fault(tmp_path: Path) -> None:
     with running(tmp_path, "--library", tmp_path / "library") as started:
         client = started.client()
@@ -331,6 +339,7 @@ def test_an_end_amid_requests_is_no_fault(tmp_path: Path) -> None:
     assert len(started.log.read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_said(studio: Running, tmp_path: Path) -> None:
     port = studio.url.rpartition(":")[2]
     done = subprocess.run(

@@ -21,6 +21,7 @@ from mgsv.study.study import open_study, read_key
 from study_support import OPTIONS, Made, sound, write_clip
 
 
+@pytest.mark.slow
 def test_what_is_shown_tells_nothing(made: Made) -> None:
     """No name, path, system or track in it or in the files that it names."""
     text = (made.folder / "study.json").read_text()
@@ -61,6 +62,7 @@ def test_the_original_is_found_on_its_track_or_is_the_clips_own_sound(made: Made
     assert best > 0.85
 
 
+@pytest.mark.slow
 def test_only_the_music_differs(made: Made) -> None:
     """The ffmpeg program's own meter and probe say how loud and how long everything is."""
     if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):

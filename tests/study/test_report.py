@@ -94,6 +94,7 @@ def test_win_rates_are_sums(report: StudyReport) -> None:
     assert {one.question for one in report.judgements} == {*Question}
 
 
+@pytest.mark.slow
 def test_the_files(report: StudyReport, tmp_path: Path) -> None:
     folder = write_study_report(report, tmp_path / "report")
     document = json.loads((folder / "report.json").read_text())

@@ -49,6 +49,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base / "page"
 
 
+@pytest.mark.slow
 def test_the_folder_is_whole_by_itself(page: Path) -> None:
     links = Links((page / "index.html").read_text())
     assert all((page / one).is_file() for one in links.found)

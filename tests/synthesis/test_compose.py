@@ -60,6 +60,7 @@ def bank(corpus: Path) -> dict[str, Footage]:
     return {item.id: made.footage(item) for item in items}
 
 
+@pytest.mark.slow
 def test_a_model_can_be_trained_and_measured_on_composed_data(data: Path, tmp_path: Path) -> None:
     assert mgsv("data", "check", data).returncode == 0
     assert mgsv("data", "stats", data).returncode == 0
@@ -139,6 +140,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, int]) -> None
         ComposeOptions(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_between_two_known_lights_a_row_is_nearly_the_encoders(bank: dict[str, Footage]) -> None:
     path = bank["coffee"].item.path
     picture = read_still(path, 896, 512).reshape(256, 2, 448, 2, 3).mean((1, 3))
@@ -189,6 +191,7 @@ def test_the_rendered_file_has_the_features_that_were_computed_without_it(
     np.testing.assert_allclose(video_curves(PLAN, bank).cuts, PLAN.cuts, atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_soft_transition_is_rendered_as_its_curves_say(
     bank: dict[str, Footage], tmp_path: Path
 ) -> None:

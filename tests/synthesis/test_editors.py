@@ -117,6 +117,7 @@ def test_a_share_of_videos_follows_nothing() -> None:
     assert 0.2 < followed[False] / 200 < 0.4
 
 
+@pytest.mark.slow
 def test_later_moments_begin_on_phrases_more_often_than_on_other_bars() -> None:
     late = [plan.music_start for plan in plans("editor", 300) if plan.music_start > 0.5]
     assert 0.5 < len(late) / 300 < 0.8  # a third within the first half second
@@ -131,6 +132,7 @@ def test_the_same_seed_gives_the_same_plan_and_features() -> None:
     np.testing.assert_array_equal(*(video_features(p, STUDIO.bank) for p in (first, again)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("composer", list(COMPOSERS))
 def test_features_have_a_row_per_second_and_the_plans_cuts(composer: str) -> None:
     for plan in plans(composer, 3):

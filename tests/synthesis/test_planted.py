@@ -60,6 +60,7 @@ def test_it_is_laid_out_as_the_hub_data_set(planted: Path) -> None:
         assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.slow
 def test_the_same_options_give_the_same_bytes_and_another_seed_does_not(
     planted: Path, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return planted(tmp_path_factory.mktemp("data") / "planted")
 
 
+@pytest.mark.slow
 def test_a_detector_is_trained_resumed_and_measured(data: Path, tmp_path: Path):
     """And `--resume` of the finished run answers with the same figures."""
     words = [part for item in SMALL.items() for part in ("--set", "=".join(item))]
@@ -68,6 +69,6 @@ def test_presets_change_what_a_detector_has(preset: str):
     model, config = configure("tr_detr_plus", preset)
     made, its_config = configure("made", preset)
     # MaDe's own lines of a preset are not a detector's.
-    assert config == replace(its_config, embedding_rate=1.0, lr=config.lr)
+    assert config == replace(its_config, embedding_rate=1.0, lr=config.lr, epochs=config.epochs)
     assert model.hidden_dim == made.hidden_dim
     assert model.decoder_layers == 2 and not getattr(model, "cross", True)

@@ -25,6 +25,7 @@ def test_every_system_has_a_row() -> None:
     assert {*PAPER} == {*systems()} and len(PAPER) == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -27,8 +27,7 @@ from mgsv.files import check_output, write_file
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library.features import content_hash
 from mgsv.library.fingerprints import open_fingerprints
-from mgsv.library.library import default_folder
-from mgsv.library.shared.address import is_shared
+from mgsv.library.stores import default_folder, is_address
 from mgsv.library.walk import by_ending, find_files, left_out, listed, plain
 from mgsv.media.extensions import VIDEO_EXTENSIONS
 from mgsv.media.video import VideoInfo
@@ -112,7 +111,7 @@ def annotate(
         raise DataError(names, f"no videos{only}", "name a video or a folder")
     executor = executor or Threads()
     kept = default_folder() if folder is None else Path(folder)
-    if is_shared(kept):
+    if is_address(kept):
         raise ConfigError(
             "`folder` is a shared library, and fingerprints are kept in a folder",
             "name a folder that every machine sees",

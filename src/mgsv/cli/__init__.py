@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import click
 
-from mgsv import __version__
 from mgsv.cli.annotate import annotate
 from mgsv.cli.batch import watch
+from mgsv.cli.completion import completion
 from mgsv.cli.data import data
 from mgsv.cli.doctor import doctor
 from mgsv.cli.evaluate import evaluate
@@ -43,10 +43,25 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from mgsv.version import __version__  # reads the metadata of what is installed
+
+        click.echo(f"mgsv, version {__version__}")
+        context.exit()
+
+
 @click.group(
     cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, package_name="mgsv")
+@click.option(
+    *("--version", "version"),
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks; may stand anywhere on the line.")
 def app(debug: bool) -> None:
     """Which song, and which seconds of it, fit this video?"""
@@ -55,7 +70,7 @@ def app(debug: bool) -> None:
 for command in (
     *(ground, watch, render, explain, accept, studio, mcp, library, annotate, doctor),
     *(data, extract, models, train, evaluate, reproduce, import_checkpoint, export_checkpoint),
-    *(study, showcase),
+    *(study, showcase, completion),
 ):
     app.add_command(command)
 

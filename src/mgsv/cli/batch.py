@@ -98,7 +98,7 @@ def _table(items: Sequence[BatchItem]) -> None:
 def _choice(item: BatchItem) -> list[str]:
     if (choice := item.choice) is None:
         return ["", "", "", ""]
-    from mgsv.moment import clock
+    from mgsv.clock import clock
 
     name = Path(choice["track"]).name
     return [name, clock(choice["start"]), f"{choice['score']:.2f}", item.confidence]

@@ -21,6 +21,8 @@ def doctor(as_json: bool) -> int:
         show.line(f"{name:10} {found[name]}")
     for name in ("packages", "optional", "ffmpeg"):
         show.line(f"{name:10} " + ", ".join(f"{k} {v}" for k, v in found[name].items()))
+    for part in found["plugins"]:
+        show.line(f"{'plug-in':10} {part['kind']} {part['name']}, of {part['distribution']}")
     for role, encoder in found["encoders"].items():
         show.line(f"{role:10} {encoder['name']}, {encoder['dim']}-d, {encoder['fingerprint']}")
     working = [name for name, state in found["codecs"].items() if state == "works"]

@@ -11,8 +11,8 @@ import click
 from mgsv.cli import options, show
 from mgsv.cli.habits import habits
 from mgsv.cli.uses import learn, uses
+from mgsv.clock import clock
 from mgsv.errors import shown
-from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from mgsv.library import Track

@@ -20,9 +20,16 @@ def models(as_json: bool) -> None:
     Sizes are millions of parameters, ours by default and as the MGSV paper counts them. To match is
     to rank all tracks, to re-rank to order another's candidates, to detect to find the moment.
     """
-    from mgsv.models.registry import COMPOSITE, about, count_parameters, systems
+    from mgsv.models.registry import COMPOSITE, about, count_parameters, list_models, systems
+    from mgsv.plugins import PluginError
 
     known = {name: (about(name), count_parameters(name)) for name in systems()}
+    for name in list_models():
+        if name not in known:
+            try:
+                known[name] = about(name), count_parameters(name)
+            except PluginError as error:
+                show.note(str(error))
     abilities = {
         name: [word for ability, word in _ABILITIES.items() if ability in what.abilities]
         for name, (what, _) in known.items()
@@ -33,7 +40,7 @@ def models(as_json: bool) -> None:
                 "name": name,
                 "title": what.title,
                 "parameters": count,
-                "paper_parameters": what.parameters * 1e6,
+                "paper_parameters": what.parameters * 1e6 or None,
                 "abilities": abilities[name],
                 "enhancement": what.enhancement,
                 "fusion": what.fusion,
@@ -51,7 +58,7 @@ def models(as_json: bool) -> None:
             [
                 name,
                 f"{count / 1e6:.1f}",
-                f"{what.parameters:.1f}",
+                f"{what.parameters:.1f}" if what.parameters else "-",
                 ", ".join(abilities[name]),
                 what.title if name == COMPOSITE else what.paper,
             ]

@@ -24,10 +24,11 @@ library = click.option(
 )
 encoders = click.option(
     "--encoders",
-    type=click.Choice(["default", "paper"]),
     default="default",
+    metavar="default|paper|NAME",
     show_default=True,
-    help="Features of the bundled encoders', or CLIP's and AST's (a library may hold both).",
+    help="Features of the bundled encoders', of CLIP and AST, or a plug-in's (a library may hold "
+    "several).",
 )
 encoders_dir = click.option(
     "--encoders-dir",

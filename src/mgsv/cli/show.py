@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mgsv.cli.streams import printable
+from mgsv.clock import clock
 from mgsv.errors import shown
-from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mgsv.cli import fields, options, show
+from mgsv.clock import clock
 from mgsv.errors import ConfigError, shown
-from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from mgsv.models.system import System

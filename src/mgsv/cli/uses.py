@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from mgsv.cli import options, show
+from mgsv.clock import clock
 from mgsv.errors import ConfigError, shown
-from mgsv.moment import clock
 
 
 @click.command()

@@ -1,5 +1,8 @@
 """What an encoder is, and the encoders there are, by name.
 
+Other distributions bring some by entry points of the group `mgsv.encoders`, whose names start with
+`video.` or `music.`: classes that are called with `folder`, see `video_encoder`.
+
 An encoder turns a video's frames or a track's waveform into one row per step. Making one is cheap:
 its network is loaded when it first encodes, so that its name, width and fingerprint can
 be compared with a library's or a model's in no time.
@@ -21,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgsv.errors import ConfigError
+from mgsv.plugins import Plugin, find, names
 
 if TYPE_CHECKING:  # PyAV takes long to import, and only the types' names are wanted here
     from mgsv.media.audio import Audio
@@ -47,8 +51,16 @@ _MUSIC = {
     "ast-audioset": "mgsv.encoders.ast:AstEncoder",
     "tiny": "mgsv.encoders.tiny:TinyMusic",
 }
+_Side = Literal["video", "music"]
+_OWN: dict[_Side, dict[str, str]] = {"video": _VIDEO, "music": _MUSIC}
+_NEEDED: dict[_Side, tuple[str, ...]] = {
+    "video": ("name", "dim", "fingerprint", "image_size", "encode"),
+    "music": ("name", "dim", "fingerprint", "rate", "channel", "step", "encode"),
+}
 # The names of pairs that belong together.
 _PAIRS = {"default": (DEFAULT_VIDEO, DEFAULT_MUSIC), "paper": ("clip-vit-b32", "ast-audioset")}
+_TINY = "tiny"
+"""For tests, so that messages do not offer it."""
 
 
 class Source(Protocol):
@@ -125,9 +137,13 @@ class EncoderPair:
 def encoder_pair(
     name: str = "default", *, folder: str | os.PathLike[str] | None = None
 ) -> EncoderPair:
-    """The pair "default" or "paper"; folder as in `video_encoder`."""
-    if name not in _PAIRS:
-        raise ConfigError(f"`encoders` {name}: unknown", f"choose {' or '.join(_PAIRS)}")
+    """The pair "default" or "paper", or a name of a video encoder and a music encoder alike.
+
+    folder: as in `video_encoder`.
+    """
+    if name not in _PAIRS and not all(name in side for side in encoder_names()):
+        both = sorted(set.intersection(*map(set, encoder_names())) - {_TINY})
+        raise ConfigError(f"`encoders` {name}: unknown", f"choose {' or '.join([*_PAIRS, *both])}")
     return EncoderPair(video_encoder(name, folder=folder), music_encoder(name, folder=folder))
 
 
@@ -139,7 +155,7 @@ def video_encoder(
     folder: where encoders that do not bring their weights along find them; the rest ignore it.
     Raises `ConfigError` for an unknown name, or weights that cannot be had.
     """
-    encoder: VideoEncoder = _make(_VIDEO, 0, name, folder)
+    encoder: VideoEncoder = _make("video", name, folder)
     return encoder
 
 
@@ -147,26 +163,40 @@ def music_encoder(
     name: str = "default", *, folder: str | os.PathLike[str] | None = None
 ) -> MusicEncoder:
     """The music encoder `name`; see `video_encoder`."""
-    encoder: MusicEncoder = _make(_MUSIC, 1, name, folder)
+    encoder: MusicEncoder = _make("music", name, folder)
     return encoder
 
 
 def encoder_names() -> tuple[list[str], list[str]]:
     """Names of the video encoders and of the music encoders."""
-    return list(_VIDEO), list(_MUSIC)
+    brought = names("encoder")
+    return _names("video", brought), _names("music", brought)
 
 
-def _make(
-    known: Mapping[str, str], side: int, name: str, folder: str | os.PathLike[str] | None
-) -> Any:
-    target = known.get(_PAIRS[name][side] if name in _PAIRS else name)
-    if target is None:
-        kind = ("video", "music")[side]
-        raise ConfigError(
-            f"there is no {kind} encoder {name!r}", f"use one of {', '.join([*_PAIRS, *known])}"
-        )
-    module, _, cls = target.partition(":")
-    return getattr(importlib.import_module(module), cls)(folder=folder)
+def _names(side: _Side, brought: Iterable[str]) -> list[str]:
+    """Of one side's encoders: our own, then those of `brought`."""
+    others = (name.partition(".")[2] for name in brought if name.startswith(f"{side}."))
+    return list(dict.fromkeys((*_OWN[side], *others)))
+
+
+def _make(side: _Side, name: str, folder: str | os.PathLike[str] | None) -> Any:
+    name = _PAIRS[name][side == "music"] if name in _PAIRS else name
+    if target := _OWN[side].get(name):
+        module, _, cls = target.partition(":")
+        return getattr(importlib.import_module(module), cls)(folder=folder)
+    plugin = find("encoder", f"{side}.{name}")
+    if plugin is None:
+        known = [*_PAIRS, *_names(side, names("encoder"))]
+        raise ConfigError(f"there is no {side} encoder {name!r}", f"use one of {', '.join(known)}")
+    return _checked(plugin, side, plugin.make(folder=folder))
+
+
+def _checked(plugin: Plugin, side: _Side, encoder: Any) -> Any:
+    """`encoder`, if it has what one of this side has."""
+    for needed in _NEEDED[side]:
+        if not hasattr(encoder, needed):
+            raise plugin.broken(f"has no {needed}")
+    return encoder
 
 
 def segment_count(seconds: float, step: float = SEGMENT_STEP) -> int:

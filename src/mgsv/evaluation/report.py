@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mgsv.clock import clock
 from mgsv.drawing import BLUE, GREY, ORANGE
 from mgsv.evaluation import plots
 from mgsv.evaluation.results import Results
 from mgsv.files import write_file
-from mgsv.moment import clock
 
 CASES = 12
 """Best and worst answers shown."""

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
+from mgsv.clock import clock
 from mgsv.drawing import BLUE, GREY, INK, SOFT, Kind, encoded, styled
 from mgsv.errors import shown
 from mgsv.explanation import panels
 from mgsv.explanation.facts import Facts
 from mgsv.explanation.looks import draw_looks
-from mgsv.moment import clock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from mgsv.moment import clock
+from mgsv.clock import clock
 
 Evidence = Mapping[str, float]
 Say = Callable[[float, Evidence], str]

@@ -5,8 +5,9 @@ kept), `filestore` (where), `learn` (what earlier videos used).
 """
 
 from mgsv.library.index import IndexReport
-from mgsv.library.library import CheckReport, Library, default_folder
+from mgsv.library.library import CheckReport, Library
 from mgsv.library.store import Store
+from mgsv.library.stores import default_folder
 from mgsv.library.track import Track, TrackCurves, TrackFeatures
 from mgsv.library.uses import LearnReport, LibraryUses
 from mgsv.media.extensions import MUSIC_EXTENSIONS

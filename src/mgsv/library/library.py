@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from mgsv.errors import LibraryError, shown
 from mgsv.jobs import Executor, Listener
 from mgsv.library.analysis import MusicAnalyser
 from mgsv.library.creditlists import CreditLists
 from mgsv.library.features import CURVES, TENSORS, Arrays, TrackRecord, content_hash
-from mgsv.library.filestore import FileStore
 from mgsv.library.index import Indexer, IndexReport
 from mgsv.library.packs import damaged_packs
-from mgsv.library.shared.address import is_shared
 from mgsv.library.store import Place, Store
+from mgsv.library.stores import open_store
 from mgsv.library.track import Track, TrackCurves, TrackFeatures, track_of
 from mgsv.library.uses import LibraryUses
 from mgsv.library.walk import lies_inside, outermost, plain
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from mgsv.encoders.registry import MusicEncoder
 
 PathLike = str | os.PathLike[str]
-
-FOLDER_VARIABLE = "MGSV_LIBRARY"
-"""Environment variable that names another folder for the library."""
 
 _FEW = 1000
 """Records that are looked up one by one rather than found among all."""
@@ -56,24 +51,6 @@ class CheckReport:
     """Files of what was derived of the features that are damaged, each with what is wrong. With
     `repair` they are removed: what they held is derived anew.
     """
-
-
-def open_store(folder: PathLike | None, *, repair: bool = False) -> Store:
-    """The store in `folder` (None = `default_folder()`), or at the address of a shared library."""
-    place = default_folder() if folder is None else Path(os.fsdecode(os.fspath(folder)))
-    if is_shared(place):
-        from mgsv.library.shared.store import SharedStore
-
-        return SharedStore(str(place), repair=repair)
-    return FileStore(Path(os.fsdecode(plain(place))), repair=repair)
-
-
-def default_folder() -> Path:
-    """The folder of the user's library: `$MGSV_LIBRARY`, else in the user's data directory."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named) if is_shared(named) else Path(os.fsdecode(plain(named)))
-    return platformdirs.user_data_path("mgsv") / "library"
 
 
 class Library:
@@ -125,7 +102,7 @@ class Library:
         """Open the library in `folder`, and index what is new or changed in `music`.
 
         music: folders, files or both; None = all that the library holds, nothing is added.
-        folder: None = `default_folder()`. Made if it does not exist. The address of a shared
+        folder: None = `stores.default_folder()`. Made if it does not exist. The address of a shared
         library may stand in its place, `postgresql://USER@HOST/DATABASE?features=s3://BUCKET`.
         encoder: a registered name, an encoder, or None to look only (list, remove, check). A
             library may hold features of several; this one's are seen.

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from mgsv.clock import clock
 from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.audio import read_audio
@@ -23,7 +24,7 @@ from mgsv.media.joins import Floats, Song
 from mgsv.media.music import SLACK
 from mgsv.media.pieces import Arrangement, Piece
 from mgsv.media.rhythm import ONSET_RATE
-from mgsv.moment import Moment, clock
+from mgsv.moment import Moment
 
 Length = Literal["exact", "natural", "loop"]
 """How music gets to the clip's length: cut off there; by joins, to where it ends by itself; by

@@ -9,13 +9,13 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
+from mgsv.clock import clock
 from mgsv.errors import MediaError
 from mgsv.files import StrPath
 from mgsv.media.audio import audio_stream
 from mgsv.media.pieces import Arrangement, Piece
 from mgsv.media.sound import RATE, Decoded, Filter, Spool, block_of, filtered
 from mgsv.media.source import open_media
-from mgsv.moment import clock
 
 Scratch = Callable[[], IO[bytes]]
 """Gives an empty temporary file that somebody else closes."""

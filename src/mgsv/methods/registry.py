@@ -1,4 +1,8 @@
-"""The ways of grounding by name: every learned model by its own, `composite`, and `sync`."""
+"""The ways of grounding by name: every learned model by its own, `composite`, and `sync`.
+
+Other distributions bring some by entry points of the group `mgsv.methods`: functions that take a
+`System`, whose files may be given or not, and return a `Method`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from mgsv.methods.sync import Sync
 from mgsv.models.registry import COMPOSITE, list_models
 from mgsv.models.system import System
 from mgsv.models.weights import SHIPPED, shipped
+from mgsv.plugins import Plugin, find, names
 from mgsv.runtime.exported import ENDING
 
 DEFAULT_METHOD = SHIPPED
@@ -17,6 +22,11 @@ DEFAULT_METHOD = SHIPPED
 
 def method_names() -> list[str]:
     """Names that `open_method` takes."""
+    own = _own_names()
+    return [*own, *(name for name in names("method") if name not in own)]
+
+
+def _own_names() -> list[str]:
     return [Sync.name, *list_models(), COMPOSITE]
 
 
@@ -31,6 +41,8 @@ def open_method(system: str | System = DEFAULT_METHOD) -> Method:
     name = system.name
     if name is None and not system.files:
         name = DEFAULT_METHOD
+    if name not in (None, *_own_names()) and (plugin := find("method", name or "")):
+        return _brought(plugin, replace(system, name=name))
     if name is not None:
         system = replace(_checked(system, name), name=name)
     if name == Sync.name:
@@ -38,6 +50,13 @@ def open_method(system: str | System = DEFAULT_METHOD) -> Method:
     from mgsv.methods.learned import open_learned  # imports torch
 
     return open_learned(system)
+
+
+def _brought(plugin: Plugin, system: System) -> Method:
+    method = plugin.make(system)
+    if not isinstance(method, Method):
+        raise plugin.broken(f"is a {type(method).__name__}, no Method")
+    return method
 
 
 def _checked(system: System, name: str) -> System:
@@ -49,7 +68,7 @@ def _checked(system: System, name: str) -> System:
         raise ConfigError(f"`method` {name}: no such method", f"choose from {choices}")
     given = _fields(system)
     if name == Sync.name and given:
-        learned = " or ".join(method_names()[1:])
+        learned = " or ".join(_own_names()[1:])
         raise ConfigError(f"`method` {name} uses no {given[0]}", f"choose `method` {learned}")
     exported = system.checkpoint is not None and system.checkpoint.suffix.lower() == ENDING
     if name == COMPOSITE and system.checkpoint is not None and not exported:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from mgsv.config import from_dict
 from mgsv.errors import ConfigError
@@ -12,6 +12,7 @@ from mgsv.models.configs import (
     ConquerConfig,
     DetectorConfig,
     EatrConfig,
+    InputConfig,
     MadeConfig,
     MomentDetrConfig,
     MvptConfig,
@@ -19,6 +20,7 @@ from mgsv.models.configs import (
     TrDetrConfig,
     UvcomConfig,
 )
+from mgsv.plugins import find, names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +96,7 @@ class About:
     paper: str
     """Authors, venue and year."""
     parameters: float
-    """Millions of parameters that the MGSV paper counts."""
+    """Millions of parameters that the MGSV paper counts; 0 for a system that is not in it."""
     abilities: frozenset[str]
     """Of `match`, `rerank` (another's candidates) and `detect`."""
     enhancement: str = "-"
@@ -107,10 +109,19 @@ class About:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    config: type[Config]
+class ModelEntry:
+    """A system as it is registered, here or by an entry point of the group `mgsv.systems`.
+
+    Configs are free of torch, and the module is imported when a model is built.
+    """
+
+    config: type[InputConfig]
+    """A frozen dataclass; its fields are the `model.` settings of training."""
     module: str
+    """Where the network is, as in `their_package.network`."""
     model: str
+    """Its class there: a `Trained` one that `Matches`, `Reranks` or `Detects`, made of a config,
+    which it keeps as `config`."""
     about: About
     values: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the config's defaults."""
@@ -159,7 +170,7 @@ _PLUS = {"cross": False}
 _MVPT = About("MVPt", "Suris et al., CVPR 2022", 3.6, frozenset({"match"}), enhancement="SA×2")
 
 _MODELS = {
-    "made": _Entry(
+    "made": ModelEntry(
         MadeConfig,
         "mgsv.models.made",
         "MaDe",
@@ -174,46 +185,48 @@ _MODELS = {
             decoder="CA×6",
         ),
     ),
-    "moment_detr": _Entry(MomentDetrConfig, "mgsv.models.moment_detr", "MomentDETR", _MOMENT_DETR),
-    "qd_detr": _Entry(QdDetrConfig, "mgsv.models.qd_detr", "QDDETR", _QD_DETR),
-    "qd_detr_plus": _Entry(
+    "moment_detr": ModelEntry(
+        MomentDetrConfig, "mgsv.models.moment_detr", "MomentDETR", _MOMENT_DETR
+    ),
+    "qd_detr": ModelEntry(QdDetrConfig, "mgsv.models.qd_detr", "QDDETR", _QD_DETR),
+    "qd_detr_plus": ModelEntry(
         QdDetrConfig,
         "mgsv.models.qd_detr",
         "QDDETR",
         replace(_QD_DETR, title="QD-DETR+", parameters=5.4, fusion="SA×2"),
         _PLUS,
     ),
-    "tr_detr": _Entry(TrDetrConfig, "mgsv.models.tr_detr", "TRDETR", _TR_DETR),
-    "tr_detr_plus": _Entry(
+    "tr_detr": ModelEntry(TrDetrConfig, "mgsv.models.tr_detr", "TRDETR", _TR_DETR),
+    "tr_detr_plus": ModelEntry(
         TrDetrConfig,
         "mgsv.models.tr_detr",
         "TRDETR",
         replace(_TR_DETR, title="TR-DETR+", parameters=6.2, fusion="SA×2"),
         _PLUS,
     ),
-    "eatr": _Entry(EatrConfig, "mgsv.models.eatr", "EaTR", _EATR),
-    "uvcom": _Entry(UvcomConfig, "mgsv.models.uvcom", "UVCOM", _UVCOM),
-    "uvcom_plus": _Entry(
+    "eatr": ModelEntry(EatrConfig, "mgsv.models.eatr", "EaTR", _EATR),
+    "uvcom": ModelEntry(UvcomConfig, "mgsv.models.uvcom", "UVCOM", _UVCOM),
+    "uvcom_plus": ModelEntry(
         UvcomConfig,
         "mgsv.models.uvcom",
         "UVCOM",
         replace(_UVCOM, title="UVCOM+", parameters=12.9, fusion="SA×3"),
         {**_PLUS, "similarity": True},
     ),
-    "mvpt": _Entry(
+    "mvpt": ModelEntry(
         MvptConfig,
         "mgsv.models.mvpt",
         "MVPt",
         _MVPT,
     ),
-    "mvpt_plus": _Entry(
+    "mvpt_plus": ModelEntry(
         MvptConfig,
         "mgsv.models.mvpt",
         "MVPt",
         replace(_MVPT, title="MVPt+"),
         {"mask_same_track": True},
     ),
-    "conquer": _Entry(
+    "conquer": ModelEntry(
         ConquerConfig,
         "mgsv.models.conquer",
         "CONQUER",
@@ -235,12 +248,16 @@ PAPERS_COMPOSITE = ("mvpt_plus", "uvcom_plus")
 
 def list_models(ability: str | None = None) -> list[str]:
     """Names that :func:`build` takes; of those systems with that ability, if given."""
-    names = (n for n, entry in _MODELS.items() if ability in (None, *entry.about.abilities))
-    return sorted(names)
+    brought = [name for name in names("system") if name not in {*_MODELS, COMPOSITE}]
+    return sorted(
+        name
+        for name in (*_MODELS, *brought)
+        if ability is None or ability in _entry(name).about.abilities
+    )
 
 
 def systems() -> list[str]:
-    """All that can be measured, the composite last: the models, similar ones side by side."""
+    """All of the paper's that can be measured, the composite last; similar ones side by side."""
     return [*_MODELS, COMPOSITE]
 
 
@@ -275,7 +292,7 @@ def config_of(name: str, values: Mapping[str, Any] | None = None) -> Config:
     values = {} if values is None else values
     if isinstance(values, Mapping):
         values = {**entry.values, **values}
-    return from_dict(entry.config, values, "model.")
+    return cast(Config, from_dict(entry.config, values, "model."))
 
 
 def build(name: str, config: Config | Mapping[str, Any] | None = None) -> nn.Module:
@@ -291,11 +308,17 @@ def build(name: str, config: Config | Mapping[str, Any] | None = None) -> nn.Mod
     return model
 
 
-def _entry(name: str) -> _Entry:
+def _entry(name: str) -> ModelEntry:
     if name == COMPOSITE:
         raise ConfigError(
             f"{COMPOSITE} has no weights of its own", "train a matcher and a detector"
         )
-    if name not in _MODELS:
+    if name in _MODELS:
+        return _MODELS[name]
+    plugin = find("system", name)
+    if plugin is None:
         raise ConfigError(f"there is no model {name!r}", f"choose {' or '.join(list_models())}")
-    return _MODELS[name]
+    entry = plugin.load()
+    if not isinstance(entry, ModelEntry):
+        raise plugin.broken(f"is a {type(entry).__name__}, no ModelEntry")
+    return entry

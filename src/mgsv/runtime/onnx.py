@@ -90,7 +90,20 @@ def device() -> str:
 
 def providers() -> list[str]:
     """ONNX Runtime's providers of the device; the CPU takes what it cannot compute."""
-    return list(dict.fromkeys([PROVIDERS[device()], PROVIDERS["cpu"]]))
+    name = device()
+    if name == "cuda":
+        _load_cuda()
+    return list(dict.fromkeys([PROVIDERS[name], PROVIDERS["cpu"]]))
+
+
+def _load_cuda() -> None:
+    """Load CUDA's libraries where they were installed as Python packages, which are not on the
+    system's path of libraries. Once loaded, they stay.
+    """
+    import onnxruntime
+
+    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21
+        onnxruntime.preload_dlls()
 
 
 def _usable(name: str) -> str:

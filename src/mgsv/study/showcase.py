@@ -8,10 +8,10 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from mgsv.clock import clock
 from mgsv.errors import shown
 from mgsv.files import StrPath, new_folder
 from mgsv.jobs import Listener
-from mgsv.moment import clock
 from mgsv.study.create import Created, create_study
 from mgsv.study.options import ORIGINAL, StudyOptions
 from mgsv.study.study import MEDIA, ClipKey, VariantKey
