@@ -8,6 +8,7 @@
 #   make dist       build the wheel and the source archive into dist/, and check them
 #   make sbom       the same, and list what the wheel depends on, in sbom/
 #   make lock       pin the newest releases that pyproject.toml allows, in constraints.txt
+#   make docs       build the documentation site, build/site/index.html, and check its links
 
 # mypy beside the other checks. The tests wait for all of them.
 MAKEFLAGS += --jobs=2
@@ -29,7 +30,7 @@ NUMERIC := tests/models tests/encoders tests/annotate \
 PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 
-.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench dist sbom lock clean
+.PHONY: demo check lint format rules types types-elsewhere floors test test-all test-isa bench docs dist sbom lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -89,6 +90,9 @@ lock: .venv/ready
 	$(BIN)/pip install --quiet uv
 	$(BIN)/python tools/lock.py
 
+docs: .venv/ready-docs
+	$(BIN)/python tools/build_site.py
+
 # What a creator has: no torch.
 .venv/ready: pyproject.toml requirements-demo.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
@@ -108,6 +112,10 @@ lock: .venv/ready
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
+.venv/ready-docs: .venv/ready
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[docs]'
+	touch $@
+
 # Ray is 70 MB and only its own tests need it.
 .venv/ready-cluster: .venv/ready-dev
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev,cluster]'
@@ -118,4 +126,4 @@ lock: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv demo dist sbom
+	rm -rf .venv demo build dist sbom

@@ -1,6 +1,7 @@
 """How the music steps back under speech, and only there.
 
-    python benchmarks/voices.py MUSIC SOUNDS [--tracks 20]
+    python benchmarks/voices.py MUSIC SOUNDS [--tracks 20] [--first 0] [--noise-below 12]
+        [--sung fronted]
 
 MUSIC is a folder of tracks, SOUNDS one with recordings whose names hold wind, rain or the like
 (Debian's games have such; subfolders count). Applause and traffic are made here: bursts of noise,
@@ -8,9 +9,11 @@ MUSIC is a folder of tracks, SOUNDS one with recordings whose names hold wind, r
 voices; the program must be installed. Needs mgsv[voices].
 
 1. The detector: how much of each noise, of music alone, and of speech in noise and under music, is
-   taken for speech.
-2. Ducking, as a render does it: a clip's sound of 40 s with noise throughout (12 dB below the
-   speech) and speech from 10 to about 20 s, under a track, at each depth. The mix is taken apart
+   taken for speech; with `--sung`, how much of the tracks whose genre holds that word is, which
+   would be their sung phrases.
+2. Ducking, as a render does it: a clip's sound of 40 s with noise throughout (`--noise-below` dB
+   below the speech) and speech from 10 to about 20 s, under a track, at each depth. The mix is
+   taken apart
    again by least squares, a tenth of a second at a time, since both parts are known. Printed are
    the speech-to-music ratio (mean power while somebody speaks) and the mean gain of the music more
    than 2 s from it, against the same clip where nobody speaks.
@@ -32,7 +35,8 @@ from mgsv.media.audio import read_audio
 from mgsv.media.pieces import Arrangement
 from mgsv.media.sound import RATE, block_of
 from mgsv.media.soundtrack import SoundOptions, mixed
-from mgsv.media.voices import DEPTHS, find_speech
+from mgsv.media.tags import read_tags
+from mgsv.media.voices import DEPTHS, Duck, find_speech
 from mgsv.moment import Moment
 
 VOICES = [f"{language}+{voice}" for language in ("en-gb", "en-us", "de", "fr", "es")
@@ -43,7 +47,6 @@ TEXT = (
 )
 NOISES = ("wind", "rain", "storm", "water", "crowd", "traffic", "applause")
 SECONDS, BEGIN, APART = 40.0, 10.0, 2.0
-NOISE_BELOW = 12.0
 LEVEL = 0.1
 STEP = RATE // 10
 
@@ -55,6 +58,10 @@ def main() -> None:
     parser.add_argument("music", type=Path)
     parser.add_argument("sounds", type=Path)
     parser.add_argument("--tracks", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="which file of MUSIC to begin with")
+    parser.add_argument("--noise-below", type=float, default=12.0)
+    parser.add_argument("--sung", help="a word in the genre of tracks with singers")
+    parser.add_argument("--ducking-alone", action="store_true")
     given = parser.parse_args()
     random = np.random.default_rng(0)
     speech = [spoken(voice) for voice in VOICES]
@@ -64,15 +71,18 @@ def main() -> None:
             sound = read_audio(path, RATE).samples
             if len(sound) > 2 * RATE and level_of(sound) > 1e-4:
                 noises[path.name] = sound
-    files = sorted(given.music.iterdir())
+    files = sorted(given.music.iterdir())[given.first :]
     tracks = [
         path
         for path in files[:: max(1, len(files) // (2 * given.tracks))]
         if len(read_audio(path, 8_000).samples) > 8_000 * SECONDS
     ][: given.tracks]
     print(f"{len(noises)} noises, {len(tracks)} tracks, {len(speech)} voices")
-    detector(speech, noises, tracks)
-    ducking(speech, list(noises.values()), tracks)
+    if given.sung:
+        sung(sorted(given.music.iterdir()), given.sung)
+    if not given.ducking_alone:
+        detector(speech, noises, tracks)
+    ducking(speech, list(noises.values()), tracks, given.noise_below)
 
 
 def detector(speech: list[Wave], noises: dict[str, Wave], tracks: list[Path]) -> None:
@@ -93,13 +103,26 @@ def detector(speech: list[Wave], noises: dict[str, Wave], tracks: list[Path]) ->
             print(f"speech {ratio:+d} dB over {name} found: {np.mean(found):.0%}")
 
 
-def ducking(speech: list[Wave], noises: list[Wave], tracks: list[Path]) -> None:
-    for duck, depth in DEPTHS.items():
+def sung(files: list[Path], genre: str) -> None:
+    found = [
+        share(levelled(read_audio(path, RATE, seconds=120.0).samples))
+        for path in files
+        if genre in read_tags(path).get("genre", "").lower()
+    ]
+    print(
+        f"{len(found)} tracks with singers, taken for speech: mean {np.mean(found):.1%}, "
+        f"most {np.max(found):.1%}"
+    )
+
+
+def ducking(speech: list[Wave], noises: list[Wave], tracks: list[Path], noise_below: float) -> None:
+    ducks: tuple[Duck, ...] = ("clear", *DEPTHS)
+    for duck in ducks:
         ratios, gains = [], []
         for number, track in enumerate(tracks):
             voice = levelled(speech[number % len(speech)])
             noise = levelled(repeated(noises[number % len(noises)], SECONDS))
-            own = noise * 10 ** (-NOISE_BELOW / 20)
+            own = noise * 10 ** (-noise_below / 20)
             first = round(BEGIN * RATE)
             alone = np.zeros_like(own)
             alone[first : first + len(voice)] = voice
@@ -107,7 +130,7 @@ def ducking(speech: list[Wave], noises: list[Wave], tracks: list[Path]) -> None:
             ratios.append(ratio)
             gains.append(gain)
         print(
-            f"{duck} ({depth:g} dB): speech over music {np.mean(ratios):.1f} dB, least"
+            f"{duck}: speech over music {np.mean(ratios):.1f} dB, least"
             f" {np.min(ratios):.1f}; gain elsewhere {np.mean(gains):+.2f} dB, at most"
             f" {np.max(np.abs(gains)):.2f}"
         )

@@ -138,7 +138,7 @@ def test_a_clip_longer_than_the_track_is_noted(mgsv: Run, tmp_path: Path) -> Non
     write_video(clip, Clip(seconds=40, cuts=(3.0, 11.0, 25.0)))
     done = mgsv("ground", clip, "--music", real_media.bgm_tracks()[0])
     assert done.returncode == 0, done.stderr
-    assert "the music ends first" in done.stderr
+    assert "so the music ends first: --fit loop lets it go on" in done.stderr
 
 
 @pytest.mark.slow

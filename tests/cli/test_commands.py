@@ -17,7 +17,7 @@ import pytest
 
 import mgsv as package
 import real_media
-from media_files import write_audio
+from media_files import Clip, write_audio, write_video
 from mgsv.cli import app
 from mgsv.media.audio import read_audio
 from mgsv.media.soundtrack import SoundOptions
@@ -66,11 +66,30 @@ def test_json_is_one_document_and_alone_on_stdout(mgsv_process: Run, music: Path
     assert document["video"]["duration"] == pytest.approx(10.0, abs=0.05)
     assert [moment["rank"] for moment in document["moments"]] == [1, 2]
     for moment in document["moments"]:
-        names = "rank track also_as start end score why credits runner_up evidence"
+        names = "rank track also_as start end pieces score why credits runner_up evidence"
         assert set(moment) == set(names.split())
         assert Path(moment["track"]).parent == music
         assert moment["end"] - moment["start"] == pytest.approx(10.0, abs=0.05)
     assert document["model"]["fingerprint"] and document["library"]["fingerprint"]
+
+
+def test_json_lists_the_pieces_of_an_extended_track(mgsv: Run, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "long.mp4", Clip(seconds=40.0, rate=2.0, width=32, height=32))
+    how = ("--method", "sync", "--music", real_media.bgm_tracks()[0], "--json", "--no-render")
+    plain = mgsv("ground", clip, *how)
+    looped = mgsv("ground", clip, *how, "--fit", "loop")
+    several = mgsv("ground", clip, real_media.bikes(), *how, "--fit", "loop")
+    assert (plain.returncode, looped.returncode, several.returncode) == (0, 0, 0), looped.stderr
+    assert json.loads(plain.stdout)["moments"][0]["pieces"] is None
+    (moment,) = json.loads(looped.stdout)["moments"]
+    (long, short) = (one["choice"] for one in json.loads(several.stdout)["clips"])
+    assert long["pieces"] == moment["pieces"] and len(short["pieces"]) == 1
+    place, pieces = 0.0, moment["pieces"]
+    assert len(pieces) > 1 and pieces[0]["start"] == moment["start"]
+    for piece in pieces:
+        assert piece["at"] == pytest.approx(place, abs=0.001)
+        place += piece["end"] - piece["start"]
+    assert place == pytest.approx(40.0, abs=0.01)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from mgsv.data import resident
 from mgsv.data.dataset import CardDataset, SplitData
 from mgsv.data.sampler import BucketedBatches, padding_share
 from mgsv.errors import DataError
@@ -87,6 +88,27 @@ def test_a_batch_holds_its_rows_trimmed_to_the_longest(planted: Path) -> None:
         np.testing.assert_array_equal(batch.frame_feats[place, :length], slots.features)
         assert batch.frame_mask[place].sum() == length
         assert batch.frame_feats[place, length:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("trim", [True, False])
+def test_batches_are_the_same_from_a_devices_memory(planted: Path, trim: bool) -> None:
+    data = SplitData.open(planted, "train")
+    rows = np.array([5, 0, 17, 5])
+    read, held = (one.batch(rows, trim=trim) for one in (data, data.resident(torch.device("cpu"))))
+    assert (held.video_ids, held.track_ids) == (read.video_ids, read.track_ids)
+    for field in ("frame_feats", "frame_mask", "segment_feats", "segment_mask", "spans"):
+        assert torch.equal(getattr(held, field), getattr(read, field)), field
+
+
+def test_features_are_held_whole_however_few_are_copied_at_once(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = SplitData.open(planted, "test")
+    monkeypatch.setattr(resident, "IDS_AT_ONCE", 5)
+    rows = np.arange(len(data))
+    read, held = (one.batch(rows) for one in (data, data.resident(torch.device("cpu"))))
+    assert torch.equal(held.frame_feats, read.frame_feats)
+    assert torch.equal(held.segment_mask, read.segment_mask)
 
 
 def test_in_order_gives_every_row_once(planted: Path) -> None:

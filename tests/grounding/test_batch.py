@@ -22,10 +22,11 @@ import real_media
 from media_files import Clip, write_video
 from mgsv import GroundOptions, Library, Session
 from mgsv.errors import ConfigError, MgsvError
-from mgsv.grounding.batch import BatchOptions, find_clips, ground_clips, watch_folder
+from mgsv.grounding.batch import BatchOptions, find_clips, ground_clips, run, watch_folder
 from mgsv.grounding.batch.assign import AGAIN, choices_needed, choose_tracks, most_uses
 from mgsv.grounding.batch.journal import NAME, Journal
 from mgsv.grounding.batch.watch import WatchOptions
+from mgsv.methods.base import Candidate, Placed, Placement, Query
 from subprocesses import Run
 
 
@@ -122,6 +123,55 @@ def test_a_bad_clip_stops_no_other_and_a_second_run_does_what_is_missing(
     write_video(clips / "b.mp4", Clip(seconds=3))
     (changed,) = ground_clips(session, find_clips([clips / "b.mp4"], out)).failed
     assert changed.problem.startswith("the clip has changed since its result was written")
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_a_moment_is_looked_for_on_chosen_tracks_alone_as_for_one_clip(
+    session: Session, clips: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Whether clips stay in memory or are read again."""
+    placed: list[int] = []
+    place = session.method.placer.place
+
+    def counted(query: Query, candidates: list[Candidate], placement: Placement) -> list[Placed]:
+        placed.append(len(candidates))
+        return place(query, candidates, placement)
+
+    (clips / "bad.mp4").unlink()
+    monkeypatch.setattr(run, "KEPT_BYTES", room)
+    monkeypatch.setattr(session.method.placer, "place", counted)
+    report = ground_clips(session, find_clips([clips]), None, BatchOptions(render=False))
+    assert placed == [1, 1, 1]
+    for item in report:
+        alone = session.ground(item.clip, GroundOptions(top=30)).as_dict()
+        (same,) = [m for m in alone["moments"] if m["track"] == item.choice["track"]]
+        assert {name: item.choice[name] for name in same} == same
+        assert item.choice["chance"] == pytest.approx(alone["chance"], abs=1e-6)
+        better = alone["chance"] is not None and same["score"] > alone["chance"]
+        assert item.choice["better_than_chance"] == better
+
+
+def test_a_clip_that_changes_before_it_is_written_is_left_to_the_next_run(
+    session: Session, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips / "bad.mp4").unlink()
+    choose = run.ClipBatch._choose
+
+    def changed(batch: run.ClipBatch, known: list[object]) -> list[str]:
+        write_video(clips / "b.mp4", Clip(seconds=2.5))
+        return choose(batch, known)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.ClipBatch, "_choose", changed)
+        report = ground_clips(session, find_clips([clips]))
+    (failed,) = report.failed
+    assert failed.problem == "it changed after it was read: try again when it is finished"
+    assert not (clips / "b.mgsv.mp4").exists()
+    report.write(clips / "report.csv")
+    again = ground_clips(session, find_clips([clips]))
+    assert states(again) == {
+        "a.mp4": "done before", "b.mp4": "written", "c.mp4": "done before",
+    }  # fmt: skip
 
 
 @pytest.mark.slow

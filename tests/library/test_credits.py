@@ -71,6 +71,21 @@ def test_utf8_under_another_name_is_put_right_and_fields_end_somewhere(tmp_path:
     assert tags["album"].startswith("two lines x") and len(tags["album"]) == LONGEST
 
 
+def test_text_of_windows_is_read_and_no_control_character_is_left(tmp_path: Path) -> None:
+    """A declared Latin-1 is often Windows' own set; of Japanese it leaves no more than it can."""
+    path = write_tagged(tmp_path / "song.mp3", {})
+    frames = {
+        "TPE1": b"\0" + "Ada – “Night”".encode("cp1252"),
+        "TIT2": b"\0" + "桜の歌".encode("shift-jis"),
+        "TALB": b"\1" + "Sonne".encode("utf-16-be"),  # and no mark of its order
+    }
+    path.write_bytes(id3(frames) + path.read_bytes())
+    tags = read_tags(path)
+    assert tags["artist"] == "Ada – “Night”"
+    assert "�" in tags["title"] and tags["title"].isprintable()
+    assert "album" not in tags or tags["album"].isprintable()
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -189,7 +189,7 @@ def test_paths_come_back_as_they_are_on_disk(music, folder, encoder):
 def test_the_documented_wait_is_the_real_one():
     text = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
     wait = inspect.signature(Library.open).parameters["wait"].default
-    assert f"gives up after {wait:g} s" in text
+    assert f"waits up to {wait:g} s" in text
 
 
 def test_a_listing_one_by_one_is_the_list(music, folder, tmp_path):

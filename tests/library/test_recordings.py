@@ -14,7 +14,7 @@ from media_files import write_audio
 from mgsv.errors import MediaError
 from mgsv.library import Library
 from mgsv.library import recordings as module
-from mgsv.library.recordings import Recording, distinct
+from mgsv.library.recordings import Recording, Recordings
 from mgsv.media import isolated
 from mgsv.media.audio import Audio
 from tunes import tune
@@ -46,7 +46,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 
 def grouped(library: Library, most: int = 9) -> list[Recording]:
-    return distinct(library.tracks(), library.curves, most)
+    return Recordings(library.curves).distinct(library.tracks(), most)
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_the_best_stands_for_all_and_the_others_are_named(library: Library) -> N
 
 def test_files_of_a_chosen_recording_are_found_behind_the_last_one(library: Library) -> None:
     tracks = [t for t in library.tracks() if t.path.name != "a.m4a"] + library.tracks()[:1]
-    (only,) = distinct(tracks, library.curves, 1)
+    (only,) = Recordings(library.curves).distinct(tracks, 1)
     assert only.track.path.name == "a.mp3" and only.also_as[-1].name == "a.m4a"
 
 

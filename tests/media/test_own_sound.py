@@ -26,7 +26,11 @@ def test_the_main_one_of_several_sound_tracks_is_kept(tmp_path: Path, keep_audio
     clip = write_video(tmp_path / "clip.mkv", Clip(seconds=3), audio=own, more_audio=[commentary])
     track = write_audio(tmp_path / "track.wav", sine(4, 44_100, 300), 44_100)
     done = render(
-        clip, track, Moment(0, 3), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=keep_audio)
+        clip,
+        track,
+        Moment(0, 3),
+        tmp_path / "out.mp4",
+        sound=SoundOptions(keep_audio=keep_audio, duck="sound"),
     )
     said = "of the clip's 2 sound tracks, number 1 is kept"
     assert done.notes == ((said,) if keep_audio else ())
@@ -43,7 +47,11 @@ def test_a_main_sound_track_that_cannot_be_decoded(tmp_path: Path) -> None:
     assert loudest(clip) == pytest.approx(2000, abs=1)
     track = write_audio(tmp_path / "track.wav", sine(4, 44_100, 300), 44_100)
     done = render(
-        clip, track, Moment(0, 3), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+        clip,
+        track,
+        Moment(0, 3),
+        tmp_path / "out.mp4",
+        sound=SoundOptions(keep_audio=True, duck="sound"),
     )
     assert done.notes == ("of the clip's 2 sound tracks, number 2 is kept",)
     assert loudest(tmp_path / "out.mp4") == pytest.approx(2000, abs=1)

@@ -183,7 +183,11 @@ def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Pat
     )
     track = write_audio(tmp_path / "track.wav", sine(9.0, RATE, 300.0), RATE)
     report = render(
-        clip, track, Moment(0.0, 5.0), tmp_path / "out.mp4", sound=SoundOptions(keep_audio=True)
+        clip,
+        track,
+        Moment(0.0, 5.0),
+        tmp_path / "out.mp4",
+        sound=SoundOptions(keep_audio=True, duck="sound"),
     )
     assert abs(report.duration - 118 / 25) <= 1 / 25
     sound = np.pad(read_sound(report.path), ((0, 0), (round(late * RATE), 0)))
@@ -227,7 +231,7 @@ def test_music_may_enter_later(tmp_path: Path, shelf: Path, keep_audio: bool) ->
         track,
         Moment(3.21, 5.21 - at),
         tmp_path / "out.mp4",
-        sound=SoundOptions(music_at=at, keep_audio=keep_audio),
+        sound=SoundOptions(music_at=at, keep_audio=keep_audio, duck="sound"),
     )
     assert report.notes == ()
     sound, first = read_sound(report.path), round(at * RATE)

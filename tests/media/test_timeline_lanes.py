@@ -14,11 +14,10 @@ import pytest
 from chords import BAR, SLOW, song
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import ConfigError
-from mgsv.media import voices
+from mgsv.media import ducking, voices
 from mgsv.media.pieces import Arrangement, Piece
 from mgsv.media.soundtrack import SoundOptions
 from mgsv.media.timeline import FORMATS, write_timeline
-from mgsv.media.timeline import write as writing
 from mgsv.moment import Moment
 from timeline_support import frame_of
 
@@ -98,7 +97,7 @@ def test_an_unknown_marker(tmp_path: Path, job: tuple[Path, Path]) -> None:
 def spoken(monkeypatch: pytest.MonkeyPatch) -> SoundOptions:
     """Somebody speaks from 4 to 6 s."""
     monkeypatch.setattr(voices, "is_installed", lambda: True)
-    monkeypatch.setattr(writing, "read_speech", lambda _: (voices.Speech(4.0, 6.0),))
+    monkeypatch.setattr(ducking, "find_speech", lambda _: (voices.Speech(4.0, 6.0),))
     return SoundOptions(keep_audio=True, duck="deep")
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from media_files import Clip, sine, write_audio, write_video
 from mgsv.errors import ConfigError
-from mgsv.media import soundtrack, voices
+from mgsv.media import ducking, voices
 from mgsv.media.pieces import Arrangement
-from mgsv.media.sound import RATE, block_of
+from mgsv.media.sound import RATE, Spool, block_of
 from mgsv.media.soundtrack import SoundOptions, mixed
 from mgsv.media.voices import GainPoint, Speech, find_speech, gain_curve
 from mgsv.moment import Moment
@@ -25,13 +25,18 @@ OWN, MUSIC = 300.0, 1000.0
 
 
 def test_the_gain_is_down_before_speech_and_back_after_it() -> None:
-    keys = gain_curve([Speech(5.0, 8.0)], -8.0)
+    keys = gain_curve([Speech(5.0, 8.0)], [-8.0])
     assert [(round(at, 3), gain) for at, gain in keys] == [
         *((4.6, 0.0), (4.9, -8.0), (8.2, -8.0), (9.0, 0.0)),
     ]
-    joined = gain_curve([Speech(5.0, 8.0), Speech(9.1, 11.0)], -14.0)
+    both = [Speech(5.0, 8.0), Speech(9.1, 11.0)]
+    joined = gain_curve(both, [-14.0, -14.0])
     assert [round(key.at, 3) for key in joined] == [4.6, 4.9, 11.2, 12.0]
-    assert gain_curve([], -14.0) == ()
+    apart = gain_curve(both, [-14.0, -8.0])
+    assert [(round(at, 3), gain) for at, gain in apart] == [
+        *((4.6, 0.0), (4.9, -14.0), (8.2, -14.0), (9.0, -8.0), (11.2, -8.0), (12.0, 0.0)),
+    ]
+    assert gain_curve([], []) == ()
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +65,53 @@ def test_the_music_ducks_by_the_depth_and_is_untouched_elsewhere(
     scene: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, duck: voices.Duck, depth: int
 ) -> None:
     monkeypatch.setattr(voices, "is_installed", lambda: True)
-    monkeypatch.setattr(soundtrack, "find_speech", lambda _: (Speech(3.0, 5.0),))
+    monkeypatch.setattr(ducking, "find_speech", lambda _: (Speech(3.0, 5.0),))
     found, notes = levels(scene, SoundOptions(keep_audio=True, duck=duck))
     assert not notes
     assert np.array(found[3:5]) - found[1] == pytest.approx(depth, abs=0.1)
     assert np.array([found[1], found[6]]) - found[1] == pytest.approx(0, abs=0.1)
 
 
+def spooled(levels: list[float], pitch: float, pause: float = 0.0) -> Spool:
+    """A tone that has each of these amplitudes for a second, `pause` of which is silence."""
+    heard = sine(len(levels), RATE, pitch) * np.repeat(levels, RATE)
+    heard[np.arange(len(heard)) % RATE < pause * RATE] = 0
+    stereo = np.repeat(heard[:, None], 2, axis=1).astype(np.float32)
+    return Spool(io.BytesIO()).fill(
+        block_of(stereo[at : at + RATE], at) for at in range(0, len(stereo), RATE)
+    )
+
+
+@pytest.mark.parametrize(
+    ("voice", "under", "depth"),
+    [(0.1, 0.1, None), (0.1, 0.25, None), (0.1, 0.001, -4.0), (0.0005, 0.1, -20.0)],
+)
+def test_speech_is_clear_of_the_loudest_music_under_it(
+    monkeypatch: pytest.MonkeyPatch, voice: float, under: float, depth: float | None
+) -> None:
+    """By 12 dB, in the 3 s of 8 in which the music is loudest; 4 dB to 20 dB softer than else."""
+    monkeypatch.setattr(voices, "is_installed", lambda: True)
+    monkeypatch.setattr(ducking, "find_speech", lambda _: (Speech(4.0, 12.0),))
+    soft = min(0.05, under)
+    own = spooled([0.0] * 4 + [voice] * 8 + [0.0] * 8, OWN, pause=0.2)
+    music = spooled([0.1] * 4 + [soft] * 2 + [under] * 3 + [soft] * 3 + [0.1] * 8, MUSIC)
+    mix = ducking.speech_mix(own, music, None, 0.0)
+    gains = {gain for _, gain in mix.keys}
+    (found,) = gains - {0.0}
+    assert len(gains) == 2 and [key.at for key in mix.keys] == pytest.approx([3.6, 3.9, 12.2, 13])
+    if depth is not None:
+        assert found == depth
+    else:
+        power = (1 - 0.2) * voice**2 / under**2
+        above = 10 * np.log10(power) + mix.own - mix.music - found
+        assert above == pytest.approx(12.0, abs=0.1)
+
+
 def test_a_clip_where_nobody_speaks(
     scene: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(voices, "is_installed", lambda: True)
-    monkeypatch.setattr(soundtrack, "find_speech", lambda _: ())
+    monkeypatch.setattr(ducking, "find_speech", lambda _: ())
     found, notes = levels(scene, SoundOptions(keep_audio=True))
     assert np.ptp(found[1:7]) < 0.1
     assert notes == ["nobody was heard to speak in the clip, so the music does not duck"]
@@ -86,7 +126,7 @@ def test_without_the_extra_it_ducks_under_any_sound(
     with pytest.raises(ConfigError, match=r"`duck` deep.*pip install 'mgsv\[voices\]'"):
         SoundOptions(keep_audio=True, duck="deep")
     SoundOptions(duck="deep")  # which says nothing where the clip's sound is not kept
-    with pytest.raises(ConfigError, match="`duck` loud: unknown: choose sound, light"):
+    with pytest.raises(ConfigError, match="`duck` loud: unknown: choose sound, clear"):
         SoundOptions(duck="loud")  # type: ignore[arg-type]
 
 

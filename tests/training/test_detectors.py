@@ -69,6 +69,6 @@ def test_presets_change_what_a_detector_has(preset: str):
     model, config = configure("tr_detr_plus", preset)
     made, its_config = configure("made", preset)
     # MaDe's own lines of a preset are not a detector's.
-    assert config == replace(its_config, embedding_rate=1.0, lr=config.lr)
+    assert config == replace(its_config, embedding_rate=1.0, lr=config.lr, epochs=config.epochs)
     assert model.hidden_dim == made.hidden_dim
     assert model.decoder_layers == 2 and not getattr(model, "cross", True)

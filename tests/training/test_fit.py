@@ -59,13 +59,26 @@ def test_a_run_leaves_checkpoints_logs_and_its_settings(trained: fit.TrainResult
 
 def test_a_small_split_is_used_whole_and_that_is_said(data: Path, tmp_path: Path):
     """As `cpu-small` asks for 500 val rows of a data set of a person's own."""
-    more = ("train.val_rows=500", "train.rows=1000", "train.epochs=1")
+    more = ("train.val_rows=500", "train.rows=1000", "train.batch_size=64", "train.epochs=1")
     done = fit.train(data=data, output=tmp_path / "out", set=(*TINY, *more))
     assert [note.split(":")[0] for note in done.notes] == [
         "`train.rows` 1000",
         "`train.val_rows` 500",
+        "`train.batch_size` 64",
     ]
     assert "the train split has 40 rows" in done.notes[0]
+    assert (done.epochs, done.steps) == (1, 1)
+    again = fit.train(data=data, output=tmp_path / "out", set=(*TINY, *more), resume=True)
+    assert again == done
+
+
+@pytest.mark.parametrize(
+    ("rows", "devices", "batch"), [(100, 1, 64), (64, 1, 64), (50, 1, 50), (51, 2, 50), (1, 2, 64)]
+)
+def test_a_batch_is_one_that_the_rows_can_fill(rows: int, devices: int, batch: int):
+    """A device without a row could take no step: that is refused as before."""
+    config = TrainConfig(batch_size=64, devices=devices)
+    assert fit.within_rows(config, rows).batch_size == batch
 
 
 def test_a_checkpoint_says_where_it_comes_from(trained: fit.TrainResult):
@@ -134,6 +147,19 @@ def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     assert json.dumps(last[0]["val"]) == json.dumps(last[1]["val"])  # in the same order
     logs = [(run.output / "log.csv").read_text() for run in (trained, again)]
     assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize(
+    "how", [("prefetch=3",), ("resident=true",), ("pinned=true", "prefetch=2")], ids=" ".join
+)
+def test_how_batches_are_read_changes_nothing(
+    data: Path, trained: fit.TrainResult, tmp_path: Path, how: tuple[str, ...]
+):
+    """On a processor, where page-locked memory is of no use and is not taken."""
+    changes = (*TINY, *(f"train.{one}" for one in how))
+    done = fit.train(data=data, output=tmp_path / "out", set=changes)
+    mine, theirs = (load_file(run.checkpoints["last"]) for run in (done, trained))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
 @pytest.mark.slow

@@ -18,10 +18,11 @@ from mgsv.errors import ConfigError
 from mgsv.evaluation.protocol import run_model as ask
 from mgsv.training.config import Precision, Schedule, TrainConfig
 from mgsv.training.logs import CsvLog
-from mgsv.training.loop import Run, checkpoint_path, make_fabric, seed_step
+from mgsv.training.loop import Run, checkpoint_path, make_fabric, products_in, seed_step
 from mgsv.training.state import TrainingProgress
 from subprocesses import python
 from tiny_model import TinyModel, TinyPairs
+from tolerances import FEW32
 
 CONFIG = TrainConfig(epochs=4, batch_size=8, warmup=0.2, accelerator="cpu", save_seconds=0.0)
 
@@ -87,6 +88,20 @@ def test_a_killed_run_resumes_to_the_same_result(unbroken: Path, tmp_path: Path,
         fit(a_run(tmp_path, stop_at=stop_at))
     assert fit(a_run(tmp_path)).finished
     the_same(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("fused", [(True, False), (False, True)], ids=["given up", "taken up"])
+def test_a_run_goes_on_with_another_kind_of_update(
+    unbroken: Path, tmp_path: Path, fused: tuple[bool, bool]
+):
+    """Both keep the same state, so weights near 1 stay equal but for a rounding or two a step."""
+    before, after = (replace(CONFIG, fused=one) for one in fused)
+    with pytest.raises(Interrupted):
+        fit(a_run(tmp_path, before, stop_at=7))
+    fit(a_run(tmp_path, after))
+    mine, theirs = (load_file(checkpoint_path(one, "last")) for one in (tmp_path, unbroken))
+    for name, value in theirs.items():
+        torch.testing.assert_close(mine[name], value, rtol=0, atol=10 * FEW32)
 
 
 def test_killed_again_and_again(unbroken: Path, tmp_path: Path):
@@ -215,7 +230,7 @@ def test_a_training_set_smaller_than_a_batch_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16, Precision.TF32])
 def test_mixed_precision_trains_and_resumes(tmp_path: Path, precision: Precision):
     config = replace(CONFIG, precision=precision)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -251,3 +266,16 @@ def test_a_killed_run_with_decay_and_steps_resumes_to_the_same_result(tmp_path: 
         fit(a_run(tmp_path / "broken", own, stop_at=7))
     fit(a_run(tmp_path / "broken", own))
     the_same(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("precision", [Precision.TF32, Precision.FULL])
+def test_how_matrices_are_multiplied_ends_with_the_run(precision: Precision):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with products_in(precision):
+            inside = torch.get_float32_matmul_precision()
+        after = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert (inside, after) == ("high" if precision is Precision.TF32 else "highest", "medium")

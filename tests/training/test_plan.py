@@ -63,8 +63,7 @@ def test_what_is_missing_is_said(
     done = mgsv_here(*words)
     assert done.returncode == 1 and "Moment" not in done.stdout
     assert "mvpt: a step needs 0.0 GB of memory" in done.stdout
-    assert "rows are fewer than a batch of 9999: lower made.train.batch_size" in done.stdout
     document = json.loads(mgsv_here(*words, "--json").stdout)
     assert document["schema"] == planning.SCHEMA and len(document["problems"]) == 2
-    assert [run["name"] for run in document["runs"]] == ["mvpt"]
+    assert {run["name"]: run["batch_size"] for run in document["runs"]} == {"mvpt": 16, "made": 40}
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from mgsv.cli import grounded, options, show
+from mgsv.cli import fields, grounded, options, show
 from mgsv.cli.grounded import How
 from mgsv.errors import shown
 
@@ -67,7 +67,7 @@ def explain(
         for picture in pictures:
             show.explained(picture)
     for line in found.notes:
-        show.note(f"note: {line}")
+        show.note(f"note: {fields.here(line)}")
     for picture in pictures:
         show.note(f"picture: {shown(picture.path)}")
     return 0

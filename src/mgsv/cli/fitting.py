@@ -13,10 +13,8 @@ from mgsv.cli import show
 from mgsv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mgsv.grounding import Grounding, RankedMoment
     from mgsv.media.arrange import Ending, Length
     from mgsv.media.pieces import Arrangement
-    from mgsv.methods.base import Fit
     from mgsv.moment import Moment
 
 ending = click.option(
@@ -28,9 +26,9 @@ ending = click.option(
 )
 duck = click.option(
     "--duck",
-    type=click.Choice(["sound", "light", "medium", "deep"]),
-    help="With --keep-audio: step back for any sound of the clip, or for speech alone by 4, 8 or"
-    " 14 dB.  [default: medium with mgsv[voices], else sound]",
+    type=click.Choice(["sound", "clear", "light", "medium", "deep"]),
+    help="With --keep-audio: step back for any sound of the clip, or for speech alone: until it is"
+    " 12 dB above, or by 4, 8 or 14 dB.  [default: clear with mgsv[voices], else sound]",
 )
 fit = click.option(
     "--fit",
@@ -69,20 +67,10 @@ end_or_natural = click.option(
 )
 
 
-def arranged(found: Grounding, fit: Fit, end: Ending) -> RankedMoment:
-    """The best moment, with music as long as the clip."""
-    from mgsv import grounding
-
-    best = grounding.arrange(found[0], found.video.duration - found.music_at, fit=fit, end=end)
-    if best.arrangement:
-        _tell(best.arrangement)
-    return best
-
-
 def arranged_track(
     track: Path, moment: Moment, seconds: float, *, fit: Length, end: float | str | None
 ) -> Arrangement | Moment:
-    """The music of a moment that a person has chosen, likewise."""
+    """The music of a moment that a person has chosen, as long as the clip where it should be."""
     from mgsv.media import isolated
 
     if isinstance(end, float) and fit != "exact":
@@ -91,10 +79,6 @@ def arranged_track(
         return moment
     ending: Ending = "natural" if end == "natural" else "fade"
     made = isolated.arrange(track, moment, seconds, fit=fit, end=ending)
-    _tell(made)
-    return made
-
-
-def _tell(music: Arrangement) -> None:
-    for line in music.notes:
+    for line in made.notes:
         show.note(f"note: {line}")
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -134,18 +135,21 @@ def ground(
         check_output(credits, CREDITS_FORMATS, overwrite=overwrite, inputs=[video, *places])
     with grounded.grounded(video, places, top, how) as (result, session):
         accepted = session.accept(result) if accept else None
+    best = result[0]
+    arranging: tuple[str, ...] = ()
+    if timeline or render or as_json:
+        seconds = result.video.duration - result.music_at
+        best = grounding.arrange(best, seconds, fit=how["fit"], end=end)
+        arranging = best.arrangement.notes if best.arrangement else ()
     if as_json:
-        show.document(result.as_dict())
+        show.document(replace(result, moments=(best, *result[1:])).as_dict())
     else:
         show.moments(result)
         show.line(f"credits: {shown(result[0].credits)}")
-    for line in result.notes:
-        show.note(f"note: {line}")
+    for line in (*result.notes, *arranging):
+        show.note(f"note: {fields.here(line)}")
     if accepted is not None:
         show.accepted(*accepted)
-    best = result[0]
-    if timeline or render:
-        best = fitting.arranged(result, how["fit"], end)
     if timeline:
         written = grounding.write_timeline(
             video,

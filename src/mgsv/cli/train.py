@@ -11,8 +11,8 @@ from mgsv.cli import options, show
 from mgsv.errors import ConfigError, shown
 
 _preset = (
-    "Where the settings come from: paper, authors, cpu-small, overnight, cpu-ablation, tiny; "
-    "+ an ablation."
+    "Where the settings come from: paper, authors, cpu-small, overnight, cpu-ablation, "
+    "small-world, tiny; + an ablation."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,19 +39,22 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
 
-        def moved(value: Tensor) -> Tensor:
-            return value.to(device, non_blocking=non_blocking)
+    def pinned(self) -> Batch:
+        """The batch in page-locked memory, which a GPU copies from while it works."""
+        return self._each(Tensor.pin_memory)
 
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            frame_feats=moved(self.frame_feats),
-            frame_mask=moved(self.frame_mask),
-            segment_feats=moved(self.segment_feats),
-            segment_mask=moved(self.segment_mask),
-            video_seconds=moved(self.video_seconds),
-            track_seconds=moved(self.track_seconds),
-            spans=None if self.spans is None else moved(self.spans),
+            frame_feats=change(self.frame_feats),
+            frame_mask=change(self.frame_mask),
+            segment_feats=change(self.segment_feats),
+            segment_mask=change(self.segment_mask),
+            video_seconds=change(self.video_seconds),
+            track_seconds=change(self.track_seconds),
+            spans=None if self.spans is None else change(self.spans),
         )
 
     def trimmed(self) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from mgsv.data.batch import Batch
 from mgsv.data.features import FeatureFolder
 from mgsv.data.folder import DataFolder, Kind
 from mgsv.data.packed import PackedStore, Slots
+from mgsv.data.resident import ResidentFeatures, host_gather
 from mgsv.data.sampler import BucketedBatches
 from mgsv.moment import CANVAS_SECONDS
 
@@ -53,6 +55,7 @@ class SplitData:
     ) -> None:
         self.rows, self.canvas_seconds = rows, canvas_seconds
         self.frames, self.segments = frames, segments
+        self._gather_frames, self._gather_segments = host_gather(frames), host_gather(segments)
         self._frame_places = frames.places(rows.video_ids)
         self._segment_places = segments.places(rows.music_ids)
         self._spans = torch.from_numpy(rows.spans_on(canvas_seconds))
@@ -70,20 +73,29 @@ class SplitData:
         frames, segments = (PackedStore(folder.packed(kind, stride)) for kind in KINDS)
         return cls(folder.annotations(split), frames, segments, segments.slots * stride)
 
+    def resident(self, device: torch.device) -> SplitData:
+        """This split with its features in the memory of `device`, where its batches are then made:
+        the same values, without a copy from the host for each batch.
+        """
+        there = copy(self)
+        there._gather_frames = ResidentFeatures(self.frames, self._frame_places, device).gather
+        there._gather_segments = ResidentFeatures(
+            self.segments, self._segment_places, device
+        ).gather
+        return there
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def batch(self, rows: IntArray, *, trim: bool = True) -> Batch:
         """The given rows as one Batch, padded to the longest, without `trim` to all slots."""
-        frames = self.frames.gather(self._frame_places[rows], None if trim else self.frames.slots)
-        segments = self.segments.gather(
+        frames = self._gather_frames(self._frame_places[rows], None if trim else self.frames.slots)
+        segments = self._gather_segments(
             self._segment_places[rows], None if trim else self.segments.slots
         )
         return Batch(
-            frame_feats=torch.from_numpy(frames.features),
-            frame_mask=torch.from_numpy(frames.mask),
-            segment_feats=torch.from_numpy(segments.features),
-            segment_mask=torch.from_numpy(segments.mask),
+            *frames,
+            *segments,
             video_seconds=self._video_seconds[rows],
             track_seconds=self._track_seconds[rows],
             video_ids=tuple(self.rows.video_ids[n] for n in rows),

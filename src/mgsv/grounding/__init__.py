@@ -1,7 +1,7 @@
 """A clip and a library in, ranked moments out; a moment in, the finished video out.
 
-Reading order: `session` (library, method and encoders, and how they answer), `options`, `clip`,
-`tracks`, `habits` (of whom the uses are by), `result`, `reasons` (the evidence in words),
+Reading order: `session` (library, method and encoders, and how they answer), `single`, `options`,
+`clip`, `tracks`, `habits` (of whom the uses are by), `result`, `reasons` (the evidence in words),
 `acceptance`, `output`.
 """
 
@@ -16,7 +16,8 @@ from mgsv.grounding.output import (
     write_timeline,
 )
 from mgsv.grounding.result import Grounding, RankedMoment
-from mgsv.grounding.session import Session, check_weights, ground, read_query
+from mgsv.grounding.session import Session, check_weights
+from mgsv.grounding.single import ground, read_query
 
 __all__ = [
     "GroundOptions",

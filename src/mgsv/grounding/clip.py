@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mgsv.encoders.registry import EncoderPair
-from mgsv.errors import MediaError
+from mgsv.errors import ConfigError, MediaError
 from mgsv.jobs import Listener, Progress
 from mgsv.media import isolated
 from mgsv.media.video import Frame
@@ -49,6 +49,18 @@ def read_clip(
             f"give a clip of at least {MIN_CLIP_SECONDS:g} s",
         )
     return Query(scan.info, scan.curves, frame_feats, tuple(scan.warnings))
+
+
+def heard(query: Query, music_at: float) -> Query:
+    """The part of the clip that has music; ConfigError where too little would be left of it."""
+    if not music_at:
+        return query
+    if query.seconds - music_at < MIN_CLIP_SECONDS:
+        raise ConfigError(
+            f"`music_at` {music_at:g}: the clip ends at {query.seconds:.2f} s",
+            f"leave at least {MIN_CLIP_SECONDS:g} s of it",
+        )
+    return query.after(music_at)
 
 
 def _reported(scan: isolated.VideoScan, progress: Listener | None) -> Iterable[Frame]:

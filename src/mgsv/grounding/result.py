@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
 from mgsv.grounding.reasons import runner_up, why
 from mgsv.library.track import Track
-from mgsv.media.pieces import Arrangement
+from mgsv.media.pieces import Arrangement, Piece
 from mgsv.media.video import VideoCurves, VideoInfo
 from mgsv.moment import Moment
 
@@ -66,6 +66,7 @@ class RankedMoment:
             "also_as": [os.fspath(path) for path in self.also_as],
             "start": round(self.start, 4),
             "end": round(self.end, 4),
+            "pieces": self.arrangement and [_piece(one) for one in self.arrangement.pieces],
             "score": round(self.score, 6),
             "why": self.why,
             "credits": {"line": self.credits, **self.track.credits.as_dict()},
@@ -137,6 +138,10 @@ class Grounding(Sequence[RankedMoment]):
             "library": {"fingerprint": self.library_fingerprint},
             "notes": list(self.notes),
         }
+
+
+def _piece(piece: Piece) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in asdict(piece).items()}
 
 
 def _place(other: tuple[float, str] | None) -> dict[str, Any] | None:

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Self, Unpack
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Self
 
-from mgsv.clock import clock
 from mgsv.encoders.registry import EncoderPair, Source, encoder_pair
-from mgsv.errors import ConfigError, shown
+from mgsv.errors import ConfigError
 from mgsv.grounding.acceptance import accept
-from mgsv.grounding.clip import MIN_CLIP_SECONDS, read_clip
-from mgsv.grounding.options import GroundOptions, OptionFields
+from mgsv.grounding.clip import heard, read_clip
+from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.recall import ShortlistRecall, shortlist_recall
+from mgsv.grounding.remarks import remarks
 from mgsv.grounding.result import Grounding, RankedMoment
-from mgsv.grounding.shortlist import find_shortlist, ranked_moment
+from mgsv.grounding.shortlist import (
+    NO_WORDS,
+    RankedTrack,
+    Ranking,
+    find_shortlist,
+    moments_on,
+)
 from mgsv.grounding.tracks import Contents, Tracks
 from mgsv.jobs import Listener
 from mgsv.library import Library, Track
-from mgsv.library.walk import left_out
 from mgsv.library.words import Narrowed, narrow
 from mgsv.memory.fusion import Fusion
 from mgsv.memory.use import Use, pooled
-from mgsv.methods.base import Fit, Method, Placement, PlacementWeights, Query
+from mgsv.methods.base import Method, Placement, PlacementWeights, Query
 from mgsv.methods.memory import WITH_HABITS, with_memory
 from mgsv.methods.placement import REACH, place
 from mgsv.methods.registry import DEFAULT_METHOD, open_method
 from mgsv.methods.sync import Sync
 from mgsv.models.system import System
 from mgsv.moment import Moment
-
-MOVED = 0.05
-"""Seconds by which the memory must have moved a moment for a note about it."""
 
 PathLike = str | os.PathLike[str]
 Music = PathLike | Sequence[PathLike]
@@ -76,8 +78,8 @@ class Session:
             ConfigError: an option makes no sense.
         """
         self.library = library
-        self.method = _opened(method)
-        encoders = _pair(encoders, encoders_dir)
+        self.method = opened(method)
+        encoders = pair_of(encoders, encoders_dir)
         self.encoders = encoders
         self._fusion = None if fusion is None else Fusion.load(fusion)
         self._owned: Library | None = None
@@ -105,8 +107,8 @@ class Session:
         mode). folder, progress: see `Library.open`, which raises `LibraryError` too. The others:
         see `Session`; what does not fit together is found before anything is indexed.
         """
-        chosen = _opened(method)
-        encoders = _pair(encoders, encoders_dir)
+        chosen = opened(method)
+        encoders = pair_of(encoders, encoders_dir)
         chosen.require(encoders.video, encoders.music)
         library = Library.open(music, folder=folder, encoder=encoders.music, progress=progress)
         try:
@@ -153,42 +155,79 @@ class Session:
             ConfigError: the options do not go with the method.
         """
         options = options or GroundOptions()
-        check_weights(self.method, options.weights)
-        if self._fusion is not None and options.memory == "off":
-            raise ConfigError("`fusion` with `memory` off", "leave one of them out")
-        query = video if isinstance(video, Query) else self.read(video)
-        query = _heard(query, options.music_at)
-        for known in (True, False):
-            contents = self._look(known=known)
-            method = self._with_memory(contents, options)
-            tracks = _wanted(contents, method, options.placement)
-            narrowed = self.narrowed(options, contents, within)
-            if narrowed is not None:
-                tracks = tracks.only(narrowed.ids)
-            shortlist, scores = find_shortlist(query, tracks, method, options)
-            if all(recording.track.path.exists() for recording, _ in shortlist):
-                break  # else files were deleted since the library was looked at: look again
-        recordings, candidates = [one for one, _ in shortlist], [one for _, one in shortlist]
-        placed = method.place(query, candidates, options.placement)
-        pairs = zip(recordings, placed, strict=True)
-        fit = narrowed.fit if narrowed else {}
-        moments = tuple(ranked_moment(n, *pair, fit) for n, pair in enumerate(pairs, start=1))
-        chance = method.ranker.chance(query, tracks, scores)
-        remarks = _remarks(query, moments, chance, method, options.fit)
+        self._check(options)
+        query = heard(video if isinstance(video, Query) else self.read(video), options.music_at)
+        ranking, sight = self._ranked(query, options, within)
+        moments = moments_on(query, ranking.tracks, sight.tracks, sight.method, options)
+        said = remarks(query, moments, ranking.chance, sight.method, options.fit)
         feats = b"" if query.frame_feats is None else pooled(query.frame_feats)
         return Grounding(
             video=query.info,
             curves=query.curves,
             moments=moments,
-            method=method.name,
-            method_fingerprint=method.fingerprint,
-            score_meaning=method.score_meaning,
-            library_fingerprint=contents.fingerprint,
-            chance=chance,
-            notes=(*query.notes, *contents.notes, *(narrowed.notes if narrowed else ()), *remarks),
+            method=sight.method.name,
+            method_fingerprint=sight.method.fingerprint,
+            score_meaning=sight.method.score_meaning,
+            library_fingerprint=sight.contents.fingerprint,
+            chance=ranking.chance,
+            notes=(*ranking.notes, *said),
             clip_feats=(feats, self.encoders.video.fingerprint if feats else ""),
             music_at=options.music_at,
         )
+
+    def rank(self, video: PathLike | Query, options: GroundOptions | None = None) -> Ranking:
+        """The tracks that `ground` would answer with, before a moment is looked for on them.
+
+        Raises as `ground` does.
+        """
+        options = options or GroundOptions()
+        self._check(options)
+        query = heard(video if isinstance(video, Query) else self.read(video), options.music_at)
+        return self._ranked(query, options)[0]
+
+    def moment(
+        self, video: PathLike | Query, chosen: RankedTrack, options: GroundOptions | None = None
+    ) -> RankedMoment:
+        """The moment on one of the tracks of `rank`, as `ground` finds it. Raises as it does."""
+        options = options or GroundOptions()
+        query = heard(video if isinstance(video, Query) else self.read(video), options.music_at)
+        sight = self._sight(options, known=True)
+        (found,) = moments_on(query, [chosen], sight.tracks, sight.method, options)
+        return found
+
+    def _check(self, options: GroundOptions) -> None:
+        check_weights(self.method, options.weights)
+        if self._fusion is not None and options.memory == "off":
+            raise ConfigError("`fusion` with `memory` off", "leave one of them out")
+
+    def _sight(self, options: GroundOptions, *, known: bool) -> _Sight:
+        contents = self._look(known=known)
+        method = self._with_memory(contents, options)
+        return _Sight(contents, method, _wanted(contents, method, options.placement))
+
+    def _ranked(
+        self, query: Query, options: GroundOptions, within: Collection[str] | None = None
+    ) -> tuple[Ranking, _Sight]:
+        """The ranking of the part of a clip that has music, and what it was chosen from."""
+        for known in (True, False):
+            sight = self._sight(options, known=known)
+            contents, method, tracks = sight.contents, sight.method, sight.tracks
+            narrowed = self.narrowed(options, contents, within)
+            if narrowed is not None:
+                tracks = tracks.only(narrowed.ids)
+            shortlist, scores = find_shortlist(
+                query,
+                tracks,
+                method,
+                options,
+                contents.recordings.distinct,
+                narrowed.fit if narrowed else NO_WORDS,
+            )
+            if all(one.track.path.exists() for one in shortlist):
+                break  # else files were deleted since the library was looked at: look again
+        chance = method.ranker.chance(query, tracks, scores)
+        notes = (*query.notes, *contents.notes, *(narrowed.notes if narrowed else ()))
+        return Ranking(tuple(shortlist), chance, notes), sight
 
     def narrowed(
         self,
@@ -217,10 +256,9 @@ class Session:
         """
         options = options or GroundOptions()
         query = video if isinstance(video, Query) else self.read(video)
-        contents = self._look(known=True)
-        method = self._with_memory(contents, options)
-        tracks = _wanted(contents, method, options.placement)
-        return shortlist_recall(query, tracks, method, options.top, options.placement)
+        sight = self._sight(options, known=True)
+        least = options.top
+        return shortlist_recall(query, sight.tracks, sight.method, least, options.placement)
 
     def place(
         self,
@@ -241,7 +279,7 @@ class Session:
         The score is 0: the moment was not compared with other tracks. Raises as `ground` does.
         """
         options = options or GroundOptions()
-        query = _heard(video if isinstance(video, Query) else self.read(video), options.music_at)
+        query = heard(video if isinstance(video, Query) else self.read(video), options.music_at)
         features = self.library.features(track)
         if not 0 <= start < track.duration:
             raise ConfigError(f"`start` {start:g}: the track lasts {track.duration:.2f} s")
@@ -280,68 +318,19 @@ class Session:
         )
 
 
-def ground(
-    video: PathLike,
-    library: Library | Music,
-    *,
-    method: str | System | Method = DEFAULT_METHOD,
-    encoders: str | EncoderPair = "default",
-    encoders_dir: PathLike | None = None,
-    fusion: PathLike | None = None,
-    progress: Listener | None = None,
-    **options: Unpack[OptionFields],
-) -> Grounding:
-    """Find the tracks of `library`, and the moment on each, that best fit `video`.
-
-    Args:
-        video: the clip; any local video file of at least a second.
-        library: an open `Library`, or music to open one for: a folder, a track, or several.
-        method, encoders, encoders_dir, fusion: see `Session`, which grounds many clips quicker.
-        progress: called after each track that is indexed, where `library` is music.
-        options: the fields of `GroundOptions`, as in `top=3`.
-
-    Raises:
-        MediaError: the clip cannot be used.
-        LibraryError: the music cannot be opened, or holds no usable track.
-        EncoderMismatch: the method was made for features of other encoders.
-        ConfigError: an option makes no sense.
-    """
-    wanted = GroundOptions(**options)
-    chosen = _opened(method)
-    check_weights(chosen, wanted.weights)
-    encoders = _pair(encoders, encoders_dir)
-    if isinstance(library, Library):
-        session = Session(
-            library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
-        )
-        return session.ground(video, wanted)
-    chosen.require(encoders.video, encoders.music)
-    query = read_clip(video, chosen, encoders)  # a bad clip is found before anything is indexed
-    with Session.open(
-        library, method=chosen, encoders=encoders, fusion=fusion, progress=progress
-    ) as opened:
-        report = opened.library.report
-        notes = [f"left out: {shown(path)}: {reason}" for path, reason in report.failed]
-        if report.ignored:
-            notes.append(left_out(report.ignored, "music"))
-        return opened.ground(replace(query, notes=(*query.notes, *notes)), wanted)
-
-
-def read_query(
-    video: PathLike,
-    method: str | System | Method = DEFAULT_METHOD,
-    *,
-    encoders: str | EncoderPair = "default",
-) -> Query:
-    """The clip as `method` sees it; raises MediaError where it cannot be used."""
-    chosen = _opened(method)
-    return read_clip(video, chosen, _pair(encoders))
-
-
 def check_weights(method: Method, weights: PlacementWeights | None) -> None:
     """ConfigError where `weights` are given to `sync`, which places by rules of its own."""
     if weights is not None and method.name == Sync.name:
         raise ConfigError(f"`method` {Sync.name} uses no `weights`", "choose a learned method")
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What a clip's music is looked for in, and how."""
+
+    contents: Contents
+    method: Method
+    tracks: Tracks
 
 
 @dataclass(frozen=True)
@@ -353,11 +342,13 @@ class _Source:
     fingerprint: str
 
 
-def _opened(method: str | System | Method) -> Method:
+def opened(method: str | System | Method) -> Method:
+    """The method itself, or the one of that name or of those files."""
     return method if isinstance(method, Method) else open_method(method)
 
 
-def _pair(encoders: str | EncoderPair, folder: PathLike | None = None) -> EncoderPair:
+def pair_of(encoders: str | EncoderPair, folder: PathLike | None = None) -> EncoderPair:
+    """The encoders themselves, or those of that name."""
     return encoder_pair(encoders, folder=folder) if isinstance(encoders, str) else encoders
 
 
@@ -373,46 +364,6 @@ def _source(library: Library, encoder: Source) -> Source | None:
     return _Source(fingerprint.partition(":")[0], width, fingerprint)
 
 
-def _heard(query: Query, music_at: float) -> Query:
-    """The part of the clip that has music; ConfigError where nothing would be left of it."""
-    if not music_at:
-        return query
-    if query.seconds - music_at < MIN_CLIP_SECONDS:
-        raise ConfigError(
-            f"`music_at` {music_at:g}: the clip ends at {query.seconds:.2f} s",
-            f"leave at least {MIN_CLIP_SECONDS:g} s of it",
-        )
-    return query.after(music_at)
-
-
 def _wanted(contents: Contents, method: Method, placement: Placement) -> Tracks:
     whole = method.wants_features or placement.start_on == "border"
     return contents.features if whole else contents.curves
-
-
-def _remarks(
-    query: Query,
-    moments: tuple[RankedMoment, ...],
-    chance: float | None,
-    method: Method,
-    fit: Fit,
-) -> Iterator[str]:
-    if chance is None:
-        yield method.ranker.chance_unknown
-    elif moments[0].score <= chance:
-        yield (
-            f"nothing here fits better than chance (best score {moments[0].score:.2f}, "
-            f"luck alone reaches {chance:.2f}): take the ranking as a guess"
-        )
-    for found in moments:
-        before = found.evidence.get("method_start", found.start)
-        if abs(found.start - before) > MOVED:
-            uses = round(found.evidence["past_uses"])
-            count = f"{uses} past use{'s' * (uses != 1)} of this track" if uses else "other tracks"
-            yield f"rank {found.rank}: moved from {clock(before)} by the memory of {count}"
-        if fit in ("exact", "free") and found.track.duration < query.seconds:
-            name, seconds = shown(found.track.path.name), found.track.duration
-            yield (
-                f"rank {found.rank}: the clip ({query.seconds:.1f} s) is longer than {name} "
-                f"({seconds:.1f} s), so the music ends first"
-            )

@@ -17,6 +17,7 @@ from mgsv.jobs import Listener, Progress
 from mgsv.library import Library, Track, TrackCurves
 from mgsv.library.index import outdated_note
 from mgsv.library.packs import Key, prune
+from mgsv.library.recordings import Recordings
 from mgsv.library.track import SHORTEST_TRACK
 from mgsv.memory.habits import Habits
 from mgsv.memory.model import Memory
@@ -194,6 +195,11 @@ class Contents:
         return Tracks(
             self._library.features, self.usable, derived=self._derived, curves=self.curves
         )
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """Which of the usable tracks are one recording, as far as it was looked at."""
+        return Recordings(self.curves.of)
 
     @cached_property
     def memory(self) -> Memory:

@@ -44,42 +44,58 @@ class Recording:
         return (*self.track.copies, *held)
 
 
-def distinct(
-    tracks: Iterable[Track], curves: Callable[[Track], TrackCurves], most: int
-) -> list[Recording]:
-    """The first `most` recordings among `tracks`, each with those that come after it.
+class Recordings:
+    """Which tracks are one recording; each pair is compared once. For several threads."""
 
-    Curves are read of every track, waveforms only of those whose curves agree; a track whose file
-    cannot be read is like no other.
-    """
-    found: list[tuple[Recording, _Sound]] = []
-    for place, track in enumerate(tracks):
-        sound = _Sound(curves(track))
-        same = next((one for one, heard in found if heard.is_same(sound)), None)
-        if same is not None:
-            same.others.append(track)
-        elif len(found) < most:
-            found.append((Recording(place, track), sound))
-    return [recording for recording, _ in found]
+    def __init__(self, curves: Callable[[Track], TrackCurves]) -> None:
+        self._curves = curves
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def distinct(self, tracks: Iterable[Track], most: int) -> list[Recording]:
+        """The first `most` recordings among `tracks`, each with those that come after it.
+
+        Curves are read of tracks of about the same length, waveforms only of those whose curves
+        agree; a track whose file cannot be read is like no other.
+        """
+        found: list[tuple[Recording, _Sound]] = []
+        for place, track in enumerate(tracks):
+            sound = _Sound(track, self._curves)
+            same = next((one for one, heard in found if self._are_same(heard, sound)), None)
+            if same is not None:
+                same.others.append(track)
+            elif len(found) < most:
+                found.append((Recording(place, track), sound))
+        return [recording for recording, _ in found]
+
+    def _are_same(self, one: _Sound, other: _Sound) -> bool:
+        shorter, longer = sorted((one.track.duration, other.track.duration))
+        if shorter < SAME_LENGTH * longer:
+            return False
+        pair = min(one.track.id, other.track.id), max(one.track.id, other.track.id)
+        if (same := self._known.get(pair)) is None:
+            same = self._known[pair] = one.is_same(other)
+        return same
 
 
 class _Sound:
-    """What tells a track from others, the waveform read when it is first needed."""
+    """What tells a track from others, each part read when it is first needed."""
 
-    def __init__(self, features: TrackCurves) -> None:
-        self._track = features.track
-        self._curves = Curves(features.onset, features.energy)
+    def __init__(self, track: Track, curves: Callable[[Track], TrackCurves]) -> None:
+        self.track = track
+        self._read_curves = curves
 
     def is_same(self, other: _Sound) -> bool:
-        shorter, longer = sorted((self._track.duration, other._track.duration))
-        if shorter < SAME_LENGTH * longer:
-            return False
-        if self._curves.likeness(other._curves) < CURVES_ALIKE:
+        lag = self._curves.lag(other._curves)
+        if not self._curves.is_like(other._curves, lag, CURVES_ALIKE):
             return False
         if self._wave is None or other._wave is None:
             return False
-        lag = self._curves.lag(other._curves)
         return wave_likeness(self._wave, other._wave, lag) >= WAVES_ALIKE
+
+    @cached_property
+    def _curves(self) -> Curves:
+        features = self._read_curves(self.track)
+        return Curves(features.onset, features.energy)
 
     @cached_property
     def _wave(self) -> npt.NDArray[np.float32] | None:
@@ -87,6 +103,6 @@ class _Sound:
         from mgsv.media.isolated import read_audio
 
         try:
-            return read_audio(self._track.path, WAVE_RATE, seconds=HEARD).samples
+            return read_audio(self.track.path, WAVE_RATE, seconds=HEARD).samples
         except (MediaError, OSError):
             return None

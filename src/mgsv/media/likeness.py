@@ -10,6 +10,7 @@ three quarters of the track must agree.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -59,11 +60,15 @@ class Curves:
 
     def likeness(self, other: Curves) -> float:
         """Of the less alike of both curves, at the lag of the onsets; from -1 to 1."""
-        lag = self.lag(other)
-        return min(
-            _lower_quartile(*_overlap(a, b, lag, ONSET_RATE), ONSET_RATE)
-            for a, b in zip(self._curves, other._curves, strict=True)
-        )
+        return min(self._likenesses(other, self.lag(other)))
+
+    def is_like(self, other: Curves, lag: float, least: float) -> bool:
+        """Whether both curves are at least so much alike where `other` is moved by `lag`."""
+        return all(alike >= least for alike in self._likenesses(other, lag))
+
+    def _likenesses(self, other: Curves, lag: float) -> Iterator[float]:
+        for a, b in zip(self._curves, other._curves, strict=True):
+            yield _lower_quartile(*_overlap(a, b, lag, ONSET_RATE), ONSET_RATE)
 
     @cached_property
     def _spectrum(self) -> NDArray[np.complex64]:

@@ -79,3 +79,8 @@ def measure_level(frames: Iterable[AudioFrame], *, true_peaks: bool = True) -> L
     for frame in frames:
         meter.hear(frame)
     return meter.level()
+
+
+def gain_to(level: Level, loudness: float) -> float:
+    """dB from `level` to `loudness`; 0 for silence, which no gain makes louder."""
+    return 0.0 if math.isinf(level.loudness) else loudness - level.loudness

@@ -27,7 +27,9 @@ from mgsv.media.source import decoded
 RATE = 48_000
 LAYOUT = "stereo"
 TIME_BASE = Fraction(1, RATE)
-_BLOCK = 4_800  # samples of a spooled block: 0.1 s, the step of FFmpeg's meter
+_BLOCK = 4_800  # samples of a spooled block: the step of FFmpeg's meter
+STEP = _BLOCK / RATE
+"""Seconds of a spooled block, 0.1."""
 _WARM_UP = 0.1  # seconds decoded on both sides of a cut, for the resampler's filter
 _SAMPLE_BYTES = 4 * 2  # float32, two channels side by side
 

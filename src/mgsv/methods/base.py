@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal, Protocol, Self
 
@@ -28,7 +28,7 @@ StartOn = Literal["border", "downbeat", "beat", "any"]
 
 
 SHORTLIST = 20
-"""At least so many tracks get the final score, and four times as many as are wanted."""
+"""At least so many tracks get the final score, and twice as many as are wanted."""
 
 NOTHING_KNOWN: Mapping[int, float] = MappingProxyType({})
 """No scores."""
@@ -48,6 +48,14 @@ class Query:
     @property
     def seconds(self) -> float:
         return self.curves.duration
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        curves = sum(
+            getattr(getattr(self.curves, one.name), "nbytes", 0) for one in fields(self.curves)
+        )
+        return curves + (0 if self.frame_feats is None else self.frame_feats.nbytes)
 
     def after(self, seconds: float) -> Query:
         """The clip without its first `seconds`, which are fewer than it has."""
@@ -331,7 +339,7 @@ class Method:
         Ties keep the order of `tracks`, so that a result does not depend on the sort.
         """
         places = np.arange(len(tracks))
-        keep = max(self.ranker.reranks, SHORTLIST, 4 * least)
+        keep = max(self.ranker.reranks, SHORTLIST, 2 * least)
         if keep < len(tracks):
             scores = self.ranker.score_tracks(query, tracks)
             places = np.argsort(-scores, kind="stable")[:keep]

@@ -33,7 +33,9 @@ from mgsv.models.masks import lengths
 from mgsv.models.matching import Embedded, Gather
 
 PAIRS_AT_ONCE = 64
-"""Pairs of video and track computed together, which bounds the memory of ranking."""
+"""Pairs of video and track computed together on a CPU, which bounds the memory of ranking."""
+PAIRS_ON_A_GPU = 1024
+"""The same elsewhere, where small pieces leave most of the device idle."""
 
 
 class CONQUER(nn.Module):
@@ -138,7 +140,7 @@ class CONQUER(nn.Module):
         candidates left out: it is the same for all. Without the head, the best begin + end.
         """
         parts = []
-        for some in _pieces(pairs, PAIRS_AT_ONCE):
+        for some in _pieces(pairs, _at_once(pairs)):
             begin, end, ranking = self.pairs(videos[some[:, 0]], tracks[some[:, 1]])
             if ranking is None:
                 parts.append(self._joint(begin, end).amax(dim=(1, 2)))
@@ -171,7 +173,7 @@ class CONQUER(nn.Module):
         videos, tracks = embedded or (self.embed_videos(batch), self.embed_tracks(batch))
         parts = []
         everyone = torch.arange(len(videos), device=videos.tokens.device)
-        for rows in _pieces(everyone, PAIRS_AT_ONCE):
+        for rows in _pieces(everyone, _at_once(everyone)):
             begin, end, _ = self.pairs(videos[rows], tracks[rows])
             joint = self._joint(begin.log_softmax(dim=1), end.log_softmax(dim=1))
             best = joint.flatten(1).topk(min(self.config.moments, joint[0].numel()), dim=1)
@@ -216,7 +218,7 @@ class CONQUER(nn.Module):
             moment, ranking = self.config.moment_weight, self.config.ranking_weight
             return values * values.new_tensor([moment, ranking][: len(values)]) / len(batch)
 
-        step = max(1, PAIRS_AT_ONCE // rows.shape[1])
+        step = max(1, _at_once(rows) // rows.shape[1])
         groups = [(at, mask.shape[2]) for at in _pieces(torch.arange(len(batch)).to(rows), step)]
         inside = (self.similarity, self.context, self.begin, self.end, self.ranking)
         values = sum_over_groups(
@@ -233,6 +235,10 @@ class CONQUER(nn.Module):
         known = {id(parameter) for parameter in embedding}
         rest = [p for p in self.parameters() if id(p) not in known]
         return {"embedding": embedding, "pairs": rest}
+
+
+def _at_once(on: Tensor) -> int:
+    return PAIRS_AT_ONCE if on.device.type == "cpu" else PAIRS_ON_A_GPU
 
 
 def _pieces(rows: Tensor, size: int) -> list[Tensor]:

@@ -23,7 +23,10 @@ from mgsv.models.cpu.groups import rows_by_length
 from mgsv.models.masks import softmax_over, visible
 
 PAIRS_AT_ONCE = 8192
-"""Pairs whose pooled vectors exist at one time: 8 MB at d = 256."""
+"""Pairs whose pooled vectors exist at one time on a CPU: 8 MB at d = 256, about what its caches
+hold."""
+PAIRS_ON_A_GPU = 1 << 18
+"""The same elsewhere, where small pieces leave most of the device idle: 268 MB at d = 256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,7 @@ class XPool(nn.Module):
         Backward recomputes each chunk.
         """
         queries = self.queries(videos)
-        size = max(1, PAIRS_AT_ONCE // max(1, len(videos))) * tracks.mask.shape[1]
-        groups = rows_by_length(tracks.mask, size)
+        groups = _in_pieces(videos, tracks)
         parts = []
         for rows, length in groups:
             tokens, mask = tracks.tokens[rows, :length], tracks.mask[rows, :length]
@@ -177,8 +179,7 @@ class XPool(nn.Module):
         if not cpu.enabled() or len(videos) < tracks.mask.shape[1]:
             return self.pairs(videos, tracks, fused=fused, summaries=False).scores
         queries = self.queries(videos)
-        places = max(1, PAIRS_AT_ONCE // len(videos)) * tracks.mask.shape[1]
-        groups = rows_by_length(tracks.mask, places)
+        groups = _in_pieces(videos, tracks)
         result = videos.new_empty(len(videos), len(tracks))
         for rows, length in groups:
             tokens, mask = tracks.tokens[rows, :length], tracks.mask[rows, :length]
@@ -191,6 +192,12 @@ class XPool(nn.Module):
                 self.norm3,
             ).T
         return result
+
+
+def _in_pieces(videos: Tensor, tracks: Embedded) -> list[tuple[Tensor, int]]:
+    """Groups of `tracks` that have not too many pairs with `videos`, as `rows_by_length`."""
+    pairs = PAIRS_AT_ONCE if videos.device.type == "cpu" else PAIRS_ON_A_GPU
+    return rows_by_length(tracks.mask, max(1, pairs // max(1, len(videos))) * tracks.mask.shape[1])
 
 
 class PairScorer(Protocol):

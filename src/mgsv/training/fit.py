@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,12 @@ from mgsv.training.state import KEPT, TrainingProgress
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-MAY_CHANGE = {"accelerator", "devices", "save_seconds"}
-"""Settings that a resumed run may choose anew: they say where it runs, not what it computes."""
+MAY_CHANGE = {
+    *("accelerator", "devices", "save_seconds"),
+    *("prefetch", "pinned", "resident", "fused", "compile"),
+}
+"""Settings that a resumed run may choose anew: they say where and how it runs, not what it
+computes."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,23 @@ class TrainingRows:
 
     split: SplitData
     sampler: BucketedBatches
+    pinned: bool = False
+
+    @classmethod
+    def of(cls, split: SplitData, config: TrainConfig, device: torch.device) -> TrainingRows:
+        """The rows of `split` for training on `device`."""
+        there = split.resident(device) if config.resident else split
+        sampler = split.sampler(config.batch_size, seed=config.seed)
+        # Only a GPU copies from page-locked memory by itself, and only such a machine has it.
+        pinned = config.pinned and not config.resident and device.type == "cuda"
+        return cls(there, sampler, pinned)
 
     def plan(self, epoch: int) -> Sequence[Rows]:
         return self.sampler.plan(epoch)
 
     def batch(self, rows: Rows) -> Batch:
-        return self.split.batch(rows)
+        batch = self.split.batch(rows)
+        return batch.pinned() if self.pinned else batch
 
 
 def train(
@@ -99,8 +114,9 @@ def train(
     source = DataFolder.open(data)
     whole = SplitData.from_folder(source, "train")
     sizes = sizes_of(whole) if start is None else widths_of(whole)
-    architecture, config = configure(model, preset, (*sizes, *changes), start=settings)
-    rows, val = _rows(source, whole, config)
+    architecture, wanted = configure(model, preset, (*sizes, *changes), start=settings)
+    rows, val = _rows(source, whole, wanted)
+    config = within_rows(wanted, len(rows))
     _refuse_widths(architecture, whole)
     encoders = encoders_of(source, whole)
     identity = _identity(model, architecture, config, rows, val)
@@ -118,6 +134,8 @@ def train(
     licences = [licence_of(source)]
     if start is not None:
         licences = [*dict.fromkeys([start.licence, *licences])]
+
+    looked_at = val.resident(fabric.device) if config.resident else val
 
     def save_model(path: Path, network: nn.Module, progress: TrainingProgress) -> None:
         record = {
@@ -147,10 +165,10 @@ def train(
 
     run = Run(
         model=network,
-        source=TrainingRows(rows, rows.sampler(config.batch_size, seed=config.seed)),
+        source=TrainingRows.of(rows, config, fabric.device),
         config=config,
         output=folder,
-        validate=lambda network: protocol.run_model(network, val).measures(),
+        validate=lambda network: protocol.run_model(network, looked_at).measures(),
         save_model=save_model,
         logs=logs,
         identity=identity,
@@ -165,7 +183,7 @@ def train(
         seconds=ended.seconds,
         best=ended.best.value,
         checkpoints={name: path for name, path in paths.items() if path.exists()},
-        notes=_notes(config, rows, val),
+        notes=_notes(wanted, rows, val),
     )
 
 
@@ -184,6 +202,7 @@ def refuse_other_run(
     whole = SplitData.from_folder(source, "train")
     architecture, config = configure(model, preset, (*sizes_of(whole), *set))
     rows, val = _rows(source, whole, config)
+    config = within_rows(config, len(rows))
     try:
         then = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -199,10 +218,17 @@ def _rows(source: DataFolder, whole: SplitData, config: TrainConfig) -> tuple[Sp
     return part_of(whole, config.rows, config.seed), val
 
 
+def within_rows(config: TrainConfig, rows: int) -> TrainConfig:
+    """`config` with a batch that so many training rows can fill, shared by its devices."""
+    most = rows - rows % config.devices
+    return replace(config, batch_size=most) if 0 < most < config.batch_size else config
+
+
 def _notes(config: TrainConfig, rows: SplitData, val: SplitData) -> tuple[str, ...]:
     wanted = {
         "train.rows": (config.rows, "train", rows),
         "train.val_rows": (config.val_rows, "val", val),
+        "train.batch_size": (config.batch_size, "train", rows),
     }
     return tuple(
         f"`{name}` {most}: the {split} split has {len(there)} rows, and all of them are used"

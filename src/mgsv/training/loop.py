@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,6 +97,27 @@ class Loss(nn.Module):
         return terms
 
 
+@contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Inside the block, matrices of 32 bits are multiplied as `precision` says."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision is Precision.TF32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def compile_stacks(model: nn.Module) -> None:
+    """Compile the layers of every stack of `model`, for batches of any size.
+
+    What lies between them asks for lengths and ids, which a compiled graph would be bound to.
+    """
+    for part in [*model.modules()]:
+        for layer in part if isinstance(part, nn.ModuleList) else ():
+            layer.compile(dynamic=True)
+
+
 @dataclass
 class Run:
     """One training run: what it trains, on what, and where it writes."""
@@ -118,6 +141,8 @@ class Run:
 
     def fit(self, fabric: Fabric) -> TrainingProgress:
         """Train to the end, from the stored state if there is one; returns where it ended."""
+        if self.config.compile:
+            compile_stacks(self.model)
         loss = fabric.setup_module(Loss(self.model, self.config.precision))
         optimizer = make_optimizer(self.model.parameter_groups(), self.config)
         progress = TrainingProgress()
@@ -130,7 +155,8 @@ class Run:
             return progress
         logs = self.logs(progress) if fabric.is_global_zero else []
         try:
-            _Loop(self, fabric, loss, optimizer, progress, logs).epochs()
+            with products_in(self.config.precision):
+                _Loop(self, fabric, loss, optimizer, progress, logs).epochs()
         finally:
             for log in logs:
                 log.close()
@@ -182,7 +208,8 @@ class _Loop:
         progress = self.progress
         self.run.model.train()
         left = list(self.run.source.plan(progress.epoch))[progress.batch :]
-        for batch in prefetched(self.run.source, [self._mine(rows) for rows in left]):
+        mine = [self._mine(rows) for rows in left]
+        for batch in prefetched(self.run.source, mine, self.config.prefetch):
             self._step(batch.to(self.fabric.device, non_blocking=True), total)
             progress.batch += 1
             progress.step += 1
@@ -278,16 +305,14 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(int(mixed[0]) << 32 | int(mixed[1]))
 
 
-def prefetched(source: BatchSource, order: Sequence[Rows]) -> Iterator[Batch]:
-    """The batches of `order`, the next being read while the last is used."""
-    with ThreadPoolExecutor(1, "batches") as pool:
-        coming = [pool.submit(source.batch, rows) for rows in order[:1]]
-        for rows in [*order[1:], None]:
-            if not coming:
-                return
-            batch = coming.pop().result()
-            if rows is not None:
-                coming.append(pool.submit(source.batch, rows))
+def prefetched(source: BatchSource, order: Sequence[Rows], ahead: int) -> Iterator[Batch]:
+    """The batches of `order`, the next `ahead` of them being read while one is used."""
+    with ThreadPoolExecutor(ahead, "batches") as pool:
+        coming = deque(pool.submit(source.batch, rows) for rows in order[:ahead])
+        for place in range(len(order)):
+            batch = coming.popleft().result()
+            if place + ahead < len(order):
+                coming.append(pool.submit(source.batch, order[place + ahead]))
             yield batch
 
 

@@ -25,6 +25,7 @@ def make_optimizer(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer
         lr=config.lr,
         eps=config.epsilon,
         weight_decay=config.weight_decay,
+        fused=config.fused,
     )
 
 

@@ -27,8 +27,8 @@ from mgsv.evaluation.sources import part_of
 from mgsv.models import registry
 from mgsv.models.registry import about
 from mgsv.training.config import TrainConfig, configure
-from mgsv.training.fit import sizes_of
-from mgsv.training.loop import Loss
+from mgsv.training.fit import sizes_of, within_rows
+from mgsv.training.loop import Loss, products_in
 from mgsv.training.optimizer import make_optimizer
 from mgsv.training.runs import text_table
 from mgsv.training.state import KEPT
@@ -127,16 +127,12 @@ def plan_runs(
     for name in names:
         architecture, config = configure(name, preset, (*sizes_of(whole), *changes[name]))
         rows = part_of(whole, config.rows, config.seed)
-        if len(rows) < config.batch_size:
-            problems.append(
-                f"{name}: {len(rows)} rows are fewer than a batch of {config.batch_size}: "
-                f"lower {name}.train.batch_size"
-            )
-            continue
+        config = within_rows(config, len(rows))
         place = pick_device(config.accelerator)
         device, free_memory = str(place), _free_memory(place)
         try:
-            run = _planned(name, architecture, config, rows, place)
+            with products_in(config.precision):
+                run = _planned(name, architecture, config, rows, place)
         except torch.OutOfMemoryError:
             problems.append(
                 f"{name}: a step does not fit the memory of {device}: lower {name}.train.batch_size"

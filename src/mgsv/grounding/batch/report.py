@@ -28,8 +28,8 @@ class BatchItem:
     """"found": chosen, and not to be rendered. "done before": its result was there already."""
     output: Path | None = None
     choice: dict[str, Any] | None = None
-    """The chosen moment as in the document of `mgsv ground --json`, with `chance` and
-    `better_than_chance` of its clip; None where nothing is known."""
+    """The chosen moment as in the document of `mgsv ground --json`, with the `chance` of its clip,
+    and whether it is `better_than_chance`; None where nothing is known."""
     problem: str = ""
     notes: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +19,16 @@ from mgsv.grounding.batch.journal import CHOSEN, FAILED, FOUND, Journal, journal
 from mgsv.grounding.batch.report import BatchItem, BatchReport
 from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.output import arrange, render
-from mgsv.grounding.result import Grounding, RankedMoment
+from mgsv.grounding.result import RankedMoment
 from mgsv.grounding.session import Session
+from mgsv.grounding.shortlist import RankedTrack, Ranking
+from mgsv.grounding.tracks import KEPT_BYTES
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library import Track
-from mgsv.media import isolated
 from mgsv.media.arrange import Ending
 from mgsv.media.colour import Alpha
 from mgsv.media.voices import Duck
+from mgsv.methods.base import Query
 
 PASSING = (NoDecoder, OutputError)
 """Errors that are no fault of the clip's: the next run tries again."""
@@ -86,16 +89,25 @@ class _Clip:
 
     clip: BatchClip
     state: tuple[int, int]
+    query: Query | None = None
+    """As it was read, where there is room for it."""
     found: dict[str, Any] | None = None
+    """The tracks to choose from, as a journal keeps them."""
     choice: dict[str, Any] | None = None
+    """The chosen one of them; once a moment is found on it, that."""
     item: BatchItem | None = None
+
+    @property
+    def placed(self) -> dict[str, Any] | None:
+        """The choice, if a moment was found on it."""
+        return self.choice if self.choice is not None and "start" in self.choice else None
 
     def end(self, item: BatchItem) -> None:
         self.item = item
 
     def fail(self, error: Exception) -> None:
         problem = str(error).removeprefix(f"{shown(self.clip.path)}: ")
-        self.item = BatchItem(self.clip.path, "failed", choice=self.choice, problem=problem)
+        self.item = BatchItem(self.clip.path, "failed", choice=self.placed, problem=problem)
 
 
 @dataclass
@@ -111,6 +123,9 @@ class ClipBatch:
     """What was chosen for other clips before, the last at the end."""
     _count: int = 0
     """Tracks that may be chosen."""
+    _kept: int = 0
+    """Bytes of clips that are kept in memory."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
         self,
@@ -129,22 +144,19 @@ class ClipBatch:
         self._tracks = {track.id: track for track in self.session.library.tracks()}
         all_clips = [self._known(clip) for clip in clips]
         pending = [one for one in all_clips if one.item is None]
-        steps = _Steps(progress, 2 * len(pending) if self.how.render else len(pending))
+        steps = _Steps(progress, 2 * len(pending))
         workers = executor or Threads()
         narrowed = self.session.narrowed(self.options)
         self._count = len(self._tracks if narrowed is None else narrowed.tracks)
         choices = choices_needed(len(clips), self._count)
         wanted = replace(self.options, top=max(1, choices))
         key = self._key()
+        placed = replace(self.options, top=1)
         new = [one for one in pending if not self._remembered(one, key, wanted.top)]
         self._each(workers, lambda one: self._look(one, wanted, key), new, steps)
         notes = self._choose(all_clips)
         ready = [one for one in pending if one.item is None]
-        if self.how.render:
-            self._each(workers, self._write, ready, steps)
-        else:
-            for one in ready:
-                one.end(BatchItem(one.clip.path, "found", choice=one.choice))
+        self._each(workers, lambda one: self._finish(one, placed), ready, steps)
         items = tuple(one.item for one in all_clips if one.item is not None)
         return BatchReport(items, tuple(notes))
 
@@ -190,7 +202,8 @@ class ClipBatch:
         found = journal.get(one.clip.name, FOUND, one.state)
         if found is None or found["key"] != key or found["top"] < top:
             return False
-        if not all(choice["id"] in self._tracks for choice in found["moments"]):
+        tracks = found.get("tracks")  # an earlier version noted moments instead
+        if tracks is None or any(track["id"] not in self._tracks for track in tracks):
             return False
         one.found = found
         choice = journal.get(one.clip.name, CHOSEN, one.state)
@@ -199,9 +212,29 @@ class ClipBatch:
         return True
 
     def _look(self, one: _Clip, options: GroundOptions, key: str) -> None:
-        found = self.session.ground(one.clip.path, options)
-        one.found = {"key": key, "top": options.top, "moments": _choices(found, key)}
+        query = self.session.read(one.clip.path)
+        ranking = self.session.rank(query, options)
+        one.found = {
+            "key": key,
+            "top": options.top,
+            "seconds": query.info.duration,
+            "tracks": _choices(ranking, key),
+        }
         self._note(one, FOUND, one.found)
+        self._keep(one, query)
+
+    def _keep(self, one: _Clip, query: Query) -> None:
+        size = query.nbytes
+        with self._lock:
+            if self._kept + size <= KEPT_BYTES:
+                self._kept += size
+                one.query = query
+
+    def _drop(self, one: _Clip) -> None:
+        if one.query is not None:
+            with self._lock:
+                self._kept -= one.query.nbytes
+            one.query = None
 
     def _note(self, one: _Clip, kind: str, content: Any) -> None:
         if (journal := self.journals.get(one.clip.home)) is not None:
@@ -213,18 +246,18 @@ class ClipBatch:
         if not open_:
             return []
         same = _recordings(clips, self._earlier)
-        lists = [{same[m["track"]]: m for m in reversed(_moments(one))} for one in open_]
+        lists = [{same[t["track"]]: t for t in reversed(_tracks(one))} for one in open_]
         most = most_uses(len(clips) + len(self._earlier), self._count)
         kinds = {track for own in lists for track in own}
         notes: list[str] = []
         if self.how.repeat or len(kinds) == 1:
-            chosen = [same[_moments(one)[0]["track"]] for one in open_]
+            chosen = [same[_tracks(one)[0]["track"]] for one in open_]
             if len(kinds) == 1 and len(open_) > 1 and not self.how.repeat:
                 notes.append("there is one track to choose from, so every clip has it")
         else:
             standing = [one.choice for one in clips if one.choice is not None]
             used = Counter(same[choice["track"]] for choice in [*self._earlier, *standing])
-            scores = [{track: m["score"] for track, m in own.items()} for own in lists]
+            scores = [{track: own[track]["score"] for track in own} for own in lists]
             beside = self._beside(clips, same)
             chosen = choose_tracks(scores, most, beside=beside, used=used)
         for one, own, track in zip(open_, lists, chosen, strict=True):
@@ -248,13 +281,24 @@ class ClipBatch:
         around = [None, *places, None]
         return [(around[n], around[n + 2]) for n, standing in enumerate(places) if standing is None]
 
-    def _write(self, one: _Clip) -> None:
-        assert one.choice is not None and one.found is not None
+    def _finish(self, one: _Clip, options: GroundOptions) -> None:
+        """Find the moment on the chosen track, and write the clip with it."""
         if one.clip.state != one.state:
             raise MgsvError("it changed after it was read", "try again when it is finished")
+        if one.placed is None:
+            self._place(one, options)
+        self._drop(one)
+        assert one.placed is not None
+        assert one.found is not None
         path, music_at = one.clip.path, self.options.music_at
-        seconds = isolated.probe_video(path).duration - music_at
-        moment = arrange(self._moment(one.choice), seconds, fit=self.options.fit, end=self.how.end)
+        seconds = one.found["seconds"] - music_at
+        moment = arrange(self._moment(one.placed), seconds, fit=self.options.fit, end=self.how.end)
+        if moment.arrangement:
+            one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
+            self._note(one, CHOSEN, one.choice)
+        if not self.how.render:
+            one.end(BatchItem(path, "found", choice=one.placed))
+            return
         one.clip.output.parent.mkdir(parents=True, exist_ok=True)
         report = render(
             path,
@@ -268,7 +312,16 @@ class ClipBatch:
             overwrite=self.how.overwrite,
         )
         notes = (*(moment.arrangement.notes if moment.arrangement else ()), *report.notes)
-        one.end(BatchItem(path, "written", report.path, one.choice, notes=notes))
+        one.end(BatchItem(path, "written", report.path, one.placed, notes=notes))
+
+    def _place(self, one: _Clip, options: GroundOptions) -> None:
+        choice = one.choice
+        assert choice is not None
+        query = one.query or self.session.read(one.clip.path)
+        chosen = RankedTrack.from_dict(choice, self._tracks[choice["id"]])
+        found = self.session.moment(query, chosen, options)
+        one.choice = {**choice, **found.as_dict(), "rank": choice["rank"]}
+        self._note(one, CHOSEN, one.choice)
 
     def _moment(self, choice: Mapping[str, Any]) -> RankedMoment:
         track = self._tracks[choice["id"]]
@@ -298,30 +351,34 @@ class _Steps:
             self._progress(Progress("clips", self._done, self._total, path, problem))
 
 
-def _choices(found: Grounding, key: str) -> list[dict[str, Any]]:
-    """The moments of a clip as a journal keeps them."""
-    whole = found.as_dict()
-    more = {"chance": whole["chance"], "better_than_chance": whole["better_than_chance"]}
-    own = {"key": key, "id": ""}
+def _choices(ranking: Ranking, key: str) -> list[dict[str, Any]]:
+    """The tracks for a clip as a journal keeps them."""
+    chance = ranking.chance
     return [
-        {**own, **document, **more, "id": moment.track.id}
-        for moment, document in zip(found, whole["moments"], strict=True)
+        {
+            "key": key,
+            "rank": rank,
+            **one.as_dict(),
+            "chance": None if chance is None else round(chance, 6),
+            "better_than_chance": chance is not None and one.ranked.score > chance,
+        }
+        for rank, one in enumerate(ranking.tracks, start=1)
     ]
 
 
-def _moments(one: _Clip) -> list[dict[str, Any]]:
+def _tracks(one: _Clip) -> list[dict[str, Any]]:
     assert one.found is not None
-    moments: list[dict[str, Any]] = one.found["moments"]
-    return moments
+    tracks: list[dict[str, Any]] = one.found["tracks"]
+    return tracks
 
 
 def _recordings(clips: list[_Clip], earlier: list[dict[str, Any]]) -> dict[str, str]:
     """File → the first name of the recording it holds, over all choices."""
     same: dict[str, str] = {choice["track"]: choice["track"] for choice in earlier}
     for one in clips:
-        moments = _moments(one) if one.found is not None else []
-        for moment in [*moments, *([one.choice] if one.choice else [])]:
-            names = [moment["track"], *moment["also_as"]]
+        tracks = _tracks(one) if one.found is not None else []
+        for track in [*tracks, *([one.choice] if one.choice else [])]:
+            names = [track["track"], *track["also_as"]]
             known = min((same[name] for name in names if name in same), default=min(names))
             same |= dict.fromkeys(names, known)
     return same

@@ -13,6 +13,10 @@ from mgsv.library.words.vocabulary import MEASURED, Word
 
 FloatArray = npt.NDArray[np.float64]
 
+TAGS = 3
+"""Measures that all tags together count as much as: chosen on the corpus (`benchmarks/words.py`),
+where a word is told by tags better than by tempo or onsets."""
+
 
 class Fit:
     """Tracks beside each other, each sign measured when a word first needs it.
@@ -35,18 +39,22 @@ class Fit:
 
     def of(self, word: Word) -> FloatArray:
         """How well each track fits `word`, [N] from 0 to 1: the mean of its places by each measure
-        and by all tags together.
+        and by all tags together, which count `TAGS` times.
+
+        Of tags, the roots of their probabilities are summed: 0.1 more counts most where there was
+        none, and a tag that no track has much of says little.
 
         A track whose file names the word as its genre fits it by 1.
         """
-        places = {
-            sign: self.place(sign) if weight > 0 else 1 - self.place(sign)
+        parts = [
+            self.place(sign) if weight > 0 else 1 - self.place(sign)
             for sign, weight in word.signs.items()
-        }
-        tags = [place for sign, place in places.items() if sign not in MEASURED]
-        parts = [place for sign, place in places.items() if sign in MEASURED]
+            if sign in MEASURED
+        ]
+        tags = {sign: weight for sign, weight in word.signs.items() if sign not in MEASURED}
         if tags:
-            parts.append(np.asarray(np.mean(tags, axis=0)))
+            amounts = [weight * np.sqrt(self._values(tag)) for tag, weight in tags.items()]
+            parts += TAGS * [_places(np.sum(amounts, axis=0))]
         fit = np.mean(parts, axis=0)
         names = (word.name, *word.synonyms)
         own = [names_genre(track.credits.genre, names) for track in self.tracks]

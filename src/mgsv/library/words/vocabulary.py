@@ -70,9 +70,9 @@ class Vocabulary:
         return 1, None
 
     def _unknown(self, name: str, field: str) -> ConfigError:
-        near = difflib.get_close_matches(name, self._by_name, _NEAREST, 0.5)
+        near = difflib.get_close_matches(name, self._by_name, _NEAREST)
         known = near or [word.name for word in self.words if word.kind == "mood"]
-        which = "the nearest are" if near else "there are, for example,"
+        which = "the nearest are" if near else "words are English, for example"
         return ConfigError(f"`{field}` {name}: an unknown word", f"{which} {', '.join(known)}")
 
 

@@ -18,8 +18,9 @@ from mgsv.library.words.vocabulary import vocabulary
 
 KEPT = 0.25
 """Share of the tracks that words keep, the best by them; the picture decides among these."""
-FEWEST = 6
-"""Tracks that are kept at least, where there are as many."""
+FEWEST = 8
+"""Tracks that are kept at least, or half of them where they are few: of fewer, nobody can say what
+chance reaches."""
 _TEMPO = re.compile(r"(\d+(?:\.\d+)?)?\s*[-–]\s*(\d+(?:\.\d+)?)?|(\d+(?:\.\d+)?)")
 _NEAR = 3.0
 """Beats per minute by which a tempo may be off where one number is named."""
@@ -110,7 +111,7 @@ def narrow(library: Library, tracks: Sequence[Track], wanted: Wanted) -> Narrowe
     if wanted.like or wanted.without:
         scores = _scores(fit, wanted)
         left = np.flatnonzero(kept)
-        most = max(math.ceil(KEPT * len(left)), FEWEST)
+        most = max(math.ceil(KEPT * len(left)), min(FEWEST, math.ceil(len(left) / 2)))
         best = left[np.argsort(-scores[left], kind="stable")[:most]]
         if len(best) < len(left):
             notes.append(

@@ -15,7 +15,7 @@ from mgsv.media.audio import read_audio
 from mgsv.media.metre import analyse_metre
 from mgsv.media.music import SLACK
 from mgsv.media.pieces import Arrangement, checked_music
-from mgsv.media.soundtrack import SoundOptions, late_music, read_speech
+from mgsv.media.soundtrack import SoundOptions, late_music, read_gain_curve
 from mgsv.media.timeline.capcut import capcut_text
 from mgsv.media.timeline.edl import edl_text
 from mgsv.media.timeline.model import Lane, Marker, MarkerKind, SourceFile, Stretch, Timeline
@@ -24,7 +24,7 @@ from mgsv.media.timeline.sources import picture_source, scanned, sound_source
 from mgsv.media.timeline.timecode import counted, may_drop
 from mgsv.media.timeline.xmeml import xmeml_text
 from mgsv.media.video import VideoInfo
-from mgsv.media.voices import GainPoint, depth_of, gain_curve
+from mgsv.media.voices import GainPoint
 from mgsv.moment import Moment
 
 FORMATS = (".otio", ".edl", ".xml")
@@ -121,8 +121,7 @@ def write_timeline(
     lanes = [Lane("video", (whole,))]
     if sound.keep_audio and clip.sound:
         lanes.append(Lane("audio", (whole,)))
-        if (depth := depth_of(sound.duck)) is not None:
-            gain = gain_curve(read_speech(video), depth)
+        gain = read_gain_curve(video, track, arranged, sound)
     elif sound.keep_audio:
         notes.append("the clip has no sound of its own")
     music = sound_source(track, rate, known.track_seconds)

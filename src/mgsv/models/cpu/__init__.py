@@ -12,16 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor
 
 _ENABLED = ContextVar("mgsv_models_cpu", default=True)
 
 
 def enabled(on: Tensor | None = None) -> bool:
-    """Whether to compute by the ways in here: always, but not inside :func:`plain_formulas`.
+    """Whether to compute by the ways in here: always, but not inside :func:`plain_formulas`, nor
+    where PyTorch compiles, which finds ways of its own.
 
     With `on`, only where that tensor is on the CPU: for ways that pay on no other device.
     """
+    if torch.compiler.is_compiling():
+        return False
     return _ENABLED.get() and (on is None or on.device.type == "cpu")
 
 
