@@ -79,6 +79,7 @@ def test_features_are_those_the_encoders_give(media: Path, weights: Path, tmp_pa
     np.testing.assert_allclose(segments[:5], expected, atol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("stride", "name", "slots"), [(5.0, "5", 48), (7.5, "7p5", 32), (10.0, "10", 24)]
 )

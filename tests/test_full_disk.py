@@ -99,7 +99,7 @@ CASES = [
 ]
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case.command.split(' {')[0]} {case.room}"
 )

@@ -57,6 +57,7 @@ def test_longer_clearer_and_less_by_chance_is_surer(
     assert confidence(short, dim, chance / 2) >= p
 
 
+@pytest.mark.slow
 def test_music_under_a_loud_foreground_is_less_sure(index: LandmarkIndex) -> None:
     music = tune(0, 25)[3 * RATE : 18 * RATE]
     noise = np.random.default_rng(0).normal(size=len(music)).astype(np.float32)

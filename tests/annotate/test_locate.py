@@ -33,6 +33,7 @@ def only(matches: list[Match]) -> Match:
     return match
 
 
+@pytest.mark.slow
 def test_any_part_is_placed_to_a_fraction_of_a_millisecond(index: LandmarkIndex) -> None:
     @settings(max_examples=8, deadline=None, derandomize=True)
     @given(

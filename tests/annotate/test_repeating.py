@@ -64,6 +64,7 @@ def test_a_use_that_slips_by_samples_goes_on(tmp_path: Path, slip: int) -> None:
     assert match.video.duration == pytest.approx(30, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_place_that_explains_the_sound_throughout(tmp_path: Path) -> None:
     """The bars agree with every other bar; only the quiet part tells one from another."""
     track = loop(0.1)

@@ -75,6 +75,7 @@ def test_a_row_per_moment(here: Path) -> None:
     assert "2 moments in 1 videos" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_no_video_and_no_music_is_counted(here: Path) -> None:
     videos = here / "videos"
     videos.mkdir()
@@ -131,6 +132,7 @@ def test_what_is_left_out_is_counted_and_explained(here: Path) -> None:
     assert "2 same video" in plain.stdout and "2 unreadable" in plain.stdout
 
 
+@pytest.mark.slow
 def test_unsure_matches_are_left_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsure(index: LandmarkIndex, samples: NDArray[np.float32]) -> list[Match]:
         return [replace(match, confidence=0.4) for match in locate(index, samples)]
@@ -173,6 +175,7 @@ def test_a_copy_encoded_anew_is_left_out(here: Path) -> None:
     assert "1 same moment" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_kept(here: Path) -> None:
     video(here / "clip.mp4", music(0, 3, 9))
     (here / "uses.csv").write_text("mine")
@@ -204,7 +207,7 @@ def test_names_that_stand_twice_and_are_not_utf8(here: Path) -> None:
     ]
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -224,6 +227,7 @@ def test_bad_options(here: Path, arguments: tuple[str, ...], text: str) -> None:
     assert not list(here.glob("uses*"))
 
 
+@pytest.mark.slow
 def test_times_are_the_pictures(here: Path) -> None:
     """The sound begins 0.4 s after the first picture."""
     path = video(here / "late.mkv", music(0, 5, 12), seconds=8, start=2.0, audio_delay=0.4)
@@ -250,6 +254,7 @@ def test_a_hole_in_the_sound(here: Path) -> None:
     assert [float(second[t]) for t in times] == pytest.approx([21, 29, 12, 20], abs=0.05)
 
 
+@pytest.mark.slow
 def test_sound_that_starts_long_after_the_picture(here: Path) -> None:
     path = video(here / "late.mp4", music(0, 5, 12), seconds=22, audio_delay=14.0)
     assert mgsv_here("annotate", path, "-m", "music", "-o", "uses.csv").returncode == 0
@@ -306,6 +311,7 @@ def test_what_two_sound_tracks_have_in_common_is_one_use(here: Path) -> None:
     assert [one["music_id"] for one in found] == ["tune0", "tune1"]
 
 
+@pytest.mark.slow
 def test_a_sound_track_that_cannot_be_read_is_noted(here: Path) -> None:
     """As the spatial sound of a telephone, beside a plain track."""
     path = video(here / "film.mkv", music(0, 3, 9), more_audio=[music(1, 0, 6)])

@@ -91,7 +91,7 @@ def test_a_name_is_never_a_protocol(name: str, mgsv: Run) -> None:
     _assert_refused(done, name)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"text", b"ID3"], ids=["empty", "text", "header only"])
 def test_bad_music_alone(content: bytes, mgsv: Run, tmp_path: Path) -> None:
     track = _written(tmp_path / "song.mp3", content)

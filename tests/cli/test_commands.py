@@ -124,6 +124,7 @@ def test_one_track_is_the_single_music_mode(mgsv: Run) -> None:
     assert [Path(moment["track"]) for moment in moments] == [track]
 
 
+@pytest.mark.slow
 def test_several_tracks_may_follow_music(mgsv: Run) -> None:
     tracks = real_media.bgm_tracks()[:3]
     done = mgsv("ground", real_media.bikes(), "--music", *tracks, "--no-render", "--json")
@@ -175,6 +176,7 @@ def test_one_recording_in_several_files_is_one_answer(mgsv: Run, tmp_path: Path)
     assert {"song.mp3", "song.flac", "song.opus"} <= {word.strip(",)") for word in table}
 
 
+@pytest.mark.slow
 def test_what_is_no_music_is_counted(mgsv: Run, music: Path) -> None:
     (music / "tune.mid").write_bytes(b"x")
     (music / "clip.mp4").write_bytes(real_media.bikes().read_bytes())
@@ -206,6 +208,7 @@ def test_the_doctor_finds_everything_working(mgsv: Run) -> None:
     assert found["codecs"]["decode h264"] == found["codecs"]["encode aac"] == "works"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

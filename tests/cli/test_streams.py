@@ -138,6 +138,7 @@ def test_annotate(mgsv: Streams, here: Path) -> None:
     assert "1 moments in 2 videos" in printed and "left out: st" in errors
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("words", [("models",), ("train", "made", "--settings"), ("doctor",)])
 def test_what_is_known(mgsv: Streams, words: tuple[str, ...]) -> None:
     status, printed, errors = mgsv(*words)

@@ -34,6 +34,7 @@ def answered(tmp_path: Path) -> Path:
     return study.folder
 
 
+@pytest.mark.slow
 def test_a_report(answered: Path, tmp_path: Path) -> None:
     done = mgsv_here("study", "report", answered, "-o", tmp_path / "report", "--resamples", "100")
     assert done.returncode == 0, done.stderr
@@ -54,6 +55,7 @@ def test_a_damaged_line_is_named_and_the_rest_counts(answered: Path) -> None:
     assert json.loads(done.stdout)["schema"] == "mgsv.study-report/1"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

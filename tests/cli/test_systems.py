@@ -187,6 +187,7 @@ def test_the_systems_are_listed() -> None:
     assert conquer["abilities"] == ["re-rank", "detect"] and "Hou" in conquer["paper"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_list_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that does not fit would be folded: then a name does not begin it."""

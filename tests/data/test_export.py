@@ -69,6 +69,7 @@ def exported(mine: Path, name: str = "set", **more: object) -> Path:
     return mine / name
 
 
+@pytest.mark.slow
 def test_it_is_whole_and_good(mine: Path) -> None:
     folder = exported(mine)
     report = check_folder(folder)
@@ -80,6 +81,7 @@ def test_it_is_whole_and_good(mine: Path) -> None:
     assert (folder / "README.md").read_text().startswith("---\nlicense: cc-by-4.0\n")
 
 
+@pytest.mark.slow
 def test_each_sample_is_what_it_was(mine: Path) -> None:
     folder = exported(mine)
     with (mine / "set.key.csv").open() as file:
@@ -101,6 +103,7 @@ def test_each_sample_is_what_it_was(mine: Path) -> None:
     assert seen == VIDEOS
 
 
+@pytest.mark.slow
 def test_nothing_private_is_in_it(mine: Path) -> None:
     folder = exported(mine)
     for path in folder.rglob("*"):
@@ -135,6 +138,7 @@ def test_the_seed_decides(mine: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_rows_without_features_are_left_out_and_named(mine: Path) -> None:
     (mine / "mine" / FEATURE_FOLDER / "vit_feature1" / "vit_feature" / "my wedding 7.pt").unlink()
     report = export_data(

@@ -30,6 +30,7 @@ def test_a_cup_of_coffee_is_an_espresso(coffee: np.ndarray) -> None:
     assert probabilities.max() > 0.8
 
 
+@pytest.mark.slow
 def test_folding_the_norms_changes_nothing(coffee: np.ndarray) -> None:
     plain, folded = load_efficientnet(folded=False), load_efficientnet(folded=True)
     pictures = efficientnet_input([coffee, coffee[::-1].copy(), 255 - coffee])

@@ -94,7 +94,7 @@ def test_a_patch_begins_within_8_ms_of_its_segment() -> None:
     np.testing.assert_array_less(np.abs(starts * 256 / 16_000 - 2.5 * np.arange(5000)), 0.00801)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.01, 2.5, 3.2, 17.3])
 def test_a_track_of_any_length_equals_its_patches_one_by_one(seconds: float) -> None:
     samples = noise(seconds)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mgsv import Library
 from mgsv.encoders.musicnn_rhythm import SOUND_DIM, readable_tags
@@ -43,6 +44,7 @@ def test_the_nearest_track_has_the_same_instruments_and_often_the_same_mood(
     assert np.mean(moods[nearest] == moods) >= 0.57
 
 
+@pytest.mark.slow
 def test_tags_describe_a_track() -> None:
     track = bgm_tracks()[0]
     tags = encode(track).tags

@@ -80,7 +80,7 @@ def test_only_whole_frames_count(samples: int, frames: int) -> None:
     assert fbank.fbank(torch.zeros(samples)).shape == (frames, 128)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3.0, 61.3, 240.0, 250.0])
 def test_windows_cut_from_one_bank_equal_windows_computed_alone(seconds: float) -> None:
     """As the published recipe says: pad or cut to 240 s, then window by window."""
@@ -101,6 +101,7 @@ def test_windows_cut_from_one_bank_equal_windows_computed_alone(seconds: float) 
         assert (apart <= allowed + 4 * 16 * UNIT32).all()
 
 
+@pytest.mark.slow
 def test_the_models_input_is_that_of_its_own_feature_extractor() -> None:
     """transformers computes it in float64, and does not round where the bands begin and end.
 
@@ -181,6 +182,7 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
         fingerprint_of(video_encoder("paper", folder=tmp_path))
 
 
+@pytest.mark.slow
 def test_weights_of_another_model_are_refused(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "ast-finetuned-audioset-10-10-0.4593").symlink_to(weights / "clip-vit-base-patch32")
     with pytest.raises(ConfigError, match=r"lacks \d+ weights of MIT/ast"):

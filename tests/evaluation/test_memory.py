@@ -63,6 +63,7 @@ def test_the_real_figures() -> None:
     assert parts["unseen tracks"]["start 0"]["measures"]["mIoU"] == pytest.approx(0.369, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_a_video_is_not_its_own_memory(tmp_path: Path, csvs: tuple[Path, Path]) -> None:
     both = tmp_path / "both.csv"
     write_annotations(both, [*hot_rows()["train"][:100], *hot_rows()["test"][:10]])

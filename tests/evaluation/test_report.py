@@ -75,6 +75,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_ids_and_categories_stay_text(tmp_path: Path):
     tags = Tags()
     tags.feed(page(tmp_path, results()))

@@ -132,7 +132,7 @@ def test_music_that_ends_before_the_clip() -> None:
     assert picture(facts, "png").startswith(PNG)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip", "track"),
     [

@@ -98,6 +98,7 @@ def test_what_is_shown_for_programs(track: Path, tmp_path: Path) -> None:
     assert done == {"schema": "mgsv.habits-reset/1", "uses_left_out": count}
 
 
+@pytest.mark.slow
 def test_cuts_come_with_an_accepted_moment(track: Path, tmp_path: Path) -> None:
     """By `--accept`, and by the result file, which has them too."""
     command = ("ground", real_media.bikes(), "--music", track, "--no-render", "--json")

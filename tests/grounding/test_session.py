@@ -80,6 +80,7 @@ def test_keywords_are_the_options(session: mgsv.Session) -> None:
     assert {name: hints[name] for name in fields} == get_type_hints(OptionFields)
 
 
+@pytest.mark.slow
 def test_nothing_is_read_twice(session: mgsv.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     read: Counter[str] = Counter()
     curves, records = session.library.curves, session.library._store.records
@@ -211,6 +212,7 @@ def test_tracks_are_kept_while_there_is_room() -> None:
         kept[4]
 
 
+@pytest.mark.slow
 def test_the_memory_is_built_once(bundled_folder: Path, tmp_path: Path, own_library: Path) -> None:
     with Library.open(folder=own_library) as library:
         track = library.tracks()[0]
@@ -224,6 +226,7 @@ def test_the_memory_is_built_once(bundled_folder: Path, tmp_path: Path, own_libr
         assert session._contents is known
 
 
+@pytest.mark.slow
 def test_only_some_tracks_are_looked_at(session: mgsv.Session, bundled: Library) -> None:
     chosen = {track.id for track in bundled.tracks()[3:5]}
     found = session.ground(real_media.bikes(), mgsv.GroundOptions(top=5), within=chosen)

@@ -353,6 +353,7 @@ def test_a_file_that_is_gone_when_it_is_decoded_is_tried_again(music, folder, mo
         assert library.report.added == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_library_that_disappears_is_not_written_any_more(music, folder, encoder, how):
     """SQLite would go on with the deleted file, and the report would tell of tracks nobody has."""
@@ -377,7 +378,7 @@ def test_a_library_that_disappears_is_not_written_any_more(music, folder, encode
         assert library.report.added == 6
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_adding_brings_tracks_of_an_earlier_version_up_to_date(music, folder, encoder, version):
     for name, hertz in (("a", 300.0), ("b", 400.0)):

@@ -168,6 +168,7 @@ def test_a_second_writer_waits_for_the_first_and_says_so(music, tmp_path, folder
         assert len(library.tracks()) == 5
 
 
+@pytest.mark.slow
 def test_a_second_writer_that_does_not_wait_is_refused(filled, music):
     write_tone(music / "new.wav", 50.0)
     with contextlib.closing(FileStore(filled)) as store, store.writing(0, print):

@@ -167,6 +167,7 @@ def test_a_large_file_is_not_held_in_memory(library: Library, tmp_path: Path) ->
     assert most < path.stat().st_size / 5
 
 
+@pytest.mark.slow
 def test_an_error_learns_nothing(library: Library, tmp_path: Path) -> None:
     track = library.tracks()[0]
     path = write(tmp_path / "u.csv", [row(str(n), track.id) for n in range(1500)])
@@ -258,6 +259,7 @@ def test_a_reader_delays_the_cleaning_and_is_reported(known: LibraryUses, folder
     assert b"secret" not in everything(folder)
 
 
+@pytest.mark.slow
 def test_uses_outlive_their_music_and_a_damaged_catalogue(
     known: LibraryUses, library: Library, music: Path, folder: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_longer_clip_is_filled_by_joins_at_like_bars(track: Path) -> None:
     assert len(music.notes) == len(music.pieces) - 1
 
 
+@pytest.mark.slow
 def test_the_joined_sound_is_that_of_a_longer_song(track: Path) -> None:
     """The song repeats, so that a longer one of its own is what perfect joins make of it."""
     music = arrange(track, Moment(4.0, 28.0), 40.0, fit="loop")
@@ -67,6 +68,7 @@ def test_the_joined_sound_is_that_of_a_longer_song(track: Path) -> None:
         assert abs(20 * np.log10(rms[0] / rms[1])) < 0.5
 
 
+@pytest.mark.slow
 def test_natural_music_ends_with_the_track(track: Path) -> None:
     for seconds in (19.5, 20.0, 35.5):  # in steps of four bars
         music = arrange(track, Moment(0.0, seconds), seconds, fit="natural")
@@ -78,6 +80,7 @@ def test_natural_music_ends_with_the_track(track: Path) -> None:
     assert len(arrange(track, Moment(8.0, 28.0), 20.0, fit="natural").pieces) == 1
 
 
+@pytest.mark.slow
 def test_what_was_found_is_heard_before_any_join(track: Path) -> None:
     """A clip of three bars gets one of them at least, and not the end of the track alone."""
     for seconds in (5.5, 6.5, 7.6):
@@ -113,6 +116,7 @@ def test_the_last_note_rings(tmp_path: Path, track: Path) -> None:
     assert level[2] > -70  # and was not cut
 
 
+@pytest.mark.slow
 def test_a_clip_of_an_hour(track: Path) -> None:
     music = arrange(track, Moment(0.0, 28.0), 3600.0, fit="loop")
     follow(music)
@@ -131,6 +135,7 @@ def test_bad_input_is_one_line(tmp_path: Path, track: Path) -> None:
         arrange(track, Moment(0.0, 3.0), 20.0, end="now")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".otio", ".edl", ".xml"])
 def test_a_timeline_has_the_pieces_as_clips(tmp_path: Path, track: Path, suffix: str) -> None:
     clip = write_video(tmp_path / "clip.mp4", Clip(seconds=12, rate=25.0, width=32, height=32))

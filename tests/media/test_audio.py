@@ -31,7 +31,7 @@ def level(samples: np.ndarray) -> float:
 
 
 class TestRates:
-    @pytest.mark.sampled
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
     def test_any_rate(self, tmp_path: Path, rate: int) -> None:
         read = read_audio(write_audio(tmp_path / "a.wav", sine(3, rate), rate))
@@ -96,6 +96,7 @@ class TestRealTracks:
             assert read.duration == pytest.approx(probe_audio(path).duration, abs=0.1)
             assert read.warnings == ()
 
+    @pytest.mark.slow
     def test_bgm_tracks(self) -> None:
         tracks = real_media.bgm_tracks()
         assert len(tracks) == 28
@@ -215,6 +216,7 @@ class TestDuration:
         assert decoded_seconds(path) == pytest.approx(read.duration, abs=0.001)
         assert read.warnings == ()
 
+    @pytest.mark.slow
     def test_variable_mp3_without_its_index(self, tmp_path: Path) -> None:
         """As streams are recorded: 30 s at 32 kbit/s, then 10 s at 320."""
         data = b""

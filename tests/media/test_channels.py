@@ -83,6 +83,7 @@ def test_more_are_refused(tmp_path: Path, count: int) -> None:
             reader(path)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "labels",
     [
@@ -126,7 +127,7 @@ def test_the_number_changes_within_the_stream(tmp_path: Path) -> None:
         assert np.abs(np.fft.rfft(middle)).argmax() * 2 == pytest.approx(pitch, abs=4)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [9, 17, 32])
 def test_as_the_music_of_a_clip(tmp_path: Path, count: int) -> None:
     """FFmpeg knows no way from so many channels to two: every one is heard, on both sides."""
@@ -139,7 +140,7 @@ def test_as_the_music_of_a_clip(tmp_path: Path, count: int) -> None:
         assert strongest(side, 48_000, count) == [200 + 50 * c for c in range(count)]
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec", "count"),
     [

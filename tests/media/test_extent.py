@@ -50,7 +50,7 @@ def agrees(path: Path) -> Extent:
     return extent
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edits", "seconds", "hidden"),
     [
@@ -84,6 +84,7 @@ def test_an_empty_edit_is_a_late_start(tmp_path: Path, base: Path) -> None:
     assert scan.warnings == []
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "avi"])
 def test_a_file_cut_off(tmp_path: Path, base: Path, container: str) -> None:
     whole, path = tmp_path / f"whole.{container}", tmp_path / f"clip.{container}"

@@ -177,7 +177,7 @@ class TestSameResults:
 
 
 class TestErrors:
-    @pytest.mark.sampled
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["none.mp3", "folder", "a\nb.mp3", "\udcff.mp3"])
     def test_the_same_as_here(
         self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +217,7 @@ class TestErrors:
 
 
 class TestFaults:
+    @pytest.mark.slow
     def test_a_crash_names_the_file(self, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(MediaError) as caught:
             isolate(faults.crash)(clip)
@@ -237,6 +238,7 @@ class TestFaults:
         with pytest.raises(MediaError, match="crashed"):
             isolate(faults.leave)(clip, status)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_killed_from_outside(self, tmp_path: Path, number: int) -> None:
         path = long_wav(tmp_path / "long.wav")
@@ -299,6 +301,7 @@ class TestFaults:
             assert library.report.failed == report.failed  # remembered
             assert (library.report.unchanged, encoder.calls) == (6, 0)
 
+    @pytest.mark.slow
     def test_a_killed_decoder_is_not_held_against_the_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -331,11 +334,13 @@ class TestProcesses:
         heavy = {"torch", "mgsv.library", "mgsv.encoders", "matplotlib", "mgsv.cli"}
         assert not heavy & set(modules)
 
+    @pytest.mark.slow
     def test_it_ends_when_there_is_nothing_to_do(self, clip: Path) -> None:
         pid = isolate(faults.be_impatient)(clip)
         assert soon(lambda: not alive(pid))
         assert isolated.probe_video(clip).width == 160
 
+    @pytest.mark.slow
     def test_it_ends_just_as_it_is_needed(
         self, clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -344,6 +349,7 @@ class TestProcesses:
         monkeypatch.setattr(decoder.Decoder, "alive", lambda _: True)  # as it was a moment ago
         assert isolate(faults.tell_pid)(clip) != pid
 
+    @pytest.mark.slow
     def test_a_fork_starts_its_own(self, clip: Path) -> None:
         pid = isolate(faults.tell_pid)(clip)
         child = os.fork()
@@ -413,6 +419,7 @@ class TestTheAskingProcess:
         assert (output.count("once"), errors) == (1, "")
         assert soon(lambda: not alive(int(output.split()[1])))
 
+    @pytest.mark.slow
     def test_modules_that_lie_in_its_folder_are_not_taken(self, clip: Path, tmp_path: Path) -> None:
         for name in ("av", "numpy", "mgsv"):
             (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
@@ -441,6 +448,7 @@ class TestTheAskingProcess:
         asking.communicate()
         assert soon(lambda: not alive(pid), 5)
 
+    @pytest.mark.slow
     def test_ctrl_c(self, tmp_path: Path) -> None:
         text = SCRIPT + "isolated.read_audio(sys.argv[1])"
         asking = script(text, long_wav(tmp_path / "long.wav"), cwd=tmp_path)

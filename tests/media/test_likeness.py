@@ -78,7 +78,7 @@ def test_levels_and_lags_make_no_difference(folder: Path, original: Path, change
         assert curves > 0.8 and waves > 0.98
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [0.98, 0.99, 1.01, 1.02])
 def test_another_speed_is_another_track(folder: Path, original: Path, speed: float) -> None:
     at = np.arange(0, 30 * RATE - 1, speed)

@@ -81,6 +81,7 @@ def share_right(found: NDArray[np.float32], metre: int, period: float) -> float:
 HALVES = tuple(np.arange(0, 4, 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [0.5, 0.55])
 def test_a_snare_on_two_and_four_is_not_the_first_beat(period: float) -> None:
     found = heard(piece(4, period, kicks=(0, 2, 2.5), snares=(1, 3), hats=HALVES))

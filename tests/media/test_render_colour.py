@@ -183,6 +183,7 @@ def test_high_dynamic_range_is_kept(
         assert stream["codec_tag_string"] == "hvc1"
 
 
+@pytest.mark.slow
 def test_the_display_that_hdr_was_graded_on_stays_known(
     tmp_path: Path, shelf: Path, master: Path
 ) -> None:
@@ -215,7 +216,7 @@ def half_transparent() -> NDArray[np.uint8]:
 VP8_ALPHA = ("-auto-alt-ref", 0, "-pix_fmt", "yuva420p")
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ["black", "white"])
 @pytest.mark.parametrize(
     ("name", "coding"),
@@ -264,7 +265,7 @@ def test_an_unknown_ground_is_refused(tmp_path: Path, shelf: Path) -> None:
         rendered(clip, shelf, alpha="grey")
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gray", "gray10le", "monow", "pal8", "rgb555le", "yuv411p"])
 def test_unusual_pixels(tmp_path: Path, shelf: Path, master: Path, form: str) -> None:
     """Whatever ffmpeg can show of the source, the result shows too."""

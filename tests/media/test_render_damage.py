@@ -25,6 +25,7 @@ def wiped(path: Path, first: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["mov", "mp4"])
 def test_the_last_good_picture_stays_until_the_end(tmp_path: Path, ending: str) -> None:
     whole = write_video(tmp_path / f"clip.{ending}", Clip(seconds=3, rate=10), codec="mjpeg")

@@ -59,7 +59,7 @@ def expect(tags: dict[str, str], path: Path) -> None:
 # Tags
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("source", "tags"), [(".mov", PHONE), (".mov", CAMERA), (".mkv", TITLED)])
 def test_tags_come_along(
@@ -83,6 +83,7 @@ def test_tags_come_along_where_pictures_are_encoded(
     expect(PHONE, report.path)
 
 
+@pytest.mark.slow
 def test_tags_survive_matroska_and_come_back(tmp_path: Path, shelf: Path) -> None:
     """Its names are all capitals; QuickTime's are not."""
     there = rendered(write_clip(tmp_path / "clip.mov", PHONE), shelf, ".mkv")
@@ -91,6 +92,7 @@ def test_tags_survive_matroska_and_come_back(tmp_path: Path, shelf: Path) -> Non
     assert found.items() >= PHONE.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_apples_programs_find_a_cameras_tags(tmp_path: Path, shelf: Path, suffix: str) -> None:
     tags = CAMERA | {"title": "Meer", "com.android.version": "11"}
@@ -130,7 +132,7 @@ def test_tags_of_ten_megabytes(tmp_path: Path, shelf: Path, suffix: str) -> None
     expect({"comment": long, "note": "ß"}, rendered(clip, shelf, suffix).path)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_tags_that_are_not_utf_8(tmp_path: Path, shelf: Path, suffix: str) -> None:
     clip = write_clip(tmp_path / "clip.mkv", {"title": "CafE am Meer", "artist": "Jo"})
@@ -138,7 +140,7 @@ def test_tags_that_are_not_utf_8(tmp_path: Path, shelf: Path, suffix: str) -> No
     expect({"title": "Caf� am Meer", "artist": "Jo"}, rendered(clip, shelf, suffix).path)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_senseless_tags_do_no_harm(tmp_path: Path, shelf: Path, suffix: str) -> None:
     tags = {"creation_time": "yesterday", "location": "here", "date": "x" * 300, "rotate": "90"}
@@ -183,6 +185,7 @@ def test_chapters_come_along(tmp_path: Path, shelf: Path, suffix: str) -> None:
     assert "subtitle" not in kinds  # their names are stored as text, but are none
 
 
+@pytest.mark.slow
 def test_chapters_follow_the_pictures_shown(tmp_path: Path, shelf: Path) -> None:
     listed = write_chapters(tmp_path / "chapters.txt")
     clip = write_clip(tmp_path / "clip.mkv", {}, "-i", listed, "-map_metadata", 1)
@@ -194,7 +197,7 @@ def test_chapters_follow_the_pictures_shown(tmp_path: Path, shelf: Path) -> None
     ]  # fmt: skip
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("rate", "code"), [("25", "14:23:11:05"), ("30000/1001", "01:02:03;04"), ("24", "00:00:00:00")]
@@ -211,7 +214,7 @@ def test_the_timecode_comes_along(
         assert [s["codec_tag_string"] for s in streams if s["codec_type"] == "data"] == ["tmcd"]
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["nonsense", "99:99:99:99", "01:02:03;04", "x" * 1000])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_senseless_timecode_does_no_harm(
@@ -285,6 +288,7 @@ def test_subtitles_come_along(
     assert stream["disposition"]["default"] == 1
 
 
+@pytest.mark.slow
 def test_subtitles_stay_in_step_with_a_trimmed_start(tmp_path: Path, shelf: Path) -> None:
     (tmp_path / "said.srt").write_text(SPOKEN)
     clip = write_clip(
@@ -325,7 +329,7 @@ def test_subtitles_that_do_not_fit_are_named(tmp_path: Path, shelf: Path) -> Non
 # For publishing
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("codec", ["libx264", "png"])
 def test_a_stripped_file_holds_nothing_private(
@@ -374,6 +378,7 @@ def test_a_trimmed_phone_clip_keeps_all(tmp_path: Path, shelf: Path) -> None:
     expect(PHONE, report.path)
 
 
+@pytest.mark.slow
 def test_subtitles_beside_chapters_in_a_mov(tmp_path: Path, shelf: Path) -> None:
     """Both are text tracks in there."""
     (tmp_path / "s.srt").write_text("1\n00:00:00,200 --> 00:00:01,000\nhi\n")

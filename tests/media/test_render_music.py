@@ -72,6 +72,7 @@ def test_real_clips_and_tracks(tmp_path: Path) -> None:
         assert abs(report.loudness - loudness(sound)) <= 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.02, 1.0, 6.0])
 def test_any_level_comes_out_at_the_wanted_loudness(
     tmp_path: Path, shelf: Path, level: float
@@ -166,6 +167,7 @@ def test_a_moment_must_lie_on_the_track(tmp_path: Path, shelf: Path) -> None:
     assert left_in(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_music_ducks_under_the_clips_own_sound_which_stays_in_step(tmp_path: Path) -> None:
     """Speech: a 1 kHz tone in the second and the fourth second. Music: a 300 Hz tone throughout."""
     own = sine(5.0, RATE, 1000.0)

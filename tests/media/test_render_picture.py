@@ -140,6 +140,7 @@ def test_fields_become_whole_pictures(
     assert combing(report.path) < 0.5 * combing(clip)
 
 
+@pytest.mark.slow
 def test_fields_that_are_copied_stay_marked(tmp_path: Path, shelf: Path) -> None:
     clip = tmp_path / "clip.ts"
     source = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=50:duration=0.4,interlace")
@@ -162,7 +163,7 @@ def combing(path: Path) -> float:
 # How long pictures stay
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_the_last_picture_stays_as_long_as_in_the_clip(
     tmp_path: Path, shelf: Path, suffix: str

@@ -114,6 +114,7 @@ def test_the_music_starts_with_the_first_picture_shown(
     assert abs(lag(read_sound(report.path), asked)) <= 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edits", [BOTH, LATE])
 def test_the_clips_own_sound_stays_in_step(tmp_path: Path, base: Path, edits: list[Edit]) -> None:
     """Own sound with the same edits as the picture: what is heard is heard at its picture."""
@@ -138,6 +139,7 @@ def test_the_clips_own_sound_stays_in_step(tmp_path: Path, base: Path, edits: li
     assert abs(lag(heard[:, :length], own[None, start : start + length])) <= 0.003
 
 
+@pytest.mark.slow
 def test_a_recording_that_begins_before_its_first_keyframe(
     tmp_path: Path, shelf: Path, base: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_packed_pictures_come_out_in_order(tmp_path: Path, shelf: Path, suffix: 
     assert report.duration == pytest.approx(2.0)
 
 
+@pytest.mark.slow
 def test_avi_without_presentation_times(tmp_path: Path, shelf: Path, base: Path) -> None:
     clip = tmp_path / "clip.avi"
     ffmpeg("-i", base, "-c", "copy", "-an", clip)
@@ -166,6 +169,7 @@ def test_avi_without_presentation_times(tmp_path: Path, shelf: Path, base: Path)
     assert np.abs(pixels(base) - pixels(report.path)).mean() < 4
 
 
+@pytest.mark.slow
 def test_mpeg4_in_avi_is_copied_in_order(tmp_path: Path, shelf: Path) -> None:
     clip = tmp_path / "clip.avi"
     source = ("-f", "lavfi", "-i", "testsrc2=size=160x96:rate=10:duration=2")
@@ -175,6 +179,7 @@ def test_mpeg4_in_avi_is_copied_in_order(tmp_path: Path, shelf: Path) -> None:
     same_pictures(clip, report.path, copied=True)
 
 
+@pytest.mark.slow
 def test_a_cut_off_file_ends_with_its_last_whole_picture(
     tmp_path: Path, shelf: Path, base: Path
 ) -> None:

@@ -32,6 +32,7 @@ from mgsv.media.rhythm import (
 
 
 class TestMetronome:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("offset", [0.0, 0.37])
     @pytest.mark.parametrize("bpm", [60, 72, 90, 100, 120, 128, 140, 165, 180])
     def test_tempo_and_beats(self, bpm: float, offset: float) -> None:
@@ -183,6 +184,7 @@ class TestRealTracks:
             assert around[frames].mean() > 1.3 * around.mean(), path.name
             assert 60 / np.median(np.diff(found.beats)) == pytest.approx(found.tempo, rel=0.05)
 
+    @pytest.mark.slow
     def test_memory_beyond_the_waveform_is_small(self) -> None:
         samples = np.tile(clicks(60, np.arange(0.1, 60, 0.5)), 10)
         tracemalloc.start()

@@ -58,7 +58,7 @@ def rendered(clip: Path) -> Audio:
     return read_audio(output)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
 def test_a_hole_of_eleven_seconds(tmp_path: Path, suffix: str) -> None:
     """The microphone was muted; the pictures went on."""
@@ -89,7 +89,7 @@ def test_sound_that_starts_long_after_or_before_the_picture(
         assert heard(rendered(clip)) == pytest.approx(there, abs=0.05)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"), [("mka", "opus"), ("mka", "flac"), ("ogg", "opus"), ("m4a", "aac")]
 )
@@ -129,7 +129,7 @@ def take(path: Path, start: float, sound_seconds: float = 15.0, flash: float = 5
     return write_video(path, clip, audio=beeps(sound_seconds, [flash]), start=start)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("starts", "sound_seconds"),
     [
@@ -165,6 +165,7 @@ def test_recordings_put_one_after_the_other(
     assert beeped - flashed == pytest.approx(beeped[0] - flashed[0], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_damaged_first_time(tmp_path: Path) -> None:
     """An error of transmission: the first sound says that it is heard four hours later."""
     path = take(tmp_path / "a.ts", 20)

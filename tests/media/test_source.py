@@ -327,6 +327,7 @@ def refer_to(movie: bytes, target: str) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_a_stream_that_comes_up_on_the_way(tmp_path: Path) -> None:
     """A recording from the air: for two seconds, there are three sounds."""
     clip = Clip(seconds=8, rate=5, width=64, height=48)

@@ -53,6 +53,7 @@ def test_a_clock_that_the_pictures_do_not_refer_to(tmp_path: Path, song: Path) -
     assert "14:23:11:05 14:23:13:05" in written.path.read_text()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize(("base", "timecode"), [(30, "14:23:59;28"), (60, "09:58:59;58")])
 def test_drop_frame_follows_the_file(
@@ -104,6 +105,7 @@ def test_timecode_may_count_half_the_pictures(tmp_path: Path, song: Path, suffix
     assert picture.start == Fraction(frame_of("14:23:11:05", 25), 25)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_broadcast_wave_is_counted_from_its_own(tmp_path: Path, suffix: str) -> None:
     track = tmp_path / "music.wav"

@@ -72,7 +72,7 @@ def test_both_files_lie_in_place(
         assert unquote_to_bytes(url.path) == os.fsencode(file)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".edl", ".xml"])
 @pytest.mark.parametrize("rate", [*COUNTED, Fraction(25, 2), Fraction(15), 90 * NTSC, Fraction(90)])
 def test_music_up_to_the_end_of_its_track_is_as_long_as_the_picture(
@@ -143,6 +143,7 @@ def test_a_rate_without_timecode_is_counted_at_another(
     assert abs(music.start - Fraction(1, 2)) <= Fraction(1, 2 * counted)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("centiseconds", [10, 7, 3])
 def test_a_gif(tmp_path: Path, song: Path, centiseconds: int, suffix: str) -> None:
@@ -240,7 +241,7 @@ def decodable(file: av.container.InputContainer) -> Iterator[av.VideoFrame]:
 
 
 class TestOwnSound:
-    @pytest.mark.sampled
+    @pytest.mark.slow
     @pytest.mark.parametrize("suffix", FORMATS)
     def test_it_comes_along_where_it_is_kept(
         self, tmp_path: Path, job: tuple[Path, Path], suffix: str
@@ -279,6 +280,7 @@ class TestOwnSound:
         assert len(read(report.path, Fraction(25))) == 2
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_music_enters_later_on_the_nearest_frame(
     tmp_path: Path, job: tuple[Path, Path], suffix: str

@@ -67,7 +67,7 @@ def decibels(factor: float) -> float:
     return 20 * math.log10(factor)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_markers_of_cuts_bars_and_beats(
     tmp_path: Path, job: tuple[Path, Path], suffix: str

@@ -199,6 +199,7 @@ class TestCurves:
         assert motion[2:36] == pytest.approx(0.25, abs=0.06)
         assert motion[:39].mean() == pytest.approx(0.25, abs=0.01)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [15, 25, 60])
     def test_motion_follows_speed(self, tmp_path: Path, rate: int) -> None:
         def speed(time: float) -> float:
@@ -230,6 +231,7 @@ class TestCurves:
 
 
 class TestCuts:
+    @pytest.mark.sampled
     @pytest.mark.parametrize("rate", [10, 24, 25, 30, 60])
     def test_exact_times(self, tmp_path: Path, rate: int) -> None:
         frames = np.array([0.7, 1.5, 2.2, 2.9, 3.4]) * rate
@@ -294,6 +296,7 @@ class TestRealClips:
         # Looked at frame by frame
         assert scan.curves.cuts == pytest.approx([1.2, 3.04, 5.48, 7.48, 9.68], abs=1e-3)
 
+    @pytest.mark.slow
     def test_big_buck_bunny(self) -> None:
         scan = VideoScan(real_media.big_buck_bunny(), shorter_side=256)
         assert len(list(scan)) == 6

@@ -129,6 +129,7 @@ def test_like_clips_weigh_more_by_category_length_and_features() -> None:
     assert len(other) == 1, "another encoder's features say nothing"
 
 
+@pytest.mark.slow
 def test_weights_are_learned_where_tracks_repeat() -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 95, 150)

@@ -137,6 +137,7 @@ def test_who_ranks(files: dict[str, Path], tracks: list[TrackFeatures], asked: Q
         assert scores == pytest.approx(expected, abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_who_places(files: dict[str, Path], tracks: list[TrackFeatures], asked: Query) -> None:
     by, placement = systems(files), Placement()
     moments = {

@@ -103,6 +103,7 @@ def test_every_stack_has_its_own_depth_and_every_layer_its_place(system: str) ->
             assert torch.equal(own[ours].flatten(), value.flatten()), name
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_two_layers_may_change_places(system: str) -> None:
     """Layers 1 and 2 of the decoder, and of the cross-modal stack where there is one."""
@@ -126,6 +127,7 @@ def options_of(system: str) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("system", "option", "field", "recorded"),
     [

@@ -161,7 +161,7 @@ def load_metadata(folder: Path) -> dict[str, str]:
 # The authors' checkpoints
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", ["bare", "state_dict", "model", "module."])
 def test_import_of_the_authors_checkpoint(tmp_path: Path, wrap: str) -> None:
     golden = Golden("made_full")

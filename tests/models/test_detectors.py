@@ -97,6 +97,7 @@ def test_plus_is_the_same_without_cross_modal_layers() -> None:
 # Padding, batches, groups
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DETECTORS)
 def test_other_rows_and_their_lengths_never_matter(name: str) -> None:
     model, batch = small(name), small_batch()
@@ -118,6 +119,7 @@ def test_detections_are_the_last_layers_best_first(name: str) -> None:
     torch.testing.assert_close(answer[:, 0, :2], best)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DETECTORS)
 def test_padding_does_not_matter_where_it_is_masked(name: str) -> None:
     """To the answer and to the loss: also more slots than the features have."""

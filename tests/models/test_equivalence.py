@@ -94,7 +94,7 @@ def test_features_at_masked_places_do_not_matter(variant: str) -> None:
     close(model.detect(rubbish), model.detect(batch), 0)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_groups_equal_the_whole(variant: str) -> None:
     model, batch = small_made(**ABLATIONS[variant]), small_batch()

@@ -181,6 +181,7 @@ def test_the_shipped_file_is_the_shipped_checkpoints() -> None:
     assert_same_spans(own.detector.detect(video, track), exported.detector.detect(video, track))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, "mvpt")
     with pytest.raises(ConfigError, match=r"`output` .*: a model's name ends in \.onnx"):

@@ -285,6 +285,7 @@ def test_conquers_gradient_is_the_same_twice_with_two_threads() -> None:
         assert all(torch.equal(again[name], gradient) for name, gradient in found[0].items())
 
 
+@pytest.mark.slow
 def test_conquer_starts_like_bert() -> None:
     torch.manual_seed(0)
     model = build("conquer", {"backbone_layers": 1, "max_segments": 8, "longest": 7})

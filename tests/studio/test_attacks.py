@@ -291,6 +291,7 @@ def test_large_and_deep_requests_are_refused(client: Client, clip: str) -> None:
     assert client.get(f"{API}/clips?x={'y' * 5000}").status_code == 414
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "request_",
     [

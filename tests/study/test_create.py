@@ -94,6 +94,7 @@ def _loudness(path: Path) -> float:
     return float(text.rpartition("I:")[2].split()[0])
 
 
+@pytest.mark.slow
 def test_an_ended_run_is_gone_on_with(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_two_processes_do_not_make_one_study(made: Made, tmp_path: Path) -> None
     assert [path.name for path in study.iterdir()] == [creating.LOCK]
 
 
+@pytest.mark.slow
 def test_clips_that_cannot_be_used_are_named(made: Made, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()

@@ -112,6 +112,7 @@ def test_an_offset_moves_all_cuts_by_the_same() -> None:
         assert not distances or np.median(distances) < 0.05
 
 
+@pytest.mark.slow
 def test_a_share_of_videos_follows_nothing() -> None:
     followed = Counter(plan.synced for plan in plans("editor", 200, plain=0.3))
     assert 0.2 < followed[False] / 200 < 0.4
@@ -163,6 +164,7 @@ def test_plans_come_back_from_their_file(tmp_path: Path) -> None:
         read_plans(file)
 
 
+@pytest.mark.slow
 def test_the_loose_editor_edits_as_published_videos_are_edited() -> None:
     """The shares stand in the docs, within three deviations of a share of 300 draws."""
     made = plans("loose", 300, plain=LOOSE_UNSYNCED)

@@ -40,6 +40,7 @@ def digest(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_it_is_laid_out_as_the_hub_data_set(planted: Path) -> None:
     assert check_files(planted) == []
     data = DataFolder.open(planted)
@@ -78,6 +79,7 @@ def test_a_song_does_not_depend_on_how_many_are_made() -> None:
     np.testing.assert_array_equal(song(3, 7, SMALL), song(3, 7, replace(SMALL, tracks=4000)))
 
 
+@pytest.mark.slow
 def test_the_full_size_follows_the_statistics_of_the_data_set() -> None:
     rows = full_rows()
     for split in ("train", "val", "test"):

@@ -86,7 +86,7 @@ def test_worlds_are_encoders_of_their_own(small: Path, tmp_path: Path) -> None:
     assert recipe_fingerprint(tmp_path) == now != recipe_fingerprint(small)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["conquer", "made", "tr_detr"])
 def test_a_model_gets_the_size_of_the_world(small: Path, tmp_path: Path, model: str) -> None:
     assert model in list_models()

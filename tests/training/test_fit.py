@@ -44,6 +44,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> fit.TrainRe
     return fit.train(data=data, output=tmp_path_factory.mktemp("run") / "out", set=TINY)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_checkpoints_logs_and_its_settings(trained: fit.TrainResult):
     assert trained.epochs == 2 and trained.steps == 4
     assert set(trained.checkpoints) == {"R1", "mIoU", "MoR1@0.5", "MoR1@0.7", "last"} & {
@@ -121,6 +122,7 @@ class Interrupted(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 def test_a_real_model_killed_in_an_epoch_ends_bit_equal(
     data: Path, trained: fit.TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -160,6 +162,7 @@ def test_how_batches_are_read_changes_nothing(
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_resumes_to_the_same_result(
     data: Path, trained: fit.TrainResult, tmp_path: Path
 ):

@@ -80,7 +80,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [0, 2, 3, 7, 11], ids=lambda step: f"step {step}")
 def test_a_killed_run_resumes_to_the_same_result(unbroken: Path, tmp_path: Path, stop_at: int):
     """3 steps an epoch: the stops lie before any state, within epochs, between them, at the end."""
