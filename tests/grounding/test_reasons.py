@@ -50,7 +50,12 @@ def test_words(evidence: dict[str, float], words: str) -> None:
 
 @pytest.mark.parametrize(
     "evidence",
-    [{"from_start": 0.0}, {"shift": 0.01}, {"past_uses": 0}, {"model_start": 3.0}, {"cuts": 0.0}],
+    [
+        *({"from_start": 0.0}, {"shift": 0.01}, {"past_uses": 0}, {"model_start": 3.0}),
+        {"cuts": 0.0},
+        {"from_start": 1.0, "placed_by_memory": 1.0},  # it plays from elsewhere
+        {"survey_probability": 0.7, "placed_by_memory": 1.0},
+    ],
 )
 def test_what_is_no_news_is_not_reported(evidence: dict[str, float]) -> None:
     assert reasons(evidence) == []

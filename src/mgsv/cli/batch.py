@@ -162,12 +162,17 @@ def watch(
 
     waiting = WatchOptions(interval, settle, once)
     what = BatchOptions(repeat, True, keep_audio, duck, end, alpha, strip_metadata)
-    failed = 0
+    done = failed = 0
     with show.resumable(GO_ON), grounded.open_session(music, 1, how) as (session, options, _):
         items = watch_folder(session, watched, options, what, output=output, watch=waiting)
+        if not once:
+            show.note(f"watching {shown(watched)}: Ctrl-C ends it")
         for item in items:
+            done += 1
             failed += item.state == "failed"
             _say(item)
+    if not done:
+        show.note(f"{shown(watched)}: no clip is left to do")
     return 1 if failed else 0
 
 

@@ -188,6 +188,11 @@ def _moved(value: float, evidence: Evidence) -> str:
     )
 
 
+def _of_the_method(sentence: str, evidence: Evidence) -> str:
+    """`sentence` about the place that the method chose, unless memory has put it elsewhere."""
+    return "" if evidence.get("placed_by_memory") else sentence
+
+
 def _runner_up(_: float, evidence: Evidence) -> str:
     other = runner_up(evidence)
     return f"Another place to try: {clock(other[0])}, {other[1]}." if other else ""
@@ -242,13 +247,17 @@ SENTENCES: Mapping[str, Say] = {
     "interaction": lambda value, _: f"Seen part by part, they match by {value:.2f} of 1.",
     "edit": _edit,
     "words": _words,
-    "survey_probability": lambda value, _: (
+    "survey_probability": lambda value, evidence: _of_the_method(
         f"By cuts, motion and the model together, this place is right with a probability of "
-        f"{value:.0%}."
+        f"{value:.0%}.",
+        evidence,
     ),
-    "from_start": lambda value, _: (
-        "It plays from its start, as in most published videos; nothing in the clip is a better "
-        "reason for another place."
+    "from_start": lambda value, evidence: (
+        _of_the_method(
+            "It plays from its start, as in most published videos; nothing in the clip is a better "
+            "reason for another place.",
+            evidence,
+        )
         if value
         else ""
     ),

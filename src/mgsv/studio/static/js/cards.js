@@ -41,7 +41,9 @@ export class Cards {
       const card = this.#list.children[place];
       const is = choice?.track === moment.track.id;
       card.setAttribute("aria-selected", String(is));
-      card.classList.toggle("moved", is && Math.abs(choice.start - moment.start) > 0.005);
+      const moved = is && Math.abs(choice.start - moment.start) > 0.005;
+      card.classList.toggle("moved", moved);
+      card.querySelector("b").textContent = span(moved ? choice : moment);
       if (is) chosen = card;
     });
     if (chosen) {
@@ -66,12 +68,16 @@ export class Cards {
       "li",
       { role: "option", id: `card-${place}`, "data-place": place, "aria-selected": "false" },
       element("p", { class: "card-title" }, `${moment.rank}. `, named(track.name), also),
-      element("p", {}, element("b", {}, `${clock(moment.start)}–${clock(moment.end)}`), ` of ${clock(track.duration, 0)}, ${tempo}`),
-      element("p", { class: "why" }, moment.why),
+      element("p", {}, element("b", {}, span(moment)), ` of ${clock(track.duration, 0)}, ${tempo}`),
+      element("p", { class: "why of-moment" }, moment.why),
       ...(track.licence ? [element("p", { class: "why" }, `Licence: ${track.licence}`)] : []),
       element("p", { class: "tags" }, ...track.tags.map((tag) => element("span", {}, tag))),
     );
   }
+}
+
+function span({ start, end }) {
+  return `${clock(start)}–${clock(end)}`;
 }
 
 function confidence(found) {
