@@ -70,9 +70,10 @@ def test_what_makes_no_sense_is_one_line(field: str, value: str, line: str) -> N
 
 @pytest.mark.parametrize(
     ("text", "low", "high"),
-    [("90-110", 90, 110), ("120-", 120, np.inf), ("-90", 0, 90), ("120", 117, 123)],
+    [("90-110", 89.5, 110.5), ("120-", 119.5, np.inf), ("-90", -0.5, 90.5), ("120", 117, 123)],
 )
 def test_a_tempo_is_a_range(text: str, low: float, high: float) -> None:
+    """What is listed as 110 is within 90-110."""
     assert Wanted(tempo=text).tempo_range() == (low, high)
 
 
