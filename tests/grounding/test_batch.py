@@ -202,8 +202,48 @@ def test_clips_are_found_or_it_is_said_why(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="empty: no videos in here"):
         find_clips([empty])
     shutil.copy(clips / "more/c.mp4", clips / "c.mov")
-    with pytest.raises(ConfigError, match=r"both would be written as .*c\.mgsv\.mp4"):
-        find_clips([clips / "c.mov", clips / "more/c.mp4"], tmp_path / "out")
+    both = find_clips([clips / "c.mov", clips / "more/c.mp4"], tmp_path / "out")
+    assert len({clip.problem for clip in both}) == 1
+    assert "clips/c.mov and " in both[0].problem and "more/c.mp4 would be" in both[0].problem
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A folder with a clip of its own and two whose results would have the same name."""
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    write_video(folder / "a.mp4", Clip(seconds=1.2))
+    shutil.copy(folder / "a.mp4", folder / "a.mov")
+    write_video(folder / "z.mp4", Clip(seconds=1.4))
+    return folder
+
+
+SHARED = (
+    "a.mov and a.mp4 would be written as one file, a.mgsv.mp4: rename one of them, or name a "
+    "single clip and its `output`"
+)
+
+
+def test_clips_of_one_result_stop_no_other(session: Session, pair: Path) -> None:
+    report = ground_clips(session, find_clips([pair]))
+    assert states(report) == {"a.mov": "failed", "a.mp4": "failed", "z.mp4": "written"}
+    assert {item.problem for item in report.failed} == {SHARED}
+
+
+def test_a_watch_names_clips_of_one_result_once_and_goes_on(session: Session, pair: Path) -> None:
+    late = pair / "late.mp4"
+
+    def sleep(_: float) -> None:
+        time.sleep(0.02)
+        if not late.exists():
+            shutil.copy(pair / "z.mp4", late)
+
+    options = WatchOptions(interval=0.01, settle=0.02, once=True)
+    items = list(watch_folder(session, pair, watch=options, sleep=sleep))
+    assert sorted((item.clip.name, item.state) for item in items) == [
+        ("a.mov", "failed"), ("a.mp4", "failed"), ("late.mp4", "written"), ("z.mp4", "written"),
+    ]  # fmt: skip
+    assert {item.problem for item in items if item.state == "failed"} == {SHARED}
 
 
 def test_one_process_works_on_a_folder(session: Session, clips: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgsv.errors import ConfigError, MgsvError, shown
-from mgsv.grounding.batch.clips import BatchClip, find_clips
+from mgsv.grounding.batch.clips import BatchClip, clips_so_far
 from mgsv.grounding.batch.journal import FAILED, journals
 from mgsv.grounding.batch.report import BatchItem
 from mgsv.grounding.batch.run import FRESH, BatchOptions, ClipBatch
@@ -53,7 +53,8 @@ def watch_folder(
     """Yields what became of each clip that is or comes to be in `folder`; goes on without end.
 
     A clip is taken when it is whole: size and time of change have stayed as they are, and it can be
-    read. What was done before is left alone, over restarts too. output: the results' folder; None:
+    read. What was done before is left alone, over restarts too. Clips whose results would have the
+    same name are yielded once, as failed. output: the results' folder; None:
     beside the clips. Raises `ConfigError` where another process works on the results' folder, or
     `folder` is none.
     """
@@ -63,14 +64,21 @@ def watch_folder(
     home = Path(os.fsdecode(plain(output or folder)))
     seen: dict[Path, tuple[tuple[int, int], float]] = {}
     tried: dict[Path, tuple[int, int]] = {}
+    said: dict[Path, str] = {}
     with journals([home]) as held:
         journal = held[home]
         batch = ClipBatch(session, options or GroundOptions(), how, held)
         while True:
             waiting = 0
             ready: list[BatchClip] = []
-            for clip in _clips(folder, output):
-                if clip.problem or clip.output.exists() or tried.get(clip.path) == clip.state:
+            for clip in clips_so_far([folder], output):
+                if clip.problem:
+                    if said.get(clip.path) != clip.problem:
+                        said[clip.path] = clip.problem
+                        yield BatchItem(clip.path, "failed", problem=clip.problem)
+                    continue
+                said.pop(clip.path, None)
+                if clip.output.exists() or tried.get(clip.path) == clip.state:
                     continue
                 if journal.get(clip.name, FAILED, clip.state) is not None:
                     continue
@@ -85,13 +93,6 @@ def watch_folder(
                 return
             else:
                 sleep(waits.interval)
-
-
-def _clips(folder: Path, output: Path | None) -> list[BatchClip]:
-    try:
-        return find_clips([folder], output)
-    except ConfigError:
-        return []  # none has come yet
 
 
 def _whole(clip: BatchClip, seen: dict[Path, tuple[tuple[int, int], float]], settle: float) -> bool:
