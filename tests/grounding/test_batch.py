@@ -22,10 +22,11 @@ import real_media
 from media_files import Clip, write_video
 from mgsv import GroundOptions, Library, Session
 from mgsv.errors import ConfigError, MgsvError
-from mgsv.grounding.batch import BatchOptions, find_clips, ground_clips, run, watch_folder
+from mgsv.grounding.batch import BatchOptions, find_clips, ground_clips, run, watch, watch_folder
 from mgsv.grounding.batch.assign import AGAIN, choices_needed, choose_tracks, most_uses
 from mgsv.grounding.batch.journal import NAME, Journal
 from mgsv.grounding.batch.watch import WatchOptions
+from mgsv.media import voices
 from mgsv.methods.base import Candidate, Placed, Placement, Query
 from subprocesses import Run
 
@@ -368,3 +369,74 @@ def test_a_clip_that_cannot_be_written_is_said(session: Session, clips: Path) ->
     place.write_text("no folder")
     with pytest.raises(MgsvError, match="file"):
         ground_clips(session, find_clips([clips], place))
+
+
+def test_music_that_is_away_for_a_moment_is_no_fault_of_a_clip(
+    pair: Path, tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once, tried again when a minute is over, and not remembered."""
+    (pair / "a.mov").unlink()
+    music, away = tmp_path / "music", tmp_path / "away"
+    music.mkdir()
+    for track in real_media.bgm_tracks()[:3]:
+        shutil.copy(track, music)
+    monkeypatch.setattr(watch, "RETRY", 0.2)
+    looks = 0
+
+    def sleep(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        time.sleep(0.05)
+        if looks == 20:
+            away.rename(music)
+        assert looks < 400, "it is not tried again"
+
+    options = WatchOptions(interval=0.01, settle=0.02)
+    with Session.open(music, method="sync") as session:
+        music.rename(away)
+        items = watch_folder(session, pair, watch=options, sleep=sleep)
+        told = [next(items) for _ in range(4)]
+        items.close()  # type: ignore[attr-defined]
+    assert [item.state for item in told] == 2 * ["failed"] + 2 * ["written"]
+    journal = Journal(pair)
+    assert '"unreadable"' not in journal.path.read_text()
+    journal.close()
+
+
+def test_a_track_that_is_gone_when_it_is_rendered_is_no_fault_of_a_clip(
+    pair: Path, tmp_path: Path, own_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pair / "a.mov").unlink()
+    (pair / "z.mp4").unlink()
+    music = tmp_path / "music"
+    music.mkdir()
+    (track,) = (Path(shutil.copy(one, music)) for one in real_media.bgm_tracks()[:1])
+    place = run.ClipBatch._place
+    with Session.open(music, method="sync") as session:
+
+        def gone(batch: run.ClipBatch, one: run._Clip, options: GroundOptions) -> None:
+            place(batch, one, options)
+            track.rename(tmp_path / track.name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run.ClipBatch, "_place", gone)
+            (item,) = ground_clips(session, find_clips([pair]))
+        assert item.state == "failed" and track.name in item.problem and item.may_pass
+        assert '"unreadable"' not in (pair / NAME).read_text()
+        (tmp_path / track.name).rename(track)
+        (item,) = watch_folder(session, pair, watch=WatchOptions(0.01, 0.02, once=True))
+    assert item.state == "written"
+
+
+@pytest.mark.parametrize("words", [["ground"], ["watch", "--once"]])
+def test_sound_that_cannot_be_made_is_one_error_before_anything_runs(
+    mgsv: Run, pair: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(voices, "is_installed", lambda: False)
+    music = real_media.bgm_tracks()[0]
+    how = ("--method", "sync", "--keep-audio", "--duck", "deep")
+    refused = mgsv(*words, pair, "--music", music, *how)
+    assert refused.returncode == 1
+    assert "--duck deep, under speech alone, needs the package" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (pair / NAME).exists()

@@ -19,7 +19,8 @@ from mgsv.errors import ConfigError, shown
 from mgsv.files import unwritable
 
 NAME = ".mgsv-batch.jsonl"
-FOUND, CHOSEN, FAILED = "found", "chosen", "failed"
+FOUND, CHOSEN, FAILED = "found", "chosen", "unreadable"
+"""Not "failed", under which earlier versions noted what was no fault of the clip's too."""
 
 
 class Journal:

@@ -32,6 +32,8 @@ class BatchItem:
     and whether it is `better_than_chance`; None where nothing is known."""
     problem: str = ""
     notes: tuple[str, ...] = ()
+    may_pass: bool = False
+    """It failed for a reason outside the clip that may be gone at the next try."""
 
     @property
     def confidence(self) -> str:
