@@ -440,3 +440,64 @@ def test_sound_that_cannot_be_made_is_one_error_before_anything_runs(
     assert "--duck deep, under speech alone, needs the package" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (pair / NAME).exists()
+
+
+NOTE = "where the clip was taken"
+
+
+def located(path: Path) -> None:
+    """A clip that says where it was taken."""
+    plain = path.with_name("plain.mp4")
+    write_video(plain, Clip(seconds=1.3))
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        target.metadata["location"] = "+48.2082+016.3738/"
+        (picture,) = source.streams.video
+        stream = target.add_stream_from_template(picture)
+        for packet in source.demux(picture):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    plain.unlink()
+
+
+@pytest.mark.parametrize("words", [["ground"], ["watch", "--once", "--settle", "0.1"]])
+def test_notes_of_clips_are_said_as_those_of_a_single_one(
+    mgsv: Run, tmp_path: Path, own_library: Path, words: list[str]
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    located(folder / "a.mp4")
+    how = ("--music", real_media.bgm_tracks()[0], "--method", "sync")
+    alone = mgsv("ground", folder / "a.mp4", *how, "-o", tmp_path / "alone.mp4")
+    (note,) = [line for line in alone.stderr.splitlines() if NOTE in line]
+    done = mgsv(*words, folder, *how)
+    assert done.returncode == 0, done.stderr
+    assert note.replace("note: ", "note: a.mp4: ", 1) in done.stderr.splitlines()
+
+
+def test_notes_of_joins_are_said_without_a_video_too(
+    mgsv: Run, tmp_path: Path, own_library: Path
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_video(folder / "a.mp4", Clip(seconds=6))
+    how = ("--method", "sync", "--no-render", "--end", "natural")
+    done = mgsv("ground", folder, "--music", real_media.bgm_tracks()[0], *how)
+    assert done.returncode == 0, done.stderr
+    ends = ("the music ends with a phrase", "no phrase ends near the clip's end")
+    assert any(f"note: a.mp4: {end}" in done.stderr for end in ends)
+
+
+def test_a_watch_says_what_failed_before(mgsv: Run, tmp_path: Path, own_library: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_video(folder / "a.mp4", Clip(seconds=0.5))
+    how = ("--music", real_media.bgm_tracks()[0], "--method", "sync", "--settle", "0.1")
+    first = mgsv("watch", "--once", folder, *how)
+    assert first.returncode == 1 and "left out: a.mp4: the clip is only" in first.stderr
+    again = mgsv("watch", "--once", folder, *how)
+    assert again.returncode == 1
+    assert "left out: a.mp4: it failed before: the clip is only" in again.stderr
+    assert "1 clip failed before and left out until changed" in again.stderr
+    write_video(folder / "a.mp4", Clip(seconds=1.5))
+    assert mgsv("watch", "--once", folder, *how).returncode == 0

@@ -74,6 +74,8 @@ def ground_many(
         _table(report.items)
     for note in report.notes:
         show.note(f"note: {note}")
+    for item in report.items:
+        _notes(item)
     if written.report:
         report.write(written.report, overwrite=what.overwrite)
         show.note(f"report: {shown(written.report)}")
@@ -93,6 +95,11 @@ def _table(items: Sequence[BatchItem]) -> None:
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
     show.table(head, rows, ("", "track", "confidence", "problem"))
+
+
+def _notes(item: BatchItem) -> None:
+    for note in item.notes:
+        show.note(f"note: {shown(item.clip.name)}: {fields.here(note)}")
 
 
 def _choice(item: BatchItem) -> list[str]:
@@ -162,7 +169,7 @@ def watch(
 
     waiting = WatchOptions(interval, settle, once)
     what = BatchOptions(repeat, True, keep_audio, duck, end, alpha, strip_metadata)
-    done = failed = 0
+    done = failed = before = 0
     with show.resumable(GO_ON), grounded.open_session(music, 1, how) as (session, options, _):
         items = watch_folder(session, watched, options, what, output=output, watch=waiting)
         if not once:
@@ -170,16 +177,22 @@ def watch(
         for item in items:
             done += 1
             failed += item.state == "failed"
+            before += item.state == "failed before"
             _say(item)
     if not done:
         show.note(f"{shown(watched)}: no clip is left to do")
-    return 1 if failed else 0
+    if before:
+        which = "1 clip" if before == 1 else f"{before} clips"
+        show.note(f"{shown(watched)}: {which} failed before and left out until changed")
+    return 1 if failed or before else 0
 
 
 def _say(item: BatchItem) -> None:
     name = shown(item.clip.name)
-    if item.state == "failed" or item.choice is None:
-        show.note(f"left out: {name}: {fields.here(item.problem)}")
+    if item.choice is None or item.state == "failed":
+        when = "it failed before: " if item.state == "failed before" else ""
+        show.note(f"left out: {name}: {when}{fields.here(item.problem)}")
         return
     track, start, score, confidence = _choice(item)
     show.line(f"{name}: {shown(track)} from {start}, {score}, {confidence}")
+    _notes(item)

@@ -16,7 +16,7 @@ from mgsv.files import check_output, new_text, write_file
 
 SCHEMA = "mgsv.batch/1"
 FORMATS = (".csv", ".json")
-State = Literal["written", "found", "done before", "failed"]
+State = Literal["written", "found", "done before", "failed", "failed before"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class BatchItem:
 
     clip: Path
     state: State
-    """"found": chosen, and not to be rendered. "done before": its result was there already."""
+    """"found": chosen, and not to be rendered. "done before": its result was there already.
+    "failed before": left out by a watch, since its file has not changed since then."""
     output: Path | None = None
     choice: dict[str, Any] | None = None
     """The chosen moment as in the document of `mgsv ground --json`, with the `chance` of its clip,

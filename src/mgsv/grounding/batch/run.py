@@ -201,6 +201,7 @@ class ClipBatch:
             "top": options.top,
             "seconds": query.info.duration,
             "tracks": _choices(ranking, key),
+            "notes": list(query.notes),
         }
         self._note(one, FOUND, one.found)
         self._keep(one, query)
@@ -278,8 +279,10 @@ class ClipBatch:
         if moment.arrangement:
             one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
             self._note(one, CHOSEN, one.choice)
+        arranging = moment.arrangement.notes if moment.arrangement else ()
+        notes = (*one.found.get("notes", ()), *arranging)
         if not self.how.render:
-            one.end(BatchItem(path, "found", choice=one.placed))
+            one.end(BatchItem(path, "found", choice=one.placed, notes=notes))
             return
         one.clip.output.parent.mkdir(parents=True, exist_ok=True)
         report = render(
@@ -293,7 +296,7 @@ class ClipBatch:
             strip_metadata=self.how.strip_metadata,
             overwrite=self.how.overwrite,
         )
-        notes = (*(moment.arrangement.notes if moment.arrangement else ()), *report.notes)
+        notes = (*notes, *report.notes)
         one.end(BatchItem(path, "written", report.path, one.placed, notes=notes))
 
     def _place(self, one: _Clip, options: GroundOptions) -> None:

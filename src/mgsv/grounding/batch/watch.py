@@ -59,7 +59,8 @@ def watch_folder(
     A clip is taken when it is whole: size and time of change have stayed as they are, and it can be
     read. What was done before is left alone, over restarts too. Clips whose results would have the
     same name are yielded once, as failed. Where something else than the clip fails, such as a music
-    folder that is away, that is yielded once, and the clip tried again every minute.
+    folder that is away, that is yielded once, and the clip tried again every minute. A file
+    that could not be used before the watch began is yielded once, and left until it changes.
 
     output: the results' folder; None: beside the clips. Raises `ConfigError` where another process
     works on the results' folder, or `folder` is none.
@@ -86,7 +87,9 @@ def watch_folder(
                 state, again = tried.get(clip.path, (None, 0.0))
                 if clip.output.exists() or (state == clip.state and time.monotonic() < again):
                     continue
-                if journal.get(clip.name, FAILED, clip.state) is not None:
+                if (why := journal.get(clip.name, FAILED, clip.state)) is not None:
+                    tried[clip.path] = clip.state, math.inf
+                    yield BatchItem(clip.path, "failed before", problem=why)
                     continue
                 if _whole(clip, seen, waits.settle):
                     ready.append(clip)
