@@ -49,9 +49,9 @@ def ground_many(
 ) -> int:
     """Ground `clips`, files and folders, and show what became of each; 1 where any failed."""
     from mgsv.files import check_output
-    from mgsv.grounding.batch import find_clips, ground_clips
+    from mgsv.grounding.batch import find_clips, ground_clips, lists
     from mgsv.grounding.batch.report import check_report
-    from mgsv.grounding.output import CREDITS_FORMATS, write_credits
+    from mgsv.grounding.output import CREDITS_FORMATS
 
     grounded.require_music(places)
     if written.output is not None and written.output.suffix and not written.output.is_dir():
@@ -59,10 +59,16 @@ def ground_many(
             f"`output` {shown(written.output)}: one file for several clips", "name a folder"
         )
     found = find_clips(clips, written.output)
+    homes = {clip.home for clip in found} if what.render else set()
+    anew = {
+        path: what.overwrite or lists.wrote(path, homes)
+        for path in (written.report, written.credits)
+        if path
+    }
     if written.report:
-        check_report(written.report, overwrite=what.overwrite)
+        check_report(written.report, overwrite=anew[written.report])
     if written.credits:
-        check_output(written.credits, CREDITS_FORMATS, overwrite=what.overwrite, inputs=())
+        check_output(written.credits, CREDITS_FORMATS, overwrite=anew[written.credits], inputs=())
     with (
         show.resumable(GO_ON),
         grounded.open_session(places, 1, how) as (session, options, listen),
@@ -74,13 +80,16 @@ def ground_many(
         _table(report.items)
     for note in report.notes:
         show.note(f"note: {note}")
+    for item in report.items:
+        _notes(item)
     if written.report:
-        report.write(written.report, overwrite=what.overwrite)
+        report.write(written.report, overwrite=anew[written.report])
         show.note(f"report: {shown(written.report)}")
     if written.credits:
-        lines = (item.choice["credits"]["line"] for item in report.items if item.choice)
-        write_credits(lines, written.credits, overwrite=what.overwrite)
+        report.write_credits(written.credits, overwrite=anew[written.credits])
         show.note(f"credits: {shown(written.credits)}")
+    for path in anew:
+        lists.remember(path, homes)
     show.note(fields.here(report.summary))
     return 1 if report.failed else 0
 
@@ -93,6 +102,11 @@ def _table(items: Sequence[BatchItem]) -> None:
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
     show.table(head, rows, ("", "track", "confidence", "problem"))
+
+
+def _notes(item: BatchItem) -> None:
+    for note in item.notes:
+        show.note(f"note: {shown(item.clip.name)}: {fields.here(note)}")
 
 
 def _choice(item: BatchItem) -> list[str]:
@@ -162,7 +176,7 @@ def watch(
 
     waiting = WatchOptions(interval, settle, once)
     what = BatchOptions(repeat, True, keep_audio, duck, end, alpha, strip_metadata)
-    done = failed = 0
+    done = failed = before = 0
     with show.resumable(GO_ON), grounded.open_session(music, 1, how) as (session, options, _):
         items = watch_folder(session, watched, options, what, output=output, watch=waiting)
         if not once:
@@ -170,16 +184,22 @@ def watch(
         for item in items:
             done += 1
             failed += item.state == "failed"
+            before += item.state == "failed before"
             _say(item)
     if not done:
         show.note(f"{shown(watched)}: no clip is left to do")
-    return 1 if failed else 0
+    if before:
+        which = "1 clip" if before == 1 else f"{before} clips"
+        show.note(f"{shown(watched)}: {which} failed before and left out until changed")
+    return 1 if failed or before else 0
 
 
 def _say(item: BatchItem) -> None:
     name = shown(item.clip.name)
-    if item.state == "failed" or item.choice is None:
-        show.note(f"left out: {name}: {fields.here(item.problem)}")
+    if item.choice is None or item.state == "failed":
+        when = "it failed before: " if item.state == "failed before" else ""
+        show.note(f"left out: {name}: {when}{fields.here(item.problem)}")
         return
     track, start, score, confidence = _choice(item)
     show.line(f"{name}: {shown(track)} from {start}, {score}, {confidence}")
+    _notes(item)

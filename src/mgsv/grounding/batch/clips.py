@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mgsv.errors import ConfigError, shown
@@ -26,7 +26,7 @@ class BatchClip:
     home: Path
     """The folder whose journal says how far it is."""
     problem: str = ""
-    """Why it cannot be read, where that was seen already."""
+    """Why it cannot be read or written, where that was seen already."""
 
     @property
     def name(self) -> str:
@@ -51,27 +51,43 @@ def find_clips(
     output: the folder for the results, where they lie as the clips do below each place; None:
     beside the clips. suffix: of the results. A file that is named may have any ending.
 
-    Raises `ConfigError` where there is no clip, or two would have the same result, and
-    `LibraryError` for a place that does not exist.
+    Of clips whose results would have the same name, each has that as its problem.
+
+    Raises `ConfigError` where there is no clip, and `LibraryError` for a place that does not exist.
     """
+    clips = clips_so_far(places, output, suffix)
+    if not clips:
+        names = ", ".join(shown(place) for place in places)
+        raise ConfigError(f"{names}: no videos in here", "name a video, or a folder that has some")
+    return clips
+
+
+def clips_so_far(
+    places: Sequence[PathLike], output: PathLike | None = None, suffix: str = ".mp4"
+) -> list[BatchClip]:
+    """`find_clips` where there may be none yet."""
     folder = None if output is None else Path(os.fsdecode(plain(output)))
     clips: dict[bytes, BatchClip] = {}
     for place in places:
         for clip in _clips_in(plain(place), folder, suffix):
             clips.setdefault(os.fsencode(clip.path), clip)
-    if not clips:
-        names = ", ".join(shown(place) for place in places)
-        raise ConfigError(f"{names}: no videos in here", "name a video, or a folder that has some")
-    results: dict[Path, BatchClip] = {}
+    sharing: dict[Path, list[BatchClip]] = {}
     for clip in clips.values():
-        other = results.setdefault(clip.output, clip)
-        if other is not clip:
-            raise ConfigError(
-                f"{shown(other.path)} and {shown(clip.path)}: both would be written as "
-                f"{shown(clip.output)}",
-                "rename one of them, or name the folder that holds both",
-            )
-    return list(clips.values())
+        sharing.setdefault(clip.output, []).append(clip)
+    return [_alone(clip, sharing[clip.output]) for clip in clips.values()]
+
+
+def _alone(clip: BatchClip, sharing: Sequence[BatchClip]) -> BatchClip:
+    """The clip, with a problem where its result would be that of others in `sharing` too."""
+    if clip.problem or len(sharing) == 1:
+        return clip
+    one_folder = len({other.path.parent for other in sharing}) == 1
+    names = [shown(other.path.name if one_folder else other.path) for other in sharing]
+    error = ConfigError(
+        f"{' and '.join(names)} would be written as one file, {shown(clip.output.name)}",
+        "rename one of them, or name a single clip and its `output`",
+    )
+    return replace(clip, problem=str(error))
 
 
 def _clips_in(root: bytes, folder: Path | None, suffix: str) -> Iterator[BatchClip]:

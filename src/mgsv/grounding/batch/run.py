@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mgsv.errors import MgsvError, NoDecoder, OutputError, shown
+from mgsv.errors import ConfigError, MediaError, MgsvError, NoDecoder, shown
 from mgsv.grounding.batch.assign import choices_needed, choose_tracks, most_uses
 from mgsv.grounding.batch.clips import BatchClip
 from mgsv.grounding.batch.journal import CHOSEN, FAILED, FOUND, Journal, journals
+from mgsv.grounding.batch.options import FRESH, BatchOptions
 from mgsv.grounding.batch.report import BatchItem, BatchReport
 from mgsv.grounding.options import GroundOptions
 from mgsv.grounding.output import arrange, render
@@ -25,33 +26,7 @@ from mgsv.grounding.shortlist import RankedTrack, Ranking
 from mgsv.grounding.tracks import KEPT_BYTES
 from mgsv.jobs import Executor, Listener, Progress, Threads
 from mgsv.library import Track
-from mgsv.media.arrange import Ending
-from mgsv.media.colour import Alpha
-from mgsv.media.voices import Duck
 from mgsv.methods.base import Query
-
-PASSING = (NoDecoder, OutputError)
-"""Errors that are no fault of the clip's: the next run tries again."""
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How the clips of a batch are treated together, and what is written."""
-
-    repeat: bool = False
-    """Every clip gets its best track, whatever the others have."""
-    render: bool = True
-    """Write the finished videos; without, nothing is written or remembered."""
-    keep_audio: bool = False
-    duck: Duck | None = None
-    end: Ending = "fade"
-    alpha: Alpha = "black"
-    strip_metadata: bool = False
-    overwrite: bool = False
-    """Do again what is done."""
-
-
-FRESH = BatchOptions()
 
 
 def ground_clips(
@@ -106,8 +81,15 @@ class _Clip:
         self.item = item
 
     def fail(self, error: Exception) -> None:
-        problem = str(error).removeprefix(f"{shown(self.clip.path)}: ")
-        self.item = BatchItem(self.clip.path, "failed", choice=self.placed, problem=problem)
+        path = self.clip.path
+        problem = str(error).removeprefix(f"{shown(path)}: ")
+        passing = not isinstance(error, ConfigError) and not self.is_own(error)
+        self.item = BatchItem(path, "failed", choice=self.placed, problem=problem, may_pass=passing)
+
+    def is_own(self, error: Exception) -> bool:
+        """Whether it is a fault of the clip's file, which stays until the file changes."""
+        own = isinstance(error, MediaError) and error.path == self.clip.path
+        return own and not isinstance(error, NoDecoder)
 
 
 @dataclass
@@ -174,7 +156,7 @@ class ClipBatch:
                     if not isinstance(outcome.error, MgsvError):
                         raise outcome.error
                     one.fail(outcome.error)
-                    if not isinstance(outcome.error, PASSING):
+                    if one.is_own(outcome.error):
                         self._note(one, FAILED, one.item.problem if one.item else "")
                 steps.take(one.clip.path, one.item.problem if one.item else "")
 
@@ -219,6 +201,7 @@ class ClipBatch:
             "top": options.top,
             "seconds": query.info.duration,
             "tracks": _choices(ranking, key),
+            "notes": list(query.notes),
         }
         self._note(one, FOUND, one.found)
         self._keep(one, query)
@@ -296,8 +279,10 @@ class ClipBatch:
         if moment.arrangement:
             one.choice = {**one.placed, "pieces": moment.as_dict()["pieces"]}
             self._note(one, CHOSEN, one.choice)
+        arranging = moment.arrangement.notes if moment.arrangement else ()
+        notes = (*one.found.get("notes", ()), *arranging)
         if not self.how.render:
-            one.end(BatchItem(path, "found", choice=one.placed))
+            one.end(BatchItem(path, "found", choice=one.placed, notes=notes))
             return
         one.clip.output.parent.mkdir(parents=True, exist_ok=True)
         report = render(
@@ -311,7 +296,7 @@ class ClipBatch:
             strip_metadata=self.how.strip_metadata,
             overwrite=self.how.overwrite,
         )
-        notes = (*(moment.arrangement.notes if moment.arrangement else ()), *report.notes)
+        notes = (*notes, *report.notes)
         one.end(BatchItem(path, "written", report.path, one.placed, notes=notes))
 
     def _place(self, one: _Clip, options: GroundOptions) -> None:
