@@ -70,7 +70,7 @@ SMALL = {
 MADE_HERE = {
     "data": ("planted", "small"),
     "train": ("run",),
-    "results": ("planted", "hot", "run"),
+    "results": ("planted", "hot", "small", "run"),
     "systems": ("mvpt",),
 }
 """What a page makes itself."""
