@@ -41,6 +41,7 @@ REASONS = {
     "it takes hours",
     "it needs listeners",
     "it needs files of your own",
+    "it is the program above",
     "it needs features of real files",
 }
 """Why a block may be not run."""
