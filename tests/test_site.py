@@ -59,6 +59,16 @@ def test_every_page_is_in_the_navigation(pages: Path) -> None:
     assert sorted(str(page.relative_to(pages)) for page in pages.rglob("*.md")) == sorted(NAV)
 
 
+def test_a_page_has_one_name_in_the_menu_and_as_its_heading(pages: Path) -> None:
+    """The heading may say more after a colon; the front page is called home."""
+    for name, place in re.findall(
+        r"^ +- (.*): (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M
+    ):
+        heading = re.search(r"^# (.*)$", (pages / place).read_text(), re.M)
+        assert heading is not None, place
+        assert place == "index.md" or heading[1].partition(":")[0] == name, place
+
+
 def test_links_between_pages_hold(pages: Path) -> None:
     """And a link to a file that only the repository has is no link on the site."""
     for page in pages.rglob("*.md"):
