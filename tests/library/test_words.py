@@ -33,6 +33,16 @@ def test_every_sign_exists_and_no_synonym_has_two_words() -> None:
         assert names.count(name) == 1 or name in taken, name
 
 
+def test_the_page_lists_the_words() -> None:
+    page = Path(__file__).parents[2] / "docs/words.md"
+    head = "| word | kind | the same |\n|---|---|---|\n"
+    table = page.read_text(encoding="utf-8").partition(head)[2].partition("\n\n")[0]
+    words = vocabulary().words
+    assert table.splitlines() == [
+        f"| {word.name} | {word.kind} | {', '.join(word.synonyms)} |" for word in words
+    ]
+
+
 def test_the_longest_known_words_are_read() -> None:
     def read(text: str) -> list[str]:
         return [word.name for word in vocabulary().read(text, "like")]
