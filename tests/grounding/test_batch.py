@@ -305,9 +305,11 @@ def test_the_command_takes_folders_and_says_what_failed(
     done = mgsv("ground", clips, *how, "--credits", "c.txt")
     assert done.returncode == 1
     assert "4 clips: 3 written, 1 failed" in done.stderr
-    assert (tmp_path / "r.csv").exists() and (tmp_path / "c.txt").read_text().count(
-        "unknown artist"
-    ) >= 2
+    lines = (tmp_path / "c.txt").read_text().splitlines()
+    assert (tmp_path / "r.csv").exists()
+    assert [line.partition(": ")[0] for line in lines] == ["a.mp4", "b.mp4", "bad.mp4", "c.mp4"]
+    assert lines[2] == "bad.mp4: none, since it failed"
+    assert all("unknown artist" in line for line in (*lines[:2], lines[3]))
     (clips / "bad.mp4").unlink()
     again = mgsv("ground", clips / "a.mp4", clips / "b.mp4", "--json", *how[:-2])
     assert again.returncode == 0, again.stderr
@@ -501,3 +503,28 @@ def test_a_watch_says_what_failed_before(mgsv: Run, tmp_path: Path, own_library:
     assert "1 clip failed before and left out until changed" in again.stderr
     write_video(folder / "a.mp4", Clip(seconds=1.5))
     assert mgsv("watch", "--once", folder, *how).returncode == 0
+
+
+def test_a_batch_that_goes_on_writes_its_own_lists_anew(
+    mgsv: Run, tmp_path: Path, own_library: Path
+) -> None:
+    folder, report, credits = tmp_path / "clips", tmp_path / "r.csv", tmp_path / "c.txt"
+    (folder / "more").mkdir(parents=True)
+    write_video(folder / "a.mp4", Clip(seconds=1.3))
+    how = ("--music", real_media.bgm_tracks()[0], "--method", "sync")
+    lists = ("--report", report, "--credits", credits)
+    assert mgsv("ground", folder, *how, *lists).returncode == 0
+    write_video(folder / "more/a.mp4", Clip(seconds=1.3))
+    again = mgsv("ground", folder, *how, *lists)
+    assert again.returncode == 0, again.stderr
+    with report.open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["done before", "written"]
+    names = [line.partition(": ")[0] for line in credits.read_text().splitlines()]
+    assert names == [str(folder / "a.mp4"), str(folder / "more/a.mp4")], "a line for each"
+    credits.write_text("the user's own\n")
+    refused = mgsv("ground", folder, *how, *lists)
+    assert refused.returncode == 1 and "c.txt: it exists already" in refused.stderr
+    assert credits.read_text() == "the user's own\n"
+    other = mgsv("ground", folder, *how, "--no-render", "--report", report)
+    assert other.returncode == 1 and "r.csv: it exists already" in other.stderr
+    assert mgsv("ground", folder, *how, *lists, "--overwrite").returncode == 0

@@ -49,9 +49,9 @@ def ground_many(
 ) -> int:
     """Ground `clips`, files and folders, and show what became of each; 1 where any failed."""
     from mgsv.files import check_output
-    from mgsv.grounding.batch import find_clips, ground_clips
+    from mgsv.grounding.batch import find_clips, ground_clips, lists
     from mgsv.grounding.batch.report import check_report
-    from mgsv.grounding.output import CREDITS_FORMATS, write_credits
+    from mgsv.grounding.output import CREDITS_FORMATS
 
     grounded.require_music(places)
     if written.output is not None and written.output.suffix and not written.output.is_dir():
@@ -59,10 +59,16 @@ def ground_many(
             f"`output` {shown(written.output)}: one file for several clips", "name a folder"
         )
     found = find_clips(clips, written.output)
+    homes = {clip.home for clip in found} if what.render else set()
+    anew = {
+        path: what.overwrite or lists.wrote_list(path, homes)
+        for path in (written.report, written.credits)
+        if path
+    }
     if written.report:
-        check_report(written.report, overwrite=what.overwrite)
+        check_report(written.report, overwrite=anew[written.report])
     if written.credits:
-        check_output(written.credits, CREDITS_FORMATS, overwrite=what.overwrite, inputs=())
+        check_output(written.credits, CREDITS_FORMATS, overwrite=anew[written.credits], inputs=())
     with (
         show.resumable(GO_ON),
         grounded.open_session(places, 1, how) as (session, options, listen),
@@ -77,12 +83,13 @@ def ground_many(
     for item in report.items:
         _notes(item)
     if written.report:
-        report.write(written.report, overwrite=what.overwrite)
+        report.write(written.report, overwrite=anew[written.report])
         show.note(f"report: {shown(written.report)}")
     if written.credits:
-        lines = (item.choice["credits"]["line"] for item in report.items if item.choice)
-        write_credits(lines, written.credits, overwrite=what.overwrite)
+        report.write_credits(written.credits, overwrite=anew[written.credits])
         show.note(f"credits: {shown(written.credits)}")
+    for path in anew:
+        lists.note_list(path, homes)
     show.note(fields.here(report.summary))
     return 1 if report.failed else 0
 

@@ -1,7 +1,8 @@
 """Many clips at once: each gets its music, and the music varies.
 
 Reading order: `clips` (which files), `assign` (which track for which clip), `journal` (what is done
-when a run ends early), `options`, `run` (the work), `report`, `watch` (clips as they arrive).
+when a run ends early), `options`, `run` (the work), `report`, `lists` (which reports a batch
+wrote), `watch` (clips as they arrive).
 """
 
 from mgsv.grounding.batch.clips import BatchClip, find_clips

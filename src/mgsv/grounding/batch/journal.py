@@ -21,6 +21,8 @@ from mgsv.files import unwritable
 NAME = ".mgsv-batch.jsonl"
 FOUND, CHOSEN, FAILED = "found", "chosen", "unreadable"
 """Not "failed", under which earlier versions noted what was no fault of the clip's too."""
+LISTED = "listed"
+"""A report or a list of credits that a batch wrote, by its whole path."""
 
 
 class Journal:
@@ -79,7 +81,7 @@ class Journal:
             raise unwritable(self.path, error) from error
 
     def _take(self, event: dict[str, Any]) -> None:
-        for kind in (FOUND, CHOSEN, FAILED):
+        for kind in (FOUND, CHOSEN, FAILED, LISTED):
             if kind in event:
                 key = (event["clip"], kind)
                 self._events.pop(key, None)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mgsv.errors import ConfigError, shown
 from mgsv.files import check_output, new_text, write_file
+from mgsv.grounding.output import CREDITS_FORMATS
 
 SCHEMA = "mgsv.batch/1"
 FORMATS = (".csv", ".json")
@@ -99,6 +100,19 @@ class BatchReport(Sequence[BatchItem]):
             table.writerow(COLUMNS)
             table.writerows(_row(item) for item in self.items)
 
+    def write_credits(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write a .txt file with a line per clip: its name, and the credits of its music.
+
+        Clips of one name stand with their paths. Raises `OutputError` as `write` does.
+        """
+        check_output(path, CREDITS_FORMATS, overwrite=overwrite, inputs=())
+        counts = Counter(item.clip.name for item in self.items)
+        lines = [
+            f"{shown(item.clip.name if counts[item.clip.name] == 1 else item.clip)}: {_line(item)}"
+            for item in self.items
+        ]
+        write_file(path, "".join(f"{line}\n" for line in lines), overwrite=overwrite)
+
 
 COLUMNS = (
     *("clip", "state", "track", "start", "end", "score", "chance", "confidence"),
@@ -111,6 +125,12 @@ def check_report(path: Path, *, overwrite: bool) -> None:
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"`report` {shown(path)}: unknown", "end its name in .csv or .json")
     check_output(path, FORMATS, overwrite=overwrite, inputs=())
+
+
+def _line(item: BatchItem) -> str:
+    if item.state == "failed":
+        return "none, since it failed"
+    return "unknown" if item.choice is None else str(item.choice["credits"]["line"])
 
 
 def _row(item: BatchItem) -> list[Any]:
