@@ -61,7 +61,7 @@ def ground_many(
     found = find_clips(clips, written.output)
     homes = {clip.home for clip in found} if what.render else set()
     anew = {
-        path: what.overwrite or lists.wrote(path, homes)
+        path: what.overwrite or lists.wrote_list(path, homes)
         for path in (written.report, written.credits)
         if path
     }
@@ -89,7 +89,7 @@ def ground_many(
         report.write_credits(written.credits, overwrite=anew[written.credits])
         show.note(f"credits: {shown(written.credits)}")
     for path in anew:
-        lists.remember(path, homes)
+        lists.note_list(path, homes)
     show.note(fields.here(report.summary))
     return 1 if report.failed else 0
 

@@ -12,7 +12,7 @@ from mgsv.grounding.batch.journal import LISTED, NAME, journals
 from mgsv.library.walk import plain
 
 
-def wrote(path: Path, homes: Collection[Path]) -> bool:
+def wrote_list(path: Path, homes: Collection[Path]) -> bool:
     """Whether a batch with its results in one of `homes` wrote the file at `path` as it is now.
 
     Raises as `journals` does.
@@ -24,7 +24,7 @@ def wrote(path: Path, homes: Collection[Path]) -> bool:
         return any(journal.get(_name(path), LISTED, state) for journal in held.values())
 
 
-def remember(path: Path, homes: Collection[Path]) -> None:
+def note_list(path: Path, homes: Collection[Path]) -> None:
     """Note in `homes` that a batch wrote the file at `path`."""
     # Where another process has come to work on a folder, the file counts as the user's own.
     with contextlib.suppress(ConfigError), journals([*homes]) as held:
