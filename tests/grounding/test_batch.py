@@ -462,7 +462,9 @@ def located(path: Path) -> None:
     plain.unlink()
 
 
-@pytest.mark.parametrize("words", [["ground"], ["watch", "--once", "--settle", "0.1"]])
+@pytest.mark.parametrize(
+    "words", [["ground"], ["watch", "--once", "--settle", "0.1", "--interval", "0.1"]]
+)
 def test_notes_of_clips_are_said_as_those_of_a_single_one(
     mgsv: Run, tmp_path: Path, own_library: Path, words: list[str]
 ) -> None:
@@ -494,15 +496,16 @@ def test_a_watch_says_what_failed_before(mgsv: Run, tmp_path: Path, own_library:
     folder = tmp_path / "clips"
     folder.mkdir()
     write_video(folder / "a.mp4", Clip(seconds=0.5))
-    how = ("--music", real_media.bgm_tracks()[0], "--method", "sync", "--settle", "0.1")
-    first = mgsv("watch", "--once", folder, *how)
+    how = ("--music", real_media.bgm_tracks()[0], "--method", "sync")
+    watching = ("watch", "--once", "--settle", "0.1", "--interval", "0.1")
+    first = mgsv(*watching, folder, *how)
     assert first.returncode == 1 and "left out: a.mp4: the clip is only" in first.stderr
-    again = mgsv("watch", "--once", folder, *how)
+    again = mgsv(*watching, folder, *how)
     assert again.returncode == 1
     assert "left out: a.mp4: it failed before: the clip is only" in again.stderr
-    assert "1 clip failed before and left out until changed" in again.stderr
+    assert "1 clip failed before, left out until it changes" in again.stderr
     write_video(folder / "a.mp4", Clip(seconds=1.5))
-    assert mgsv("watch", "--once", folder, *how).returncode == 0
+    assert mgsv(*watching, folder, *how).returncode == 0
 
 
 def test_a_batch_that_goes_on_writes_its_own_lists_anew(
