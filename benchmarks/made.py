@@ -300,6 +300,31 @@ def agreement() -> dict[str, float]:
     }
 
 
+PRODUCTS = "mkldnn::_linear_pointwise", "aten::addmm", "aten::mm", "aten::bmm"
+
+
+def profile(rows: int, training: bool, bf16: bool) -> dict[str, float]:
+    """Share of a pass's processor time, on one thread, that matrix products take."""
+    torch.set_num_threads(1)
+    model, batch = models()[0].train(training), make_batch(rows, False, seed=1)
+
+    def run() -> None:
+        with (
+            torch.set_grad_enabled(training),
+            torch.autocast("cpu", torch.bfloat16, enabled=bf16),
+        ):
+            if training:
+                sum(model.loss(batch).values()).backward()
+            else:
+                model.detect(batch, (model.embed_videos(batch), model.embed_tracks(batch)))
+
+    run()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as kept:
+        run()
+    spent = {event.key: event.self_cpu_time_total for event in kept.key_averages()}
+    return {"products": sum(spent.get(name, 0) for name in PRODUCTS) / sum(spent.values())}
+
+
 def run_phase(phase: str, options: argparse.Namespace) -> dict[str, float]:
     kind, version, lengths, precision = phase.split("-")
     full = lengths == "full"
@@ -351,6 +376,7 @@ def main() -> None:
     parser.add_argument("--lengths", choices=("data", "full"), help="one of the two settings")
     parser.add_argument("--ours", action="store_true", help="leave the plain version out")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast training as well")
+    parser.add_argument("--profile", action="store_true", help="what matrix products take of it")
     parser.add_argument("--json", metavar="FILE", help="write all figures here")
     parser.add_argument("--phase", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -359,6 +385,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.phase:
         print(json.dumps(run_phase(options.phase, options)))
+        return
+    if options.profile:
+        for name, *what in (
+            *(("forward pass, fp32", False, False), ("training step, fp32", True, False)),
+            ("training step, bf16", True, True),
+        ):
+            share = profile(options.rows, *what)["products"]
+            print(f"{name}: {share:.0%} of the time in matrix products", flush=True)
         return
     found = agreement()
     print(f"largest difference of loss {found['loss']:.1e}, of scores {found['scores']:.1e}")

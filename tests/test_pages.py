@@ -41,6 +41,7 @@ REASONS = {
     "it takes hours",
     "it needs listeners",
     "it needs files of your own",
+    "it is the program above",
     "it needs features of real files",
 }
 """Why a block may be not run."""
@@ -70,7 +71,7 @@ SMALL = {
 MADE_HERE = {
     "data": ("planted", "small"),
     "train": ("run",),
-    "results": ("planted", "hot", "run"),
+    "results": ("planted", "hot", "small", "run"),
     "systems": ("mvpt",),
 }
 """What a page makes itself."""

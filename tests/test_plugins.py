@@ -136,6 +136,25 @@ def test_the_doctor_names_them(example: Path) -> None:
     assert {"kind": "store", "name": "team", "distribution": "mgsv-example 1.0"} in listed
 
 
+def test_the_doctor_tries_them(site: Path) -> None:
+    files = {"mgsv_bad.py": "raise SystemExit('out')"}
+    entries = {"mgsv.systems": {"odd": "nowhere:thing"}, "mgsv.methods": {"gone": "mgsv_bad:any"}}
+    install(site, "mgsv-bad", entries, files)
+    done = mgsv("doctor")
+    assert done.returncode == 1 and "everything works" not in done.stdout
+    assert "problem: mgsv-bad 1.0: its system odd cannot be loaded" in done.stderr
+    assert "its method gone cannot be loaded (SystemExit: out)" in done.stderr
+
+
+def test_the_doctor_says_that_a_library_is_a_file(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "song.mp3").touch()
+    monkeypatch.setenv("MGSV_LIBRARY", str(tmp_path / "song.mp3"))
+    done = mgsv("doctor")
+    assert done.returncode == 1 and "song.mp3 is a file: name a folder" in done.stderr
+
+
 BROKEN = {
     "missing": (
         "nowhere:thing",

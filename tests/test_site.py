@@ -59,6 +59,16 @@ def test_every_page_is_in_the_navigation(pages: Path) -> None:
     assert sorted(str(page.relative_to(pages)) for page in pages.rglob("*.md")) == sorted(NAV)
 
 
+def test_a_page_has_one_name_in_the_menu_and_as_its_heading(pages: Path) -> None:
+    """The heading may say more after a colon; the front page is called home."""
+    for name, place in re.findall(
+        r"^ +- (.*): (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M
+    ):
+        heading = re.search(r"^# (.*)$", (pages / place).read_text(), re.M)
+        assert heading is not None, place
+        assert place == "index.md" or heading[1].partition(":")[0] == name, place
+
+
 def test_links_between_pages_hold(pages: Path) -> None:
     """And a link to a file that only the repository has is no link on the site."""
     for page in pages.rglob("*.md"):
@@ -68,6 +78,13 @@ def test_links_between_pages_hold(pages: Path) -> None:
     assert "[model card](model-card.md)" in (pages / "limits.md").read_text().replace("\n", " ")
     recipe = (pages / "mgsv-ec.md").read_text()
     assert "](" not in re.sub(r"\]\((cluster|results)\.md#", "", recipe)
+
+
+def test_no_code_in_a_table_has_a_backslash_before_a_bar(pages: Path) -> None:
+    """A forge drops the backslash there, the site shows it; values have code spans of their own."""
+    for page in pages.rglob("*.md"):
+        for row in re.findall(r"^\|.*", page.read_text(), re.M):
+            assert not re.search(r"`[^`]*\\\|[^`]*`", row), f"{page.relative_to(pages)}: {row}"
 
 
 def test_the_reference_has_every_public_name(reference: Any) -> None:

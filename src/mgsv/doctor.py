@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mgsv.errors import MgsvError
+from mgsv.errors import MgsvError, shown
 from mgsv.library import default_folder
 from mgsv.plugins import Kind, plugins
 from mgsv.runtime.onnx import device, devices, threads
@@ -38,6 +38,15 @@ def examine() -> dict[str, Any]:
             encoders[role] = try_out()
         except MgsvError as error:
             problems.append(f"{role} encoder: {error}")
+    brought = [plugin for kind in get_args(Kind) for plugin in plugins(kind)]
+    for plugin in brought:
+        try:
+            plugin.load()
+        except MgsvError as error:
+            problems.append(str(error))
+    folder = default_folder()
+    if folder.exists() and not folder.is_dir():
+        problems.append(f"library: {shown(folder)} is a file: name a folder")
     codecs = check_codecs()
     problems += [f"{name}: {state}" for name, state in codecs.items() if state != "works"]
     return {
@@ -46,15 +55,14 @@ def examine() -> dict[str, Any]:
         "packages": dict(_versions(PACKAGES)),
         "optional": dict(_versions(OPTIONAL)),
         "plugins": [
-            {"kind": kind, "name": plugin.name, "distribution": plugin.distribution}
-            for kind in get_args(Kind)
-            for plugin in plugins(kind)
+            {"kind": plugin.kind, "name": plugin.name, "distribution": plugin.distribution}
+            for plugin in brought
         ],
         "ffmpeg": ffmpeg_versions(),
         "device": _devices(),
         "encoders": encoders,
         "codecs": codecs,
-        "library": _library_state(default_folder()),
+        "library": _library_state(folder),
         "problems": problems,
     }
 

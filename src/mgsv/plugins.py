@@ -41,7 +41,7 @@ class Plugin:
             return self.entry.load()
         except MgsvError:
             raise
-        except Exception as error:  # whatever a module of somebody else's does
+        except (Exception, SystemExit) as error:  # whatever a module of somebody else's does
             raise self.broken(f"cannot be loaded ({_line(error)})") from error
 
     def make(self, *arguments: Any, **named: Any) -> Any:
@@ -92,5 +92,5 @@ def names(kind: Kind) -> list[str]:
     return list(dict.fromkeys(plugin.name for plugin in plugins(kind)))
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return shown(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -85,6 +85,39 @@ def test_a_bad_clip(make: Make, mgsv: Run, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.mgsv.mp4"))
 
 
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("--music", ""), "--music"),
+        (("--library", ""), "--library"),
+        (("--licence", ""), "--licence"),
+        (("--like", " "), "--like"),
+        (("--tempo", ""), "--tempo"),
+    ],
+)
+def test_an_empty_text_is_not_taken_for_nothing(
+    words: tuple[str, str], flag: str, mgsv: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set: the filter would be off, the folder the one one is in."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    done = mgsv("ground", real_media.bikes(), "-m", real_media.bgm_tracks()[0], *words)
+    assert done.returncode != 0 and flag in done.stderr and "names nothing" in done.stderr
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("flags", [("--json",), ("--top", "2"), ("--format", "svg")])
+def test_a_page_of_clips_takes_no_options_of_pictures(
+    flags: tuple[str, ...], mgsv: Run, tmp_path: Path
+) -> None:
+    clips = real_media.bikes(), real_media.city()
+    page = tmp_path / "page.html"
+    done = mgsv("explain", *clips, "-m", real_media.bgm_tracks()[0], "-o", page, *flags)
+    assert done.returncode != 0 and f"leave {flags[0]} out" in done.stderr
+    assert not page.exists()
+
+
 @pytest.mark.parametrize("name", ["concat:x.mp4", "http:/127.0.0.1/x.mp4", "-", "pipe:0"])
 def test_a_name_is_never_a_protocol(name: str, mgsv: Run) -> None:
     done = mgsv("ground", "--music", real_media.bgm_tracks()[0], "--", name)

@@ -323,3 +323,8 @@ def test_a_chosen_moment_is_rendered(mgsv: Run, tmp_path: Path) -> None:
     assert "it exists already" in mgsv(*arguments).stderr
     wrong = mgsv("render", clip, track, "--start", "5", "--end", "4")
     assert wrong.stderr == "mgsv: --start 5, --end 4: no moment: end after the start\n"
+    for start in ("-1", "nan", "inf"):
+        wrong = mgsv("render", clip, track, f"--start={start}")
+        assert wrong.stderr == (
+            f"mgsv: --start {start}: no place on a track: give seconds from its start\n"
+        )

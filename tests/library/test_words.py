@@ -33,6 +33,16 @@ def test_every_sign_exists_and_no_synonym_has_two_words() -> None:
         assert names.count(name) == 1 or name in taken, name
 
 
+def test_the_page_lists_the_words() -> None:
+    page = Path(__file__).parents[2] / "docs/words.md"
+    head = "| word | kind | the same |\n|---|---|---|\n"
+    table = page.read_text(encoding="utf-8").partition(head)[2].partition("\n\n")[0]
+    words = vocabulary().words
+    assert table.splitlines() == [
+        f"| {word.name} | {word.kind} | {', '.join(word.synonyms)} |" for word in words
+    ]
+
+
 def test_the_longest_known_words_are_read() -> None:
     def read(text: str) -> list[str]:
         return [word.name for word in vocabulary().read(text, "like")]
@@ -70,9 +80,10 @@ def test_what_makes_no_sense_is_one_line(field: str, value: str, line: str) -> N
 
 @pytest.mark.parametrize(
     ("text", "low", "high"),
-    [("90-110", 90, 110), ("120-", 120, np.inf), ("-90", 0, 90), ("120", 117, 123)],
+    [("90-110", 89.5, 110.5), ("120-", 119.5, np.inf), ("-90", -0.5, 90.5), ("120", 117, 123)],
 )
 def test_a_tempo_is_a_range(text: str, low: float, high: float) -> None:
+    """What is listed as 110 is within 90-110."""
     assert Wanted(tempo=text).tempo_range() == (low, high)
 
 

@@ -9,7 +9,7 @@ import click
 
 from mgsv.cli import fields, grounded, options, show
 from mgsv.cli.grounded import How
-from mgsv.errors import shown
+from mgsv.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from mgsv.drawing import Kind
@@ -54,6 +54,12 @@ def explain(
     video = clips[0]
     if len(clips) > 1 or video.is_dir():
         folder = video if video.is_dir() else video.parent
+        for flag, given in (("--json", as_json), ("--top", top != 1), ("--format", format)):
+            if given:
+                raise ConfigError(
+                    f"{flag}: several clips make one page, each with its best moment",
+                    f"leave {flag} out, or give one clip",
+                )
         return _page(clips, [*music, *more], output or folder / "explain.html", overwrite, how)
     from mgsv.explanation import explain as explaining
 

@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from mgsv.jobs import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(path_type=Path)
+
+
+class _NamedPath(click.Path):
+    """A path that is not empty: an unset variable must not stand for the folder one is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("names nothing: give a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _NamedPath(path_type=Path)
 
 library = click.option(
     "--library",
@@ -67,22 +79,44 @@ device = click.option(
     expose_value=False,
     help="What models run on, of what `mgsv doctor` lists.  [default: $MGSV_DEVICE, or cpu]",
 )
+
+
+def _said(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """What is wanted; an empty text, as of an unset variable, would leave nothing out unnoticed."""
+    given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    if given and not value.strip():
+        raise click.BadParameter("names nothing: give a word, or leave it out", ctx, param)
+    return value
+
+
 _WORDS = (
-    click.option("--like", default="", metavar="WORDS", help='As in "calm piano".'),
+    click.option("--like", default="", metavar="WORDS", callback=_said, help='As in "calm piano".'),
     click.option(
-        "--not", "without", default="", metavar="WORDS", help="Unlike these, as in vocals."
+        "--not",
+        "without",
+        default="",
+        metavar="WORDS",
+        callback=_said,
+        help="Unlike these, as in vocals.",
     ),
     click.option(
-        "--tempo", default="", metavar="FROM-TO", help="Beats per minute, as in 90-110 or 120-."
+        "--tempo",
+        default="",
+        metavar="FROM-TO",
+        callback=_said,
+        help="Beats per minute, as in 90-110 or 120-.",
     ),
     click.option("--instrumental", is_flag=True, help="Leave out music with vocals."),
     click.option(
         "--licence",
         default="",
         metavar="NAME,...",
+        callback=_said,
         help="Leave out what is not under one of these, as in cc-by,cc0.",
     ),
-    click.option("--genre", default="", metavar="NAME,...", help="Leave out other genres."),
+    click.option(
+        "--genre", default="", metavar="NAME,...", callback=_said, help="Leave out other genres."
+    ),
 )
 
 

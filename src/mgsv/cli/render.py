@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,9 @@ def render(
 
     info = isolated.probe_video(video)
     stop = end if isinstance(end, float) else start + info.duration
-    if not 0 <= start < stop:
+    if not 0 <= start < math.inf:
+        raise ConfigError(f"`start` {start:g}: no place on a track", "give seconds from its start")
+    if not start < stop:
         raise ConfigError(f"`start` {start:g}, `end` {stop:g}: no moment", "end after the start")
     sound = SoundOptions(keep_audio, duck, own_gain, music_at=music_at)
     seconds = info.duration - music_at

@@ -57,7 +57,7 @@ class Vocabulary:
                     found.append(word)
                 given = given[taken:]
         if not found:
-            raise ConfigError(f"`{field}`: no word", f"give some, as in {field} calm piano")
+            raise ConfigError(f"`{field}`: no word", "give some, with commas between")
         return found
 
     def get(self, name: str) -> Word | None:

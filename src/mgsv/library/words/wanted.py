@@ -24,6 +24,8 @@ chance reaches."""
 _TEMPO = re.compile(r"(\d+(?:\.\d+)?)?\s*[-–]\s*(\d+(?:\.\d+)?)?|(\d+(?:\.\d+)?)")
 _NEAR = 3.0
 """Beats per minute by which a tempo may be off where one number is named."""
+_ROUNDED = 0.5
+"""The same for a range: tempos are listed in whole numbers, and 110 is meant as it is listed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Wanted:
         low, high = float(found[1] or 0), float(found[2] or math.inf)
         if low > high:
             raise ConfigError(f"`tempo` {self.tempo}: no tempo", "give the slower one first")
-        return low, high
+        return low - _ROUNDED, high + _ROUNDED
 
 
 @dataclass(frozen=True)
