@@ -190,7 +190,8 @@ def watch(
         show.note(f"{shown(watched)}: no clip is left to do")
     if before:
         which = "1 clip" if before == 1 else f"{before} clips"
-        show.note(f"{shown(watched)}: {which} failed before and left out until changed")
+        until = "it changes" if before == 1 else "they change"
+        show.note(f"{shown(watched)}: {which} failed before, left out until {until}")
     return 1 if failed or before else 0
 
 
