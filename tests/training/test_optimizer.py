@@ -49,6 +49,15 @@ def test_one_kernel_for_all_weights_gives_the_same_up_to_rounding() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=5 * FEW32)
 
 
+def test_how_weights_are_updated_is_left_to_pytorch_unless_one_kernel_is_wanted() -> None:
+    """It knows what suits a device; a plain False would rule out more than the one kernel."""
+    kinds = [
+        make_optimizer(groups(small()), TrainConfig(fused=fused)).defaults["fused"]
+        for fused in (False, True)
+    ]
+    assert kinds == [None, True]
+
+
 @pytest.mark.parametrize("vectors", [True, False])
 def test_decay_shrinks_what_it_should_beside_adams_step(vectors: bool) -> None:
     """By its definition: the weights times 1 - lr * decay, then Adam's own step."""

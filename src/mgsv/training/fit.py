@@ -41,7 +41,7 @@ MAY_CHANGE = {
     *("prefetch", "pinned", "resident", "fused", "compile"),
 }
 """Settings that a resumed run may choose anew: they say where and how it runs, not what it
-computes."""
+computes. The last two round otherwise, and with `compile` dropout drops other values."""
 
 
 @dataclass(frozen=True)

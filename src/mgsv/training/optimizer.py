@@ -25,7 +25,7 @@ def make_optimizer(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer
         lr=config.lr,
         eps=config.epsilon,
         weight_decay=config.weight_decay,
-        fused=config.fused,
+        fused=config.fused or None,  # False would take from a GPU the faster kind it has by default
     )
 
 
